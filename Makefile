@@ -1,0 +1,63 @@
+# Every target makes the environment it needs, with the versions pinned in constraints/, and keeps it until they change.
+# Needed beforehand: Python 3.11 (or the one named by PYTHON=), git, make.
+
+PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
+PY ?= python3.13
+TAKES := assets/takes
+BASE_ENV := .venv-base-$(notdir $(PY))
+
+.PHONY: demo test check test-base test-oldest weights takes clean
+.DELETE_ON_ERROR:
+
+demo: .venv-demo/stamp # refine a real BVH take and an AMASS clip into demo_output/
+	mkdir -p demo_output
+	.venv-demo/bin/smoothnet refine $(TAKES)/reactidle_000.bvh -o demo_output/reactidle_000.bvh --force
+	.venv-demo/bin/smoothnet refine $(TAKES)/dance_smplh.npz -o demo_output/dance_smplh.npz --force
+	.venv-demo/bin/smoothnet evaluate $(TAKES)/dance_smplh.npz $(TAKES)/dance_smplh_truth.npz
+	.venv-demo/bin/smoothnet evaluate demo_output/dance_smplh.npz $(TAKES)/dance_smplh_truth.npz
+	.venv-demo/bin/smoothnet plot $(TAKES)/dance_smplh.npz demo_output/dance_smplh.npz -o demo_output/before_after.png
+
+test: check # style, types and all tests, with torch
+	.venv/bin/python -m pytest -n 2
+
+check: .venv/stamp # style and types
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/pyright --pythonpath .venv/bin/python
+
+test-base: $(BASE_ENV)/stamp # the tests on another Python (PY=python3.13) without torch and the other extras
+	$(BASE_ENV)/bin/python -m pytest -n 2
+
+test-oldest: .venv-oldest/stamp # the tests on the oldest NumPy and SciPy, without torch and the other extras
+	.venv-oldest/bin/python -m pytest -n 2
+
+weights: .venv/stamp # train the shipped weights again
+	.venv/bin/smoothnet train assets/models/default.yaml --data ../shared/data --force
+
+takes: .venv-demo/stamp # make the shipped takes again; needs the reference data in ../shared
+	.venv-demo/bin/python assets/make_takes.py
+
+clean: # remove what the targets above made, environments included
+	rm -rf .venv .venv-demo .venv-base-* .venv-oldest demo_output build dist *.egg-info
+	rm -rf .pytest_cache .ruff_cache .hypothesis
+	find assets smoothnet_core smpl_tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(call install,PYTHON,CONSTRAINTS,WHAT): setuptools comes first, pinned, since it builds the package.
+define install
+	$(1) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -c $(2) setuptools
+	$(@D)/bin/python -m pip install --quiet -c $(2) --no-build-isolation -e $(3)
+	touch $@
+endef
+
+.venv-demo/stamp: constraints/base.txt pyproject.toml
+	$(call install,$(PYTHON),$<,'.[report]')
+
+$(BASE_ENV)/stamp: constraints/base.txt pyproject.toml
+	$(call install,$(PY),$<,. pytest pytest-xdist hypothesis joblib)
+
+.venv-oldest/stamp: constraints/oldest.txt pyproject.toml
+	$(call install,$(PYTHON),$<,. pytest pytest-xdist hypothesis joblib)
+
+.venv/stamp: constraints/dev.txt pyproject.toml
+	$(call install,$(PYTHON),$<,'.[dev]')

@@ -1,0 +1,245 @@
+"""Weights in and out: the published checkpoints, and our own safetensors files.
+
+A file of ours is a safetensors file whose metadata have one entry, ``smoothnet``, a JSON object. It has at least
+``architecture``, ``window`` and ``hop`` (frames); published weights also state ``hidden``, ``bottleneck``, ``blocks``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core._reading import one_line, reading
+from smoothnet_core.torch_files import load_torch
+
+Array = NDArray[np.float32]
+
+_ENTRY = "smoothnet"
+_BLOCK_NAME = re.compile(r"res_blocks\.(\d{1,4})\.")
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A network's tensors and what is known about them.
+
+    Attributes:
+        tensors: float32 arrays by name, all finite.
+        metadata: values that JSON can hold; at least ``architecture`` (str), ``window`` and ``hop`` (frames).
+    """
+
+    tensors: dict[str, Array]
+    metadata: dict[str, Any]
+
+
+def published_sizes(tensors: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """Return ``window`` T, ``hidden`` H, ``bottleneck`` R and ``blocks`` B of the published network's tensors.
+
+    Raises:
+        ValueError: a name is missing or unknown, or a shape does not fit the others.
+    """
+    blocks = len({match[1] for name in tensors if (match := _BLOCK_NAME.match(name))})
+    names = {f"res_blocks.{i}.linear{n}.{kind}" for i in range(blocks) for n in (1, 2) for kind in ("weight", "bias")}
+    names |= {"encoder.0.weight", "encoder.0.bias", "decoder.weight", "decoder.bias"}
+    if not blocks:
+        names.add("res_blocks.0.linear1.weight")
+    if missing := sorted(names - set(tensors)):
+        raise mismatch("names of the weights", "also " + ", ".join(missing), ", ".join(sorted(tensors)) or "none")
+    if extra := sorted(set(tensors) - names):
+        raise mismatch("names of the weights", "only those of the published network", "also " + ", ".join(extra))
+    encoder, narrow = tensors["encoder.0.weight"], tensors["res_blocks.0.linear1.weight"]
+    for name, weight in (("encoder.0.weight", encoder), ("res_blocks.0.linear1.weight", narrow)):
+        if weight.ndim != 2 or 0 in weight.shape:
+            raise mismatch(name, "a matrix", f"shape {weight.shape}")
+    (hidden, window), bottleneck = encoder.shape, narrow.shape[0]
+    shapes = {"encoder.0": (hidden, window), "decoder": (window, hidden)}
+    for i in range(blocks):
+        shapes[f"res_blocks.{i}.linear1"] = (bottleneck, hidden)
+        shapes[f"res_blocks.{i}.linear2"] = (hidden, bottleneck)
+    for layer, shape in shapes.items():
+        for name, expected in ((f"{layer}.weight", shape), (f"{layer}.bias", shape[:1])):
+            if tensors[name].shape != expected:
+                raise mismatch(name, f"shape {expected}", tensors[name].shape)
+    return {"window": window, "hidden": hidden, "bottleneck": bottleneck, "blocks": blocks}
+
+
+def _validate_published(weights: Weights) -> None:
+    for name, size in published_sizes(weights.tensors).items():
+        if weights.metadata.get(name) != size:
+            raise mismatch(f"metadata entry {name!r}", f"{size}, as the tensors say", repr(weights.metadata.get(name)))
+
+
+def _validate_vector_filter(weights: Weights) -> None:
+    tensors, sizes = weights.tensors, weights.metadata.get("sizes")
+    names = ("probes", "hidden", "filters")
+    if not isinstance(sizes, dict) or not all(type(sizes.get(name)) is int for name in names):
+        raise mismatch("metadata entry 'sizes'", "the whole numbers " + ", ".join(names), repr(sizes))
+    window, (probes, hidden, filters) = weights.metadata["window"], (sizes[name] for name in names)
+    shapes = {
+        "probe": (probes, window),
+        "layer1.weight": (hidden, probes + 2 * window),
+        "layer1.bias": (hidden,),
+        "layer2.weight": (hidden, hidden),
+        "layer2.bias": (hidden,),
+        "gain.weight": (filters, hidden),
+        "gain.bias": (filters,),
+        "analysis": (filters, window),
+        "synthesis": (window, filters),
+    }
+    if set(tensors) != set(shapes):
+        raise mismatch("names of the weights", ", ".join(shapes), ", ".join(sorted(tensors)))
+    for name, shape in shapes.items():
+        if tensors[name].shape != shape:
+            raise mismatch(name, f"shape {shape}", tensors[name].shape)
+
+
+# By architecture: what the published network and ours must be made of.
+_VALIDATE: dict[str, Callable[[Weights], None]] = {
+    "smoothnet": _validate_published,
+    "vector_filter": _validate_vector_filter,
+}
+
+
+def read_published(path: str | os.PathLike[str]) -> Weights:
+    """Read weights of the published network in a file of PyTorch's; nothing in it is run.
+
+    Args:
+        path: what the published trainer saves (``.pth.tar``: a dict with ``state_dict``), what MMPose and MMHuman3D
+            save (``.pth``: likewise, with ``meta``), or a bare state dict. A prefix that all names share, such as
+            ``module.`` of data-parallel training, is dropped.
+
+    Raises:
+        ValueError: the file is not that; one line with the path.
+    """
+    path = Path(path)
+    saved = load_torch(path)
+    state = saved.get("state_dict", saved) if isinstance(saved, dict) else saved
+    with _named(path):
+        if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+            raise mismatch("content", "a dict of tensors by name", f"a {type(state).__name__}")
+        # Checked before any is converted: a tensor may claim to be larger than the file.
+        prefix = next(
+            (name.removesuffix("encoder.0.weight") for name in state if name.endswith("encoder.0.weight")), ""
+        )
+        named = {name.removeprefix(prefix): value for name, value in state.items()}
+        for name, value in named.items():
+            if not isinstance(value, np.ndarray):
+                raise mismatch(f"weights {name}", "a tensor", f"a {type(value).__name__}")
+        sizes = published_sizes(named)
+        tensors = {name: _as_float32(name, value) for name, value in named.items()}
+    return Weights(tensors, {"architecture": "smoothnet", **sizes, "hop": 1, "fps": None, "source": "published"})
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> Weights:
+    """Read weights that :func:`write_safetensors` wrote.
+
+    Raises:
+        ValueError: the file is damaged, lacks its metadata, or has tensors that do not fit; one line with the path.
+    """
+    path = Path(path)
+    with reading(path, "safetensors file", "weights written by smoothnet"), safe_open(path, framework="numpy") as file:
+        entries = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- the file itself has no iterator
+    with _named(path):
+        if _ENTRY not in entries:
+            raise mismatch("metadata", f"an entry {_ENTRY!r}", ", ".join(sorted(entries)) or "none")
+        try:
+            metadata = json.loads(entries[_ENTRY])
+        except (ValueError, RecursionError) as error:
+            raise mismatch(f"metadata entry {_ENTRY!r}", "JSON", f"{entries[_ENTRY][:40]!r} ({error})") from None
+        weights = Weights({name: _as_float32(name, value) for name, value in tensors.items()}, metadata)
+        _check(weights)
+    return weights
+
+
+def write_safetensors(path: str | os.PathLike[str], weights: Weights) -> None:
+    """Write weights to a safetensors file; the file appears complete or not at all.
+
+    Raises:
+        ValueError: the weights are not as :class:`Weights` says, or the file cannot be written; one line with the path.
+    """
+    path = Path(path)
+    with _named(path):
+        tensors = {name: _as_float32(name, value) for name, value in weights.tensors.items()}
+        _check(Weights(tensors, weights.metadata))
+        try:
+            text = json.dumps(weights.metadata, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise mismatch("metadata", "values that JSON can hold", str(error)) from None
+        content = safetensors.numpy.save(tensors, {_ENTRY: text})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ValueError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def read_weights(path: str | os.PathLike[str]) -> Weights:
+    """Read weights of either kind, told apart by content.
+
+    Raises:
+        ValueError: as :func:`read_safetensors` or :func:`read_published`.
+    """
+    path = Path(path)
+    with reading(path, "file of weights", "a safetensors or PyTorch file"), path.open("rb") as file:
+        head = file.read(9)
+        if not head:
+            raise ValueError("the file is empty")
+    # A safetensors file starts with the length of its JSON header in eight bytes.
+    return read_safetensors(path) if head[8:] == b"{" else read_published(path)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the path before the message of a ``ValueError`` from the block."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {one_line(error, 600)}") from error
+
+
+def _as_float32(name: str, value: Any) -> Array:
+    array = np.asarray(value)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise mismatch(f"weights {name}", "floating-point numbers", array.dtype)
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise mismatch(f"weights {name}", "finite numbers", f"{np.count_nonzero(~np.isfinite(array))} that are not")
+    return array
+
+
+def _check(weights: Weights) -> None:
+    metadata = weights.metadata
+    if not isinstance(metadata, dict):
+        raise mismatch("metadata", "a JSON object", f"a {type(metadata).__name__}")
+    for name, kind, what in (("architecture", str, "text"), ("window", int, "frames"), ("hop", int, "frames")):
+        if type(metadata.get(name)) is not kind:
+            received = repr(metadata[name]) if name in metadata else "entries " + ", ".join(sorted(map(str, metadata)))
+            raise mismatch(f"metadata entry {name!r}", what, received)
+    if not 1 <= metadata["hop"] <= metadata["window"]:
+        raise mismatch("metadata entry 'hop'", f"1 to {metadata['window']}", metadata["hop"])
+    if not weights.tensors:
+        raise mismatch("weights", "at least one tensor", "none")
+    validate = _VALIDATE.get(metadata["architecture"])
+    if validate is None:
+        raise mismatch(
+            "metadata entry 'architecture'", "one of " + ", ".join(_VALIDATE), repr(metadata["architecture"])
+        )
+    validate(weights)

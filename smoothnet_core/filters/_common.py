@@ -1,0 +1,64 @@
+"""What every filter does around its own formula: read the track, check the numbers given, write the track again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._checks import mismatch
+from smoothnet_core.tracks import Prepared, checked_strength, prepare
+
+DEFAULT_FPS = 30.0
+
+
+def filtered(
+    track: Any,
+    smooth: Callable[[Prepared], NDArray[np.float64]],
+    *,
+    kind: str,
+    strength: float,
+    mask: Any,
+    confidence: Any,
+    order: str,
+) -> Any:
+    """Return the track after ``smooth``, which is given at least one frame of at least one vector (T, N, D)."""
+    strength = checked_strength(strength)
+    prepared = prepare(track, kind=kind, order=order, mask=mask, confidence=confidence)
+    if prepared.confidence is not None and (prepared.observed & (prepared.confidence == 0)).any():
+        value_axes = {"rotation_matrix": 2, "channels": 0}.get(kind, 1)
+        trusted = prepared.observed & (prepared.confidence > 0)
+        trusted = trusted.reshape(np.shape(track)[: np.ndim(track) - value_axes])
+        prepared = prepare(track, kind=kind, order=order, mask=trusted, confidence=confidence)
+    new = smooth(prepared) if prepared.values.size and strength else prepared.values
+    return prepared.restore(new, strength)
+
+
+def checked_fps(fps: float | None) -> float:
+    """Return ``fps`` or its default; refuse what is not a positive number."""
+    return DEFAULT_FPS if fps is None else positive("fps", fps)
+
+
+def positive(what: str, value: float) -> float:
+    """Return ``value`` if it is a positive finite number; raise the ``ValueError`` that says so if not."""
+    if not (math.isfinite(value) and value > 0):
+        raise mismatch(what, "a positive number", value)
+    return float(value)
+
+
+def not_negative(what: str, value: float) -> float:
+    """Return ``value`` if it is a finite number from 0; raise the ``ValueError`` that says so if not."""
+    if not (math.isfinite(value) and value >= 0):
+        raise mismatch(what, "a number from 0", value)
+    return float(value)
+
+
+def whole(what: str, value: int, least: int, odd: bool = False) -> int:
+    """Return ``value`` if it is a whole number from ``least`` (and odd); raise the ``ValueError`` that says so else."""
+    if not isinstance(value, Integral) or value < least or (odd and value % 2 == 0):
+        raise mismatch(what, f"{'an odd' if odd else 'a whole'} number from {least}", value)
+    return int(value)

@@ -1,0 +1,1 @@
+"""What runs the networks: torch-free on SciPy, and torch."""

@@ -1,0 +1,52 @@
+"""The one place that decides what runs a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._checks import mismatch, one_of
+
+Array = NDArray[np.float32]
+Run = Callable[[Array, Array], Array]
+
+BACKENDS = ("auto", "numpy", "torch", "triton")
+
+
+def resolve_backend(backend: str, *, is_tensor: bool) -> str:
+    """Return the backend that runs: the one asked for, or for ``auto`` the one the data is at home in.
+
+    Raises:
+        ValueError: unknown, or one that this installation cannot run.
+    """
+    one_of("backend", backend, BACKENDS)
+    if backend == "triton":
+        raise mismatch("backend", "numpy or torch (this version has no triton kernel)", repr(backend))
+    if backend == "auto":
+        return "torch" if is_tensor else "numpy"
+    return backend
+
+
+def select_engine(
+    architecture: str, tensors: Mapping[str, Array], metadata: Mapping[str, Any], backend: str, device: str
+) -> Run:
+    """Return the function from windows (N, W, D) and quality (N, W, 2) to refined windows (N, W, D), all float32."""
+    if backend == "torch":
+        from smoothnet_core.inference.torch_engine import build
+
+        return build(architecture, tensors, metadata, device)
+    if architecture == "smoothnet":
+        from smoothnet_core.inference import published_numpy
+
+        def published(windows: Array, quality: Array) -> Array:
+            rows = windows.transpose(0, 2, 1)
+            out = published_numpy.forward(tensors, np.ascontiguousarray(rows).reshape(-1, rows.shape[2]))
+            return out.reshape(rows.shape).transpose(0, 2, 1)
+
+        return published
+    from smoothnet_core.inference import vector_filter_numpy
+
+    return lambda windows, quality: vector_filter_numpy.forward(tensors, windows, quality)

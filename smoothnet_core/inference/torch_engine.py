@@ -1,0 +1,52 @@
+"""The networks on torch, from and to NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._checks import require
+
+Array = NDArray[np.float32]
+
+# Windows whose hidden activations are held at once.
+_BLOCK = 8192
+
+
+def build(
+    architecture: str, tensors: Mapping[str, Array], metadata: Mapping[str, Any], device: str
+) -> Callable[[Array, Array], Array]:
+    """Return the function from windows (N, W, D) and quality (N, W, 2) to refined windows, run on ``device``.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    torch = require("torch", "torch")
+    from smoothnet_core.models import published, vector_filter
+
+    is_published = architecture == "smoothnet"
+    network = (published if is_published else vector_filter).from_tensors(tensors).to(device).eval()
+
+    def forward(windows: Any, quality: Any) -> Any:
+        if is_published:
+            # The published input is (N, C, T): a joint's numbers are channels of their own.
+            return network(windows.transpose(1, 2)).transpose(1, 2)
+        return network(windows, quality)
+
+    def run(windows: Array, quality: Array) -> Array:
+        with torch.inference_mode():
+            out = [
+                forward(
+                    torch.from_numpy(windows[i : i + _BLOCK]).to(device),
+                    torch.from_numpy(quality[i : i + _BLOCK]).to(device),
+                )
+                .cpu()
+                .numpy()
+                for i in range(0, len(windows), _BLOCK)
+            ]
+        return np.concatenate(out)
+
+    return run

@@ -1,0 +1,118 @@
+"""A model: weights, what they were trained for, and the engine that runs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._checks import mismatch
+from smoothnet_core.checkpoints import read_weights
+from smoothnet_core.inference.select import select_engine
+
+Array = NDArray[np.float32]
+Run = Callable[[Array, Array], Array]
+
+# In an installed package the weights lie inside it; in a source tree they are one of the assets.
+_FOLDERS = (Path(__file__).parent / "weights", Path(__file__).parent.parent / "assets" / "models")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Weights ready to run.
+
+    Attributes:
+        name: the shipped name, or the file they came from.
+        tensors: float32 arrays by their names in the file.
+        metadata: what the file says: architecture, window, hop, sizes, fps, data, version.
+    """
+
+    name: str
+    tensors: Mapping[str, Array]
+    metadata: Mapping[str, Any]
+    _engines: dict[tuple[str, str], Run] = field(default_factory=dict, repr=False)
+
+    @property
+    def architecture(self) -> str:
+        """``smoothnet`` (the published network) or ``vector_filter`` (ours)."""
+        return self.metadata["architecture"]
+
+    @property
+    def window(self) -> int:
+        """Frames a window."""
+        return int(self.metadata["window"])
+
+    @property
+    def hop(self) -> int:
+        """Frames between windows unless the caller says otherwise."""
+        return int(self.metadata["hop"])
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second that the weights were trained for; None where the file does not say."""
+        rate = self.metadata.get("fps")
+        return None if rate is None else float(rate)
+
+    @property
+    def is_published(self) -> bool:
+        """True for the published network, which sees every channel alone and no confidence."""
+        return self.architecture == "smoothnet"
+
+    def engine(self, backend: str, device: str = "cpu") -> Run:
+        """Return the function that refines windows (N, W, D) with their quality (N, W, 2) on a backend and device.
+
+        Raises:
+            ValueError: the backend is unknown or cannot run this model.
+            MissingExtraError: the backend is not installed.
+        """
+        key = (backend, device)
+        if key not in self._engines:
+            self._engines[key] = select_engine(self.architecture, self.tensors, self.metadata, backend, device)
+        return self._engines[key]
+
+
+def shipped_models() -> dict[str, dict[str, Any]]:
+    """Return the metadata of the models that come with the package, by name."""
+    return {name: dict(load_model(name).metadata) for name in sorted(_shipped_paths())}
+
+
+def load_model(path_or_name: str | os.PathLike[str] | Model) -> Model:
+    """Load weights.
+
+    Args:
+        path_or_name: a shipped name such as ``"default"``, or the path of a published ``.pth.tar``, an MMPose-style
+            ``.pth`` or a ``.safetensors`` file. A :class:`Model` is returned as it is.
+
+    Raises:
+        ValueError: neither a file nor a shipped name, or not weights of a known network.
+    """
+    if isinstance(path_or_name, Model):
+        return path_or_name
+    shipped = _shipped_paths()
+    if isinstance(path_or_name, str) and path_or_name in shipped:
+        return _load_shipped(path_or_name)
+    path = Path(path_or_name)
+    if not path.is_file():
+        names = ", ".join(sorted(shipped)) or "(none)"
+        raise mismatch("model", f"one of the shipped names {names}, or a file of weights", repr(str(path_or_name)))
+    return _load(str(path), path)
+
+
+def _shipped_paths() -> dict[str, Path]:
+    return {p.stem: p for folder in _FOLDERS if folder.is_dir() for p in folder.glob("*.safetensors")}
+
+
+@lru_cache(maxsize=16)
+def _load_shipped(name: str) -> Model:
+    return _load(name, _shipped_paths()[name])
+
+
+def _load(name: str, path: Path) -> Model:
+    weights = read_weights(path)
+    return Model(name, weights.tensors, weights.metadata)

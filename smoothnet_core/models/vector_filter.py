@@ -1,0 +1,94 @@
+"""Our own network in torch: a linear filter whose taps depend on what only lengths can tell.
+
+The window of one joint is W vectors of D numbers. A small perceptron sees the lengths of linear combinations of the
+window (levels, differences, whatever training made of them), relative to the window's own spread, and answers with
+gains for a bank of linear filters over time. The output is linear in the window once the gains are known, and lengths
+do not change when the vectors are turned, mirrored, shifted or scaled; so for any orthogonal Q, scale s and offset c
+``f(s Q x + c) = s Q f(x) + c`` holds exactly, with no augmentation and no constraint on training. The same weights
+serve D = 1 (a channel), 2 and 3 (positions) and 9 (rotation matrices).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+# Lengths below this share of the window's spread look alike to the perceptron; rounding stays far below it.
+FLOOR = 1e-2
+
+
+@dataclass(frozen=True)
+class VectorFilterSizes:
+    """What the tensors' shapes follow from.
+
+    Attributes:
+        window: frames W.
+        probes: linear combinations whose lengths the perceptron sees.
+        hidden: width of the perceptron's two layers.
+        filters: filters in the bank.
+    """
+
+    window: int = 32
+    probes: int = 128
+    hidden: int = 256
+    filters: int = 128
+
+
+class VectorFilter(nn.Module):
+    """The network; tensor names are those of the weight files.
+
+    Input ``windows`` (N, W, D) and ``quality`` (N, W, 2): confidence in [0, 1] (1 where nothing is known) and 1 for an
+    observed frame, 0 for an interpolated one. Output (N, W, D).
+    """
+
+    def __init__(self, sizes: VectorFilterSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        w = sizes.window
+        self.probe = nn.Parameter(_probes(sizes.probes, w))
+        self.layer1 = nn.Linear(sizes.probes + 2 * w, sizes.hidden)
+        self.layer2 = nn.Linear(sizes.hidden, sizes.hidden)
+        self.gain = nn.Linear(sizes.hidden, sizes.filters)
+        self.analysis = nn.Parameter(torch.randn(sizes.filters, w) / w**0.5)
+        self.synthesis = nn.Parameter(torch.randn(w, sizes.filters) * 0.1 / sizes.filters**0.5)
+
+    def forward(self, windows: Tensor, quality: Tensor) -> Tensor:
+        """Return the refined windows (N, W, D)."""
+        centred = windows - windows.mean(dim=1, keepdim=True)
+        energy = centred.square().sum(dim=2).mean(dim=1)[:, None]
+        # A window that does not move comes out as it went in, whatever the gains; the root has no slope at zero.
+        spread = torch.where(energy > 0, energy, torch.ones_like(energy)).sqrt()
+        # Lengths have an infinite slope at zero; the tiny term keeps the gradient finite there and nothing else.
+        lengths = ((self.probe @ centred).square().sum(dim=2) + 1e-12 * spread.square()).sqrt() / spread
+        features = torch.cat([torch.log(lengths + FLOOR), quality.flatten(1)], dim=1)
+        hidden = torch.relu(self.layer1(features))
+        hidden = torch.relu(self.layer2(hidden))
+        gains = self.gain(hidden)
+        return windows + self.synthesis @ (gains[:, :, None] * (self.analysis @ centred))
+
+    def configuration(self) -> dict[str, int]:
+        """Return the sizes as the weight file's metadata states them."""
+        return asdict(self.sizes)
+
+
+def from_tensors(tensors: Mapping[str, NDArray[np.float32]]) -> VectorFilter:
+    """Return the network with the given tensors, its sizes taken from their shapes."""
+    probes, window = tensors["probe"].shape
+    sizes = VectorFilterSizes(window, probes, len(tensors["layer1.bias"]), len(tensors["analysis"]))
+    network = VectorFilter(sizes)
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in tensors.items()})
+    return network
+
+
+def _probes(count: int, window: int) -> Tensor:
+    """Return a start for the probes: levels, first and second differences, then random combinations."""
+    identity = torch.eye(window)
+    rows = torch.cat([identity, identity.diff(dim=0), identity.diff(n=2, dim=0)])
+    if count > len(rows):
+        rows = torch.cat([rows, torch.randn(count - len(rows), window) / window**0.5])
+    return rows[:count].contiguous()

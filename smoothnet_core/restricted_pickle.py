@@ -1,0 +1,164 @@
+"""The one reader of pickles: plain and joblib files, and the NumPy files whose object arrays are pickles.
+
+A pickle is a program. Nothing of it is run here: see :mod:`smoothnet_core._pickle_machine` for how it is read and
+:mod:`smoothnet_core._pickle_types` for what it may hold. PyTorch's files are read by
+:func:`smoothnet_core.torch_files.load_torch`.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import math
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._pickle_machine import Allowance, Machine
+from smoothnet_core._pickle_types import JOBLIB_TYPES, PLAIN_TYPES, checked_shape
+from smoothnet_core._reading import DEFAULT_MAX_BYTES, Refusal, members, read_bytes, reading, reason
+from smoothnet_core.torch_files import MAGIC_NUMBER, PICKLED_TENSOR_TYPES
+
+_TYPES = {**PLAIN_TYPES, **JOBLIB_TYPES, **PICKLED_TENSOR_TYPES}
+_STEP = 2**24
+# Enough for every preset of xz (at most 65 MiB), and no more for a header that asks for gigabytes.
+_LZMA_MEMORY = 2**28
+_NPY_MAGIC = b"\x93NUMPY"
+
+
+def _lzma_engine() -> Any:
+    return lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
+
+
+def _zlib_engine() -> Any:
+    return zlib.decompressobj(wbits=47)  # zlib or gzip, by their header
+
+
+# By first bytes; none of them can start a pickle.
+_COMPRESSORS: dict[bytes, Callable[[], Any]] = {
+    b"\x78": _zlib_engine,
+    b"\x1f\x8b": _zlib_engine,
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ\x00": _lzma_engine,
+    b"\x5d\x00": _lzma_engine,
+}
+
+
+def load_pickle(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> Any:
+    """Return what a pickle or a joblib file holds, without running anything it asks for.
+
+    Python numbers, text and containers come back as themselves, arrays (memory maps and matrices too) as new
+    ``numpy.ndarray``, PyTorch tensors as arrays, bfloat16 widened to float32. joblib's zlib, gzip, bz2, xz and lzma
+    compression is recognised by content. Python 2 strings come back as Latin-1 text.
+
+    Args:
+        path: the file.
+        max_bytes: most bytes to read, after decompression.
+
+    Raises:
+        ValueError: the file cannot be read, is damaged, is larger, or asks for anything else; one line with the path.
+    """
+    path = Path(path)
+    with reading(path, "pickle", "a complete pickle or joblib file"):
+        content = _decompressed(read_bytes(path, max_bytes), max_bytes)
+        if content[:4] == b"PK\x03\x04":
+            raise ValueError("it is a zip archive, as .npz and .pt files are")
+        if content[:4] == b"\x04\x22\x4d\x18":
+            raise ValueError("it is compressed with lz4, which is not read")
+        value = _load(io.BytesIO(content))
+        if type(value) is int and value == MAGIC_NUMBER:
+            raise ValueError("it is a PyTorch file")
+        return value
+
+
+def load_npy(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> NDArray[Any]:
+    """Return the array of a ``.npy`` file; the objects of an object array are read as :func:`load_pickle` reads them.
+
+    Raises:
+        ValueError: as :func:`load_pickle`.
+    """
+    path = Path(path)
+    with reading(path, ".npy file", "a NumPy array"):
+        return _parse_npy(read_bytes(path, max_bytes))
+
+
+def load_npz(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file by name, in their order, object arrays as in :func:`load_npy`.
+
+    Args:
+        path: the file, compressed or not.
+        max_bytes: most bytes that its members may declare together.
+
+    Raises:
+        ValueError: as :func:`load_pickle`; also for a member that is no array.
+    """
+    path = Path(path)
+    arrays = {}
+    with reading(path, ".npz file", "a zip archive of NumPy arrays"), zipfile.ZipFile(path) as archive:
+        for name, info in members(archive, max_bytes).items():
+            try:
+                arrays[name.removesuffix(".npy")] = _parse_npy(archive.read(info))
+            except Refusal as error:
+                raise Refusal(f"member {name}: {error}") from None
+            except Exception as error:
+                raise ValueError(f"member {name}: {reason(error)}") from error
+    return arrays
+
+
+def _load(stream: io.BytesIO) -> Any:
+    # Arrays are copied out of the file, some by way of text and bytes, and views of tensors may repeat elements: a few
+    # times the file's size, never more.
+    allowance = Allowance(2**24 + 8 * len(stream.getbuffer()))
+    return Machine(stream, _TYPES, allowance).load()
+
+
+def _decompressed(content: bytes, max_bytes: int) -> bytes | bytearray:
+    make = next((make for magic, make in _COMPRESSORS.items() if content.startswith(magic)), None)
+    if make is None:
+        return content
+    engine, rest, made = make(), content, bytearray()
+    while not engine.eof:
+        step = engine.decompress(rest, _STEP)
+        # zlib hands back what it has not read yet; the other two keep it.
+        rest = getattr(engine, "unconsumed_tail", b"")
+        if not step and not rest and not engine.eof:
+            raise EOFError("its compressed data end too early")
+        made += step
+        if len(made) > max_bytes:
+            raise Refusal(f"it unpacks to more than {max_bytes:,} bytes")
+    return made
+
+
+def _parse_npy(content: bytes) -> NDArray[Any]:
+    stream = io.BytesIO(content)
+    if not content.startswith(_NPY_MAGIC):
+        raise ValueError(f"no .npy header, expected {_NPY_MAGIC!r} and found {content[:6]!r}")
+    version = np.lib.format.read_magic(stream)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f".npy version {version}, expected one of {', '.join(map(str, readers))}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the file was written by Python 2 is no news to its user
+        shape, fortran, dtype = readers[version](stream)
+    checked_shape(shape)
+    if dtype.hasobject:
+        array = _load(stream)
+        if not isinstance(array, np.ndarray) or array.shape != shape:
+            raise ValueError(f"its header declares objects of shape {shape}, which do not follow")
+        return array
+    length, follow = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
+    if length > follow:
+        raise ValueError(
+            f"its header declares {length:,} bytes (shape {shape}, type {dtype}), "
+            f"expected at most the {follow:,} that follow"
+        )
+    array = np.frombuffer(bytearray(stream.read(length)), dtype) if length else np.empty(shape, dtype)
+    return array.reshape(shape, order="F" if fortran else "C")

@@ -1,0 +1,1 @@
+"""Training on arrays: pairs of an estimate and its truth in, weights out."""

@@ -1,0 +1,86 @@
+"""Sliding windows over a track, and one track again from the refined windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._checks import mismatch, one_of
+
+BLENDS = ("uniform", "taper")
+# Windows of about this many floats are refined at once: large enough for BLAS, small enough for any machine.
+_BLOCK_FLOATS = 4_000_000
+
+Windows = NDArray[np.float32]
+
+
+def window_starts(frames: int, window: int, hop: int) -> NDArray[np.int64]:
+    """Return the first frames of windows ``hop`` apart; one more is aligned with the end where they miss it."""
+    starts = np.arange(0, frames - window + 1, hop)
+    return starts if starts[-1] == frames - window else np.append(starts, frames - window)
+
+
+def blend_weights(blend: str, window: int) -> NDArray[np.float64]:
+    """Return the (window,) weight of every frame of a window when overlapping windows are averaged.
+
+    ``uniform`` is the published plain mean; ``taper`` a squared sine, which fades a window out where it knows only
+    one side of the motion, and never reaches zero.
+    """
+    one_of("blend", blend, BLENDS)
+    if blend == "uniform":
+        return np.ones(window)
+    return np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
+
+
+def refine_windows(
+    values: NDArray[np.float32],
+    quality: NDArray[np.float32],
+    run: Callable[[Windows, Windows], Windows],
+    *,
+    window: int,
+    hop: int,
+    blend: str,
+) -> NDArray[np.float64]:
+    """Refine every window of a track and blend the overlaps.
+
+    Args:
+        values: (N, T, D) N vectors of D numbers over T frames.
+        quality: (N, T, 2) confidence and whether the frame was observed.
+        run: maps windows (M, window, D) and their quality (M, window, 2) to refined windows (M, window, D).
+        window: frames a window.
+        hop: frames between the starts of windows, 1 to ``window``.
+        blend: ``uniform`` or ``taper``.
+
+    Returns:
+        (N, T, D). A track shorter than one window is continued beyond its ends by point reflection, not by zeros.
+    """
+    if not 1 <= hop <= window:
+        raise mismatch("hop", f"a whole number of frames from 1 to the window, {window}", hop)
+    count, frames, size = values.shape
+    weights = blend_weights(blend, window)
+    missing = max(0, window - frames)
+    if missing:
+        before = missing // 2
+        ends = ((0, 0), (before, missing - before), (0, 0))
+        values = np.pad(values, ends, mode="reflect", reflect_type="odd")
+        quality = np.pad(quality, ends, mode="reflect")
+        whole = refine_windows(values, quality, run, window=window, hop=hop, blend=blend)
+        return whole[:, before : before + frames]
+
+    starts = window_starts(frames, window, hop)
+    total = np.zeros((count, frames, size))
+    norm = np.zeros(frames)
+    views = np.moveaxis(np.lib.stride_tricks.sliding_window_view(values, window, axis=1), -1, 2)
+    qualities = np.moveaxis(np.lib.stride_tricks.sliding_window_view(quality, window, axis=1), -1, 2)
+    block = max(1, _BLOCK_FLOATS // max(1, count * window * (size + 2)))
+    for piece in np.split(starts, np.arange(block, len(starts), block)):
+        windows = np.ascontiguousarray(views[:, piece]).reshape(-1, window, size)
+        refined = run(windows, np.ascontiguousarray(qualities[:, piece]).reshape(-1, window, 2))
+        refined = refined.reshape(count, len(piece), window, size)
+        for offset in range(window):
+            # The starts of one piece are distinct, so no frame is added to twice in one statement.
+            total[:, piece + offset] += weights[offset] * refined[:, :, offset]
+            norm[piece + offset] += weights[offset]
+    return total / norm[:, None]

@@ -1,0 +1,128 @@
+"""What the commands share: errors of one line, output that carries no markup, numbers as people read them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+REFUSED = 1
+SOME_FAILED = 3
+INTERRUPTED = 130
+
+
+def printable(text: object) -> str:
+    """Return text on one line, control characters and escape sequences spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(str(text).split()))
+
+
+def complain(error: BaseException | str) -> None:
+    """Print ``error: ...``, one line, on stderr."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    elif not text and isinstance(error, BaseException):
+        text = "not enough memory" if isinstance(error, MemoryError) else type(error).__name__
+    print(f"error: {printable(text)}", file=sys.stderr)
+
+
+def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a command report a refusal in one line and exit with status 1, or 130 when interrupted."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except BrokenPipeError:
+            # The reader of a pipe has seen enough; Click ends the program quietly.
+            raise
+        except (ValueError, OSError, ImportError, MemoryError) as error:
+            complain(error)
+            raise typer.Exit(REFUSED) from None
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return wrapped
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that interprets nothing in what it prints."""
+    from rich.console import Console
+
+    found = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not found.is_terminal:
+        # Nobody's window limits a file or a pipe, where a table cut at 80 columns would be a loss.
+        found = Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=200)
+    return found
+
+
+def table(*columns: str, left: int = 1, title: str | None = None) -> Table:
+    """Return an empty table; the first ``left`` columns hold text, the others numbers."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="", pad_edge=False)
+    for index, name in enumerate(columns):
+        made.add_column(name, justify="left" if index < left else "right", overflow="fold")
+    return made
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Return a number with three significant digits and its unit, a dash for None."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{digits}f}" if digits < 7 else f"{value:.2e}"
+    return f"{text} {unit}".rstrip()
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout; numbers that JSON does not know become null."""
+    print(json.dumps(_plain(document), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (str, bool, int)) or value is None:
+        return value
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)
+
+
+def comma_list(values: list[str] | None) -> list[str]:
+    """Return the entries of a repeatable option whose values may also be separated by commas."""
+    return [entry.strip() for value in values or [] for entry in value.split(",") if entry.strip()]
+
+
+def frame_rate(value: float | None) -> float | None:
+    """Check the value of ``--fps``."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter(f"expected a positive number of frames a second, received {value:g}")
+    return value
+
+
+def one_name_of(known: tuple[str, ...], option: str | None = None) -> Callable[[str | None], str | None]:
+    """Return a check that an option's value is one of ``known``; as a callback it knows its option itself."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in known:
+            raise typer.BadParameter(f"expected one of {', '.join(known)}, received {value!r}", param_hint=option)
+        return value
+
+    return check

@@ -1,0 +1,83 @@
+"""The program ``smoothnet``."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smoothnet_core import __version__
+from smpl_tools.cli._shared import INTERRUPTED, complain, one_line_errors
+from smpl_tools.cli.evaluate import evaluate
+from smpl_tools.cli.info import info
+from smpl_tools.cli.models import models
+from smpl_tools.cli.plot import plot
+from smpl_tools.cli.refine import refine
+from smpl_tools.cli.train import train
+
+if TYPE_CHECKING:
+    _UsageError = typer.BadParameter
+else:
+    # Typer brings its own Click or imports it, by its version; this base class is of the right one.
+    _UsageError = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    help="Refine captured human motion: less jitter and less error, in the file format it came in.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"smoothnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Refine captured human motion: less jitter and less error, in the file format it came in."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+_COMMANDS = [refine, info, models, evaluate, plot, train]
+for _command in _COMMANDS:
+    app.command()(one_line_errors(_command))
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command.
+
+    Returns:
+        0; 1 where an input was refused; 2 wrong usage; 3 where some of several inputs failed; 130 interrupted.
+    """
+    try:
+        status = app(arguments, prog_name="smoothnet", standalone_mode=False)
+    except _UsageError as error:
+        context = getattr(error, "ctx", None)
+        program = context.command_path if context is not None else "smoothnet"
+        complain(f"{error.format_message()} (see {program} --help)")
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        complain("interrupted")
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def run() -> None:
+    """Run the program on its command line and exit with the status of ``main``."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that the output's encoding does not know must not stop a job that is done.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(main(sys.argv[1:]))

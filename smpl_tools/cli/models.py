@@ -1,0 +1,28 @@
+"""``smoothnet models``: the models that come with the package."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from smpl_tools.cli._shared import console, print_json, printable, table
+
+
+def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+    """List the shipped models.
+
+    With the network, the data it was trained on, window and hop in frames, frame rate and number of parameters.
+    """
+    from smoothnet_core import load_model, shipped_models
+
+    found = shipped_models()
+    sizes = {name: sum(t.size for t in load_model(name).tensors.values()) for name in found}
+    if json:
+        print_json([{"name": name, "parameters": sizes[name], **metadata} for name, metadata in found.items()])
+        return
+    rows = table("name", "network", "data", "window", "hop", "fps", "parameters", left=3)
+    for name, metadata in found.items():
+        said = {key: printable(metadata.get(key, "-")) for key in ("architecture", "data", "window", "hop", "fps")}
+        rows.add_row(name, *said.values(), f"{sizes[name]:,}")
+    console().print(rows)

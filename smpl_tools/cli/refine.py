@@ -1,0 +1,215 @@
+"""``smoothnet refine``: motion files in, refined motion files of the same formats out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from smpl_tools.cli._paths import check_free, plan
+from smpl_tools.cli._shared import (
+    SOME_FAILED,
+    comma_list,
+    complain,
+    console,
+    frame_rate,
+    number,
+    one_name_of,
+    print_json,
+    printable,
+    table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from smpl_tools.refine_motion import MotionReport
+
+KINDS = ("position", "axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d", "channels")
+METHODS = ("smoothnet", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
+PARTS = ("root", "body", "hands", "face", "shape", "camera")
+# A longer table says no more to a reader; --json has all of it.
+_MOST_ROWS = 24
+
+
+def refine(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Motion files or folders.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File to write, or folder for several inputs; default: NAME.refined.EXT beside each."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing outputs (never an input).")] = False,
+    method: Annotated[
+        str,
+        typer.Option(metavar="NAME", help=f"One of {', '.join(METHODS)}.", callback=one_name_of(METHODS)),
+    ] = "smoothnet",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="Shipped model or file of weights; for smoothnet only. Default: default."
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="auto, numpy or torch; for smoothnet only. Default: auto."),
+    ] = None,
+    strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 leaves the motion as it is.")] = 1.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames a second, in place of what the file says.", callback=frame_rate)
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"What a plain array holds: one of {', '.join(KINDS)}.",
+            callback=one_name_of(KINDS),
+        ),
+    ] = None,
+    parts: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAMES", help=f"Comma-separated, of {', '.join(PARTS)}. Default: root,body."),
+    ] = None,
+    person: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Refine only this person; may be repeated.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Refine motions and write them in their own formats.
+
+    The inputs stay as they are. With several inputs the others are done when one fails, and the exit status is 3.
+    """
+    if method != "smoothnet" and (model is not None or backend is not None):
+        raise typer.BadParameter(f"--model and --backend go with --method smoothnet, not with {method}")
+    chosen = comma_list(parts) or ["root", "body"]
+    for part in chosen:
+        one_name_of(PARTS, "--parts")(part)
+    outputs = plan(inputs, output)
+
+    from smoothnet_core import load_model
+
+    settings: dict[str, Any] = {"method": method, "strength": strength, "parts": chosen, "person": person or None}
+    if method == "smoothnet":
+        # Once for all inputs; and a model that is not there is no fault of theirs.
+        settings |= {"model": load_model(model or "default"), "backend": backend or "auto"}
+    if output is not None and len(inputs) > 1:
+        output.mkdir(exist_ok=True)
+
+    done, failed = [], []
+    with _Bar(len(inputs)) as bar:
+        for source, target in zip(inputs, outputs, strict=True):
+            try:
+                report = _refine_one(source, target, force, kind, fps, settings, bar.start(source))
+            except (ValueError, OSError, ImportError, MemoryError) as error:
+                if len(inputs) == 1 and not json:
+                    raise
+                bar.print_error(error)
+                failed.append({"input": str(source), "error": str(error)})
+                continue
+            done.append({"input": str(source), "output": str(target), **report.as_dict()})
+            if not json:
+                _show(source, target, report)
+    if json:
+        print_json({"refined": done, "failed": failed})
+    if failed:
+        raise typer.Exit(SOME_FAILED if len(inputs) > 1 else 1)
+
+
+def _refine_one(
+    source: Path,
+    target: Path,
+    force: bool,
+    kind: str | None,
+    fps: float | None,
+    settings: dict[str, Any],
+    progress: Callable[[float], None],
+) -> MotionReport:
+    from smpl_tools import formats
+    from smpl_tools.refine_motion import refine_motion
+
+    # Before the work, and once more before writing: the work can take long.
+    check_free(target, force)
+    motion = formats.read(source, kind=kind, fps=fps)
+    refined, report = refine_motion(motion, progress=progress, **settings)
+    check_free(target, force)
+    formats.write(refined, target)
+    return report
+
+
+class _Bar:
+    """A progress bar on stderr, shown only where that is a terminal."""
+
+    def __init__(self, inputs: int) -> None:
+        self._inputs = inputs
+        self._started = 0
+        self._progress: Any = None
+
+    def __enter__(self) -> _Bar:
+        if sys.stderr.isatty():
+            from rich.progress import Progress
+
+            self._progress = Progress(console=console(stderr=True), transient=True)
+            self._progress.start()
+            self._task = self._progress.add_task("", total=float(self._inputs))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def start(self, source: Path) -> Callable[[float], None]:
+        """Begin the next input; the result takes the fraction of it that is done."""
+        before = self._started
+        self._started += 1
+        if self._progress is None:
+            return lambda fraction: None
+        self._progress.update(self._task, description=printable(source.name), completed=before)
+        return lambda fraction: self._progress.update(self._task, completed=before + fraction)
+
+    def print_error(self, error: BaseException) -> None:
+        """Print an error without tearing the bar."""
+        if self._progress is not None:
+            self._progress.stop()
+        complain(error)
+        if self._progress is not None:
+            self._progress.start()
+
+
+def _show(source: Path, target: Path, report: MotionReport) -> None:
+    """Print what was done to one file."""
+    several = len({t.person for t in report.tracks}) > 1
+    before, after = "jitter before", "jitter after"
+    columns = ["person"] * several + ["track", "frames", "filled", before, after, "", "speed kept", "largest change"]
+    rows = table(*columns, left=1 + several)
+    for track in report.tracks[:_MOST_ROWS]:
+        change = number(track.largest_change, track.unit)
+        kept = "-" if track.speed_kept is None else f"{track.speed_kept:.1%}"
+        values = [
+            printable(track.track),
+            str(track.frames),
+            str(track.filled_frames),
+            number(track.jitter_before),
+            number(track.jitter_after),
+            f"{track.unit}/s²",
+            kept,
+            f"{change} at {track.largest_change_frame}" if track.largest_change else change,
+        ]
+        rows.add_row(*([printable(track.person)] if several else []), *values)
+
+    out = console()
+    out.print(f"{printable(source)} -> {printable(target)}", soft_wrap=True)
+    how = f"{report.method}, model {printable(report.model)}" if report.model else report.method
+    assumed = " (assumed: the file does not say; set --fps)" if report.fps_assumed else ""
+    out.print(f"  {how}, strength {report.strength:g}, {report.fps:g} fps{assumed}", soft_wrap=True)
+    out.print(rows)
+    if len(report.tracks) > _MOST_ROWS:
+        out.print(f"  ... and {len(report.tracks) - _MOST_ROWS} more tracks; --json lists them all")
+    if report.bridged_frames:
+        out.print(f"  {report.bridged_frames} missing frames bridged")
+    if report.splits:
+        out.print(f"  {report.splits} longer absences: the pieces were refined separately")
+    for name in report.unobserved:
+        out.print(f"  {printable(name)}: no value at all, left as it is", soft_wrap=True)

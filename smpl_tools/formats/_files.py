@@ -1,0 +1,183 @@
+"""Files on the disk: read with errors of one line, written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import shutil
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+NPY_MAGIC = b"\x93NUMPY"
+# Longer headers than NumPy itself reads; what a header declares about its own length is not believed.
+_HEADER_BYTES = 2**16
+
+
+def reason(error: BaseException) -> str:
+    """Return the one-line reason of an exception."""
+    text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def read_bytes(path: Path, limit: int = -1) -> bytes:
+    """Return the bytes of a file, or its first ``limit``.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
+
+
+def _target(path: Path) -> Path:
+    # A link keeps pointing where it points: the file behind it is the one replaced.
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise ValueError(f"{path}: cannot be written: the folder {target.parent} does not exist")
+    return target
+
+
+def _beside(target: Path) -> Path:
+    # The name does not contain the target's, which may already have the greatest length allowed.
+    return target.parent / f".smoothnet-{secrets.token_hex(6)}.tmp"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a new binary file that takes the place of ``path`` when the block ends without an exception.
+
+    The bytes go to a temporary name in the same folder, are flushed to the disk, and only then renamed. After an
+    exception the temporary file is gone and ``path`` is as it was. An existing file's permissions are kept.
+
+    Raises:
+        ValueError: the folder does not exist or nothing can be written there; any ``OSError`` of the block.
+    """
+    target = _target(path)
+    temporary = _beside(target)
+    try:
+        if target.is_dir():
+            raise ValueError(f"{path}: cannot be written: it is a folder")
+        try:
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written: {reason(error)}") from None
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Make a new folder that takes the place of ``path`` when the block ends without an exception.
+
+    The block fills the temporary folder it is given. An existing folder is replaced only if it holds nothing that the
+    new one does not hold as well, so that a mistyped path never deletes anything.
+
+    Raises:
+        ValueError: the parent does not exist, nothing can be written there, or ``path`` is a file or holds other
+            files; any ``OSError`` of the block.
+    """
+    target = _target(path)
+    temporary, old = _beside(target), _beside(target)
+    try:
+        if target.exists() and not target.is_dir():
+            raise ValueError(f"{path}: cannot be written: it is a file, and this format is a folder")
+        try:
+            temporary.mkdir()
+            yield temporary
+            names = sorted(p.name for p in temporary.iterdir())
+            for name in names:
+                with (temporary / name).open("rb+") as file:
+                    os.fsync(file.fileno())
+            if target.exists():
+                others = sorted({p.name for p in target.iterdir()} - set(names))
+                if others:
+                    raise ValueError(f"{path}: cannot be written: the folder already holds {others[0]!r}")
+                target.rename(old)
+                try:
+                    temporary.rename(target)
+                except OSError:
+                    old.rename(target)
+                    raise
+            else:
+                temporary.rename(target)
+        finally:
+            for leftover in (temporary, old):
+                if leftover.exists():
+                    shutil.rmtree(leftover)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written: {reason(error)}") from None
+
+
+def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Return shape and dtype of every array of an ``.npz``, in the file's order, without reading the arrays.
+
+    Raises:
+        ValueError: the file is not a readable archive of arrays.
+    """
+    headers = {}
+    try:
+        with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that Python 2 wrote the file is no news to its user
+            for info in archive.infolist():
+                if not info.filename.endswith(".npy"):
+                    continue
+                with archive.open(info) as member:
+                    start = io.BytesIO(member.read(_HEADER_BYTES))
+                # Version 3 differs from 2 only in the encoding of field names, which no format here has.
+                if np.lib.format.read_magic(start) == (1, 0):
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(start)
+                else:
+                    shape, _, dtype = np.lib.format.read_array_header_2_0(start)
+                headers[info.filename.removesuffix(".npy")] = (shape, dtype)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
+    # What a damaged archive raises is not documented: errors of zip, of the compressions, of the header's syntax.
+    except Exception as error:
+        raise ValueError(f"{path}: not a readable .npz archive: {reason(error)}") from None
+    return headers
+
+
+def npz_compressed(path: Path) -> bool:
+    """Return whether the arrays of a readable ``.npz`` are stored compressed."""
+    with zipfile.ZipFile(path) as archive:
+        return any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool) -> None:
+    """Write arrays as an ``.npz``, in the mapping's order; arrays of objects are pickled, as NumPy does.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
+    # Here, since that module writes its files through this one.
+    from smpl_tools.formats._pickles import _Pickler
+
+    compression = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    # Not np.savez: it has no room for an array named "file", and its pickles cannot be read by every NumPy 1.
+    with replacing(path) as file, zipfile.ZipFile(file, "w", compression, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(name + ".npy", "w", force_zip64=True) as member:
+                if array.dtype.hasobject:
+                    header = np.lib.format.header_data_from_array_1_0(array)
+                    np.lib.format.write_array_header_1_0(member, header)
+                    _Pickler(member, 4).dump(array)
+                else:
+                    np.lib.format.write_array(member, array, allow_pickle=False)

@@ -1,0 +1,115 @@
+"""MediaPipe Pose landmarks in an ``.npz``; MediaPipe itself has no file format.
+
+Layout, ours: ``world_landmarks`` and ``image_landmarks`` (T, 33, 4), each x, y, z and visibility, or one of the two;
+``fps``, ``width`` and ``height`` as scalars; anything else besides. Image landmarks are x in image widths, y in image
+heights and a depth z relative to the hips in about the unit of x; world landmarks are metres from the middle of the
+hips (MediaPipe, "Pose landmark detection", output).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._checks import mismatch
+from smoothnet_core.restricted_pickle import load_npz
+from smpl_tools.formats._changes import merged
+from smpl_tools.formats._files import ZIP_MAGIC, npz_compressed, npz_headers, write_npz
+from smpl_tools.formats._format import Options
+from smpl_tools.motion import Motion, Person, Track
+
+NAME = "mediapipe"
+# The metres stand first: they are what is measured where one track is chosen.
+_KEYS = ("world_landmarks", "image_landmarks")
+_EYES = ("eye_inner", "eye", "eye_outer")
+_PAIRS = ("shoulder", "elbow", "wrist", "pinky", "index", "thumb", "hip", "knee", "ankle", "heel", "foot_index")
+LANDMARKS = (
+    "nose",
+    *(f"{side}_{part}" for side in ("left", "right") for part in _EYES),
+    "left_ear",
+    "right_ear",
+    "mouth_left",
+    "mouth_right",
+    *(f"{side}_{part}" for part in _PAIRS for side in ("left", "right")),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    arrays: dict[str, NDArray[Any]]
+    compressed: bool
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """Tell whether the file is an ``.npz`` with image or world landmarks."""
+    return head.startswith(ZIP_MAGIC) and any(key in npz_headers(path) for key in _KEYS)
+
+
+def read(path: Path, options: Options) -> Motion:
+    """Read MediaPipe landmarks as one person with the tracks ``world_landmarks`` and ``image_landmarks`` (T, 33, 3).
+
+    A frame whose numbers are all zero, or NaN, was not detected and is NaN; the visibility is the confidence.
+
+    Raises:
+        ValueError: an array or scalar is not as above.
+    """
+    arrays = load_npz(path)
+    present = [key for key in _KEYS if key in arrays]
+    if not present:
+        raise mismatch(f"{path}: keys", " or ".join(_KEYS), ", ".join(arrays) or "none")
+    tracks = {key: _track(path, key, arrays[key]) for key in present}
+    count = len(tracks[present[0]].values)
+    try:
+        person = Person("0", tracks, np.arange(count, dtype=np.int64))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    fps = options.fps or _scalar(path, arrays, "fps")
+    width, height = (_scalar(path, arrays, key) for key in ("width", "height"))
+    return Motion(
+        NAME,
+        (person,),
+        fps,
+        image_size=(width, height) if width and height else None,
+        source=_Source(arrays, npz_compressed(path)),
+        notes=() if fps else ("frame rate not stated in the file",),
+    )
+
+
+def write(motion: Motion, path: Path) -> None:
+    """Write the same arrays: new x, y, z where a track has new finite ones, visibility and all else as they were.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
+    source: _Source = motion.source
+    (person,) = motion.people
+    arrays = dict(source.arrays)
+    for key, track in person.tracks.items():
+        old = source.arrays[key]
+        new = np.concatenate([track.values, old[..., 3:]], axis=-1)
+        # Frames not detected and not filled are NaN in the track and keep their own numbers.
+        arrays[key] = merged(key, old, new)
+    write_npz(path, arrays, compressed=source.compressed)
+
+
+def _track(path: Path, key: str, landmarks: NDArray[Any]) -> Track:
+    if landmarks.ndim != 3 or landmarks.shape[1:] != (len(LANDMARKS), 4) or landmarks.dtype.kind != "f":
+        raise mismatch(f"{path}: {key}", "(T, 33, 4) of floats", f"{landmarks.shape} of {landmarks.dtype}")
+    detected = (np.nan_to_num(landmarks[..., :3]) != 0).any(axis=(1, 2))
+    values = np.where(detected[:, None, None], landmarks[..., :3], landmarks.dtype.type(np.nan))
+    confidence = np.clip(np.nan_to_num(landmarks[..., 3]), 0.0, 1.0)
+    return Track(values, "position", "body", LANDMARKS, confidence)
+
+
+def _scalar(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> float | None:
+    """Return a positive number of the file, None where it has none."""
+    if key not in arrays:
+        return None
+    value = arrays[key]
+    if value.size != 1 or value.dtype.kind not in "iuf" or not 0 < value.item() < np.inf:
+        raise mismatch(f"{path}: {key}", "one positive number", f"{value.ravel()[:3].tolist()}")
+    return float(value.item())

@@ -1,0 +1,115 @@
+"""The table of formats: which one a file is, and reading and writing through it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from pathlib import Path
+
+from smoothnet_core._checks import mismatch, one_of
+from smpl_tools.formats import aist, amass, arrays, bvh, mediapipe, openpose, smoothnet_npz, wham
+from smpl_tools.formats._files import ZIP_MAGIC, npz_headers, read_bytes, reason
+from smpl_tools.formats._format import Format, Options
+from smpl_tools.formats._names import listed
+from smpl_tools.motion import VALUE_SHAPES, Motion
+
+HEAD_BYTES = 4096
+
+# Asked in this order: the first that matches reads the file. Plain arrays match almost anything and stand last.
+_TABLE: tuple[Format, ...] = (
+    Format(wham.NAME, "WHAM, VIBE or TCMR results", wham.matches, wham.read, wham.write, (".pkl",)),
+    Format(aist.NAME, "AIST++ motion or 3D keypoints", aist.matches, aist.read, aist.write, (".pkl",)),
+    Format(mediapipe.NAME, "MediaPipe Pose landmarks", mediapipe.matches, mediapipe.read, mediapipe.write, (".npz",)),
+    Format(openpose.NAME, "OpenPose, a folder of JSON files", openpose.matches, openpose.read, openpose.write),
+    Format(bvh.NAME, "BVH", bvh.matches, bvh.read, bvh.write, (".bvh",)),
+    Format(amass.NAME, "AMASS (SMPL, SMPL-H, SMPL-X)", amass.matches, amass.read, amass.write, (".npz",)),
+    Format(
+        smoothnet_npz.NAME,
+        "SmoothNet's data archives",
+        smoothnet_npz.matches,
+        smoothnet_npz.read,
+        smoothnet_npz.write,
+        (".npz",),
+    ),
+    Format(arrays.NAME, "plain arrays", arrays.matches, arrays.read, arrays.write, (".npy", ".npz")),
+)
+
+FORMATS: dict[str, Format] = {f.name: f for f in _TABLE}
+
+
+def _head(path: Path) -> bytes:
+    if path.is_dir():
+        return b""
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a file or a folder, found nothing of that name")
+    return read_bytes(path, HEAD_BYTES)
+
+
+def _found(path: Path, head: bytes) -> str:
+    """Say in a few words what a file that no format knows begins with."""
+    if path.is_dir():
+        return f"a folder with {listed(sorted(p.name for p in path.iterdir()), 3)}"
+    if not head:
+        return "an empty file"
+    if head.startswith(ZIP_MAGIC):
+        return f"an archive with the keys {listed(npz_headers(path))}"
+    return f"a file that begins with {head[:16]!r}"
+
+
+def detect(path: str | os.PathLike[str]) -> Format:
+    """Return the format of a file or folder, decided by its content.
+
+    Raises:
+        ValueError: it cannot be read or no format knows it; the message says what was found and lists the formats.
+    """
+    path = Path(path)
+    try:
+        head = _head(path)
+        for known in FORMATS.values():
+            if known.matches(path, head):
+                return known
+        found = _found(path, head)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
+    raise mismatch(f"{path}: unknown format", "one of " + ", ".join(FORMATS), found)
+
+
+def read(
+    path: str | os.PathLike[str], *, format: str | None = None, kind: str | None = None, fps: float | None = None
+) -> Motion:
+    """Read a motion.
+
+    Args:
+        path: a file, or a folder of a format that is one.
+        format: a key of ``FORMATS``; None decides by content.
+        kind: kind of a plain array's values, a key of ``VALUE_SHAPES``; other formats state their own.
+        fps: frames a second, in place of what the file says; the file's own statement is written back unchanged.
+
+    Raises:
+        ValueError: unknown format or kind, or a file that is not what its format demands.
+    """
+    path = Path(path)
+    if kind is not None:
+        one_of("kind", kind, VALUE_SHAPES)
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise mismatch("fps", "a positive number", repr(fps))
+    chosen = detect(path) if format is None else FORMATS[one_of("format", format, FORMATS)]
+    try:
+        _head(path)
+        motion = chosen.read(path, Options(kind, fps))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
+    motion = dataclasses.replace(motion, path=path)
+    return motion if fps is None else dataclasses.replace(motion, fps=float(fps))
+
+
+def write(motion: Motion, path: str | os.PathLike[str]) -> None:
+    """Write a motion in the format it was read from, whole or not at all; what was not changed stays as it was.
+
+    Raises:
+        ValueError: unknown format, a motion that was not read from a file, or nothing can be written there.
+    """
+    if motion.source is None:
+        raise mismatch(f"{path}: motion to write", "one that was read from a file", "one without a source")
+    FORMATS[one_of("format", motion.format, FORMATS)].write(motion, Path(path))

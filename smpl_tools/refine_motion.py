@@ -1,0 +1,278 @@
+"""A motion through a refiner and back: which tracks, on which timeline, and what became of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._checks import mismatch, one_of
+from smpl_tools.measures import ASSUMED_FPS, changes, is_observed, jitter, pieces, prepared, speed_kept, unit_of
+from smpl_tools.motion import DEFAULT_PARTS, PARTS, Motion, Person, Track
+
+# The names on the command line; all but the first are keys of ``smoothnet_core.filters.FILTERS``.
+METHODS = ("smoothnet", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
+
+
+@dataclass(frozen=True)
+class TrackReport:
+    """What became of one track of one person.
+
+    Attributes:
+        person: the person's id.
+        track: the track's name.
+        frames: T, rows of the person in the file.
+        filled_frames: rows in which at least one joint was not observed and was filled in.
+        unit: of lengths and angles here: ``mm``, ``px``, ``deg``, or ``unit`` where the file does not say.
+        largest_change: farthest an observed value was moved; None where nothing was observed.
+        largest_change_joint: the joint it happened to.
+        largest_change_frame: its frame number in the file.
+        jitter_before: mean length of the acceleration, ``unit`` per second squared; None below three frames in a row.
+        jitter_after: the same of the result.
+        speed_kept: see ``smpl_tools.measures.speed_kept``.
+    """
+
+    person: str
+    track: str
+    frames: int
+    filled_frames: int
+    unit: str
+    largest_change: float | None
+    largest_change_joint: str | None
+    largest_change_frame: int | None
+    jitter_before: float | None
+    jitter_after: float | None
+    speed_kept: float | None
+
+
+@dataclass(frozen=True)
+class MotionReport:
+    """What became of a motion.
+
+    Attributes:
+        method: the name in ``METHODS``.
+        model: name or path of the model, None for a filter.
+        strength: 0 to 1.
+        fps: the frame rate the refinement went by.
+        fps_assumed: the file states none and none was given: ``fps`` is ``ASSUMED_FPS``.
+        tracks: one report a refined track.
+        unobserved: ``person/track`` of selected tracks that hold no value at all, and were left as they are.
+        bridged_frames: frames in which a person was missing and which were bridged (at most half a second each).
+        splits: longer absences, at which a person's movement was taken apart.
+    """
+
+    method: str
+    model: str | None
+    strength: float
+    fps: float
+    fps_assumed: bool
+    tracks: tuple[TrackReport, ...]
+    unobserved: tuple[str, ...]
+    bridged_frames: int
+    splits: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain lists, dictionaries, numbers and text, as JSON has them."""
+        return dataclasses.asdict(self)
+
+
+class RefinedMotion(NamedTuple):
+    """The refined motion and what became of it."""
+
+    motion: Motion
+    report: MotionReport
+
+
+def refine_motion(
+    motion: Motion,
+    *,
+    model: Any = "default",
+    method: str = "smoothnet",
+    strength: float = 1.0,
+    parts: Sequence[str] = DEFAULT_PARTS,
+    person: str | Sequence[str] | None = None,
+    backend: str = "auto",
+    fps: float | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> RefinedMotion:
+    """Refine the selected tracks of a motion; everything else stays the same object.
+
+    Each track goes through the refiner on a uniform timeline. Where a person is missing for up to half a second the
+    missing frames are bridged as not observed and left out of the result again; a longer absence separates the
+    movement into pieces that are refined alone. Within existing rows, NaN is filled; a joint that a piece never shows
+    keeps its NaN.
+
+    Args:
+        motion: what ``smpl_tools.formats.read`` returns.
+        model: a shipped model's name, a path to weights, or a loaded model; for ``method="smoothnet"`` only.
+        method: one of ``METHODS``.
+        strength: 0 (unchanged) to 1 (the refiner's full result).
+        parts: which parts of a person, of ``smpl_tools.motion.PARTS``.
+        person: id, or ids, of the people to refine; None refines all.
+        backend: for ``method="smoothnet"``, see ``smoothnet_core.refine``.
+        fps: frames a second, in place of the motion's; where neither is known, 30.
+        progress: called with the fraction done, 0 to 1, after every track.
+
+    Raises:
+        ValueError: an unknown name among the arguments, no track of the parts in the motion, no observed value in
+            the selected tracks, or a refusal of the refiner; where the motion has a path the message begins with it.
+    """
+    one_of("method", method, METHODS)
+    for part in parts:
+        one_of("part", part, PARTS)
+    where = "" if motion.path is None else f"{motion.path}: "
+    try:
+        return _refine_motion(motion, model, method, strength, parts, person, backend, fps, progress)
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from error
+
+
+def _refine_motion(
+    motion: Motion,
+    model: Any,
+    method: str,
+    strength: float,
+    parts: Sequence[str],
+    person: str | Sequence[str] | None,
+    backend: str,
+    fps: float | None,
+    progress: Callable[[float], None] | None,
+) -> RefinedMotion:
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise mismatch("fps", "a positive number", repr(fps))
+    rate = float(fps or motion.fps or ASSUMED_FPS)
+    chosen = _people(motion, person)
+    work = [(p, n, t) for p in chosen for n, t in p.tracks.items() if t.part in parts and t.values.shape[1]]
+    if not work and chosen:
+        found = sorted({t.part for p in chosen for t in p.tracks.values()})
+        raise mismatch("parts to refine", ", ".join(parts), f"a motion of {', '.join(found) or 'no tracks'}")
+    if any(len(t.values) for _, _, t in work) and not any(is_observed(t) for _, _, t in work):
+        names = ", ".join(dict.fromkeys(name for _, name, _ in work))
+        raise mismatch("values to refine", "at least one observed value", f"only NaN in {names}")
+
+    refiner = _refiner(method, model, strength, backend, rate, motion.image_size)
+    reports, unobserved = [], []
+    changed: dict[str, dict[str, Track]] = {p.id: {} for p in chosen}
+    for done, (one, name, track) in enumerate(work, start=1):
+        if is_observed(track):
+            new = _refined_track(track, one.frames, rate, refiner)
+            changed[one.id][name] = new
+            reports.append(_report(motion, one, name, track, new, rate))
+        elif len(track.values):
+            unobserved.append(f"{one.id}/{name}")
+        if progress is not None:
+            progress(done / len(work))
+    people = tuple(p.with_tracks(changed[p.id]) if changed.get(p.id) else p for p in motion.people)
+    report = MotionReport(
+        method=method,
+        model=(model if isinstance(model, str) else getattr(model, "name", None)) if method == "smoothnet" else None,
+        strength=float(strength),
+        fps=rate,
+        fps_assumed=fps is None and motion.fps is None,
+        tracks=tuple(reports),
+        unobserved=tuple(unobserved),
+        bridged_frames=sum(_bridged(p.frames, rate) for p in chosen),
+        splits=sum(max(len(pieces(p.frames, rate)) - 1, 0) for p in chosen),
+    )
+    return RefinedMotion(motion.with_people(people), report)
+
+
+def _people(motion: Motion, person: str | Sequence[str] | None) -> tuple[Person, ...]:
+    if person is None:
+        return motion.people
+    wanted = [person] if isinstance(person, str) else list(person)
+    known = [p.id for p in motion.people]
+    for one in wanted:
+        one_of("person", one, known)
+    return tuple(p for p in motion.people if p.id in wanted)
+
+
+def _refiner(
+    method: str, model: Any, strength: float, backend: str, fps: float, image_size: tuple[float, float] | None
+) -> Callable[[NDArray[Any], Track, NDArray[Any] | None], NDArray[Any]]:
+    """Return the one call that all tracks go through: values, the track they are from, confidence."""
+    if method != "smoothnet":
+        from smoothnet_core.filters import FILTERS
+
+        smooth = FILTERS[method]
+        return lambda values, track, confidence: smooth(
+            values, fps=fps, kind=track.kind, strength=strength, confidence=confidence, order=track.order
+        )
+
+    from smoothnet_core import load_model, refine
+
+    # Loaded once, not once a track.
+    loaded = load_model(model) if isinstance(model, str) else model
+    return lambda values, track, confidence: refine(
+        values,
+        fps=fps,
+        kind=track.kind,
+        model=loaded,
+        strength=strength,
+        confidence=confidence,
+        image_size=image_size if track.values.shape[2:] == (2,) else None,
+        order=track.order,
+        backend=backend,
+    )
+
+
+def _refined_track(
+    track: Track,
+    frames: NDArray[np.int64],
+    fps: float,
+    refiner: Callable[[NDArray[Any], Track, NDArray[Any] | None], NDArray[Any]],
+) -> Track:
+    seen = prepared(track).observed
+    result = track.values.copy()
+    for rows in pieces(frames, fps):
+        joints = np.flatnonzero(seen[rows].any(axis=0))
+        if not joints.size:
+            continue
+        numbers = frames[rows] - frames[rows.start]
+        length = int(numbers[-1]) + 1
+        values = np.full((length, len(joints), *track.values.shape[2:]), np.nan, track.values.dtype)
+        values[numbers] = track.values[rows][:, joints]
+        confidence = None
+        if track.confidence is not None:
+            confidence = np.zeros((length, len(joints)), track.confidence.dtype)
+            confidence[numbers] = track.confidence[rows][:, joints]
+        refined = refiner(values, track, confidence)
+        result[rows.start : rows.stop, joints] = refined[numbers]
+    return track.replace(values=result)
+
+
+def _report(motion: Motion, person: Person, name: str, before: Track, after: Track, fps: float) -> TrackReport:
+    unit = unit_of(motion, name, before)
+    old, new = prepared(before), prepared(after)
+    moved = changes(old, new)
+    farthest = None
+    if np.isfinite(moved).any():
+        farthest = np.unravel_index(int(np.nanargmax(moved)), moved.shape)
+    filled = ~old.observed & new.observed
+    return TrackReport(
+        person=person.id,
+        track=name,
+        frames=len(person.frames),
+        filled_frames=int(filled.any(axis=1).sum()),
+        unit=unit.name,
+        largest_change=None if farthest is None else float(moved[farthest]) * unit.factor,
+        largest_change_joint=None if farthest is None else before.joints[farthest[1]],
+        largest_change_frame=None if farthest is None else int(person.frames[farthest[0]]),
+        jitter_before=_scaled(jitter(old, person.frames, fps), unit.factor),
+        jitter_after=_scaled(jitter(new, person.frames, fps), unit.factor),
+        speed_kept=speed_kept(old, new, person.frames, fps),
+    )
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _bridged(frames: NDArray[np.int64], fps: float) -> int:
+    """Count the frames between a person's rows that were bridged."""
+    return sum(int(frames[p.stop - 1] - frames[p.start]) + 1 - (p.stop - p.start) for p in pieces(frames, fps))

@@ -1,0 +1,98 @@
+"""Our network: the same on NumPy and torch, and equivariant by construction."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ortho_group
+
+from smoothnet_core.inference import vector_filter_numpy
+
+WINDOW, PROBES, HIDDEN, FILTERS = 16, 40, 24, 20
+
+
+def random_tensors(dtype=np.float32):
+    rng = np.random.default_rng(5)
+    shapes = {
+        "probe": (PROBES, WINDOW),
+        "layer1.weight": (HIDDEN, PROBES + 2 * WINDOW),
+        "layer1.bias": (HIDDEN,),
+        "layer2.weight": (HIDDEN, HIDDEN),
+        "layer2.bias": (HIDDEN,),
+        "gain.weight": (FILTERS, HIDDEN),
+        "gain.bias": (FILTERS,),
+        "analysis": (FILTERS, WINDOW),
+        "synthesis": (WINDOW, FILTERS),
+    }
+    return {name: (rng.normal(size=shape) * 0.3).astype(dtype) for name, shape in shapes.items()}
+
+
+def reference(tensors, window, quality):
+    """One window (W, D) by the definition, in float64 and loops over nothing but matrices."""
+    t = {k: v.astype(np.float64) for k, v in tensors.items()}
+    centred = window - window.mean(axis=0)
+    spread = np.sqrt((centred**2).sum(axis=1).mean()) or 1.0
+    lengths = np.sqrt(((t["probe"] @ centred) ** 2).sum(axis=1) + 1e-12 * spread**2) / spread
+    features = np.concatenate([np.log(lengths + 1e-2), quality.ravel()])
+    hidden = np.maximum(t["layer1.weight"] @ features + t["layer1.bias"], 0)
+    hidden = np.maximum(t["layer2.weight"] @ hidden + t["layer2.bias"], 0)
+    gains = t["gain.weight"] @ hidden + t["gain.bias"]
+    return window + t["synthesis"] @ (gains[:, None] * (t["analysis"] @ centred))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+def test_numpy_is_the_definition(size, monkeypatch):
+    monkeypatch.setattr(vector_filter_numpy, "_BLOCK", 7)
+    rng = np.random.default_rng(size)
+    windows = rng.normal(size=(20, WINDOW, size)).astype(np.float32)
+    quality = rng.random((20, WINDOW, 2)).astype(np.float32)
+    windows[3] = 2.5
+    out = vector_filter_numpy.forward(random_tensors(), windows, quality)
+    expected = [
+        reference(random_tensors(), w.astype(float), q.astype(float)) for w, q in zip(windows, quality, strict=True)
+    ]
+    np.testing.assert_allclose(out, expected, atol=2e-5)
+    np.testing.assert_array_equal(out[3], windows[3])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+def test_torch_is_numpy(size):
+    torch = pytest.importorskip("torch")
+    from smoothnet_core.models.vector_filter import from_tensors
+
+    rng = np.random.default_rng(size)
+    windows = rng.normal(size=(20, WINDOW, size)).astype(np.float32)
+    quality = rng.random((20, WINDOW, 2)).astype(np.float32)
+    network = from_tensors(random_tensors())
+    out = network(torch.from_numpy(windows), torch.from_numpy(quality)).detach().numpy()
+    np.testing.assert_allclose(
+        out, vector_filter_numpy.forward(random_tensors(), windows, quality), rtol=1e-5, atol=1e-5
+    )
+    assert set(network.state_dict()) == set(random_tensors())
+
+
+def test_gradients_are_finite_where_nothing_moves():
+    torch = pytest.importorskip("torch")
+    from smoothnet_core.models.vector_filter import from_tensors
+
+    windows = torch.zeros(2, WINDOW, 3, requires_grad=True)
+    network = from_tensors(random_tensors())
+    network(windows, torch.ones(2, WINDOW, 2)).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+    assert torch.isfinite(windows.grad).all()
+
+
+@given(
+    size=st.sampled_from([2, 3, 9]),
+    seed=st.integers(0, 1000),
+    scale=st.floats(1e-3, 1e3) | st.floats(-1e3, -1e-3),
+    offset=st.floats(-100, 100),
+)
+def test_equivariance_in_float64(size, seed, scale, offset):
+    tensors = random_tensors(np.float64)
+    rng = np.random.default_rng(seed)
+    windows, quality = rng.normal(size=(3, WINDOW, size)), rng.random((3, WINDOW, 2))
+    turn = ortho_group.rvs(size, random_state=seed)
+    out = vector_filter_numpy.forward(tensors, windows, quality)
+    moved = vector_filter_numpy.forward(tensors, scale * windows @ turn + offset, quality)
+    np.testing.assert_allclose(moved, scale * out @ turn + offset, atol=1e-6 * (abs(scale) + abs(offset)))
