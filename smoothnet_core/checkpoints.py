@@ -237,9 +237,4 @@ def _check(weights: Weights) -> None:
         raise mismatch("metadata entry 'hop'", f"1 to {metadata['window']}", metadata["hop"])
     if not weights.tensors:
         raise mismatch("weights", "at least one tensor", "none")
-    validate = _VALIDATE.get(metadata["architecture"])
-    if validate is None:
-        raise mismatch(
-            "metadata entry 'architecture'", "one of " + ", ".join(_VALIDATE), repr(metadata["architecture"])
-        )
-    validate(weights)
+    _VALIDATE[one_of("metadata entry 'architecture'", metadata["architecture"], _VALIDATE)](weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ from smpl_tools.cli._shared import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from smpl_tools.refine_motion import MotionReport
 
@@ -106,12 +107,14 @@ def refine(
             except (ValueError, OSError, ImportError, MemoryError) as error:
                 if len(inputs) == 1 and not json:
                     raise
-                bar.print_error(error)
+                with bar.hidden():
+                    complain(error)
                 failed.append({"input": str(source), "error": str(error)})
                 continue
             done.append({"input": str(source), "output": str(target), **report.as_dict()})
             if not json:
-                _show(source, target, report)
+                with bar.hidden():
+                    _show(source, target, report)
     if json:
         print_json({"refined": done, "failed": failed})
     if failed:
@@ -151,7 +154,10 @@ class _Bar:
         if sys.stderr.isatty():
             from rich.progress import Progress
 
-            self._progress = Progress(console=console(stderr=True), transient=True)
+            # Without redirection: it would send what belongs on stdout to this console, so to stderr.
+            self._progress = Progress(
+                console=console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+            )
             self._progress.start()
             self._task = self._progress.add_task("", total=float(self._inputs))
         return self
@@ -169,11 +175,12 @@ class _Bar:
         self._progress.update(self._task, description=printable(source.name), completed=before)
         return lambda fraction: self._progress.update(self._task, completed=before + fraction)
 
-    def print_error(self, error: BaseException) -> None:
-        """Print an error without tearing the bar."""
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the bar off the screen while other lines are printed."""
         if self._progress is not None:
             self._progress.stop()
-        complain(error)
+        yield
         if self._progress is not None:
             self._progress.start()
 

@@ -186,3 +186,35 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path):
         assert job.stderr is not None
         job.stdout.close()
         assert "Traceback" not in job.stderr.read()
+
+
+def test_the_bar_is_on_stderr_and_the_table_on_stdout(tmp_path: Path):
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
+    takes = [saved(tmp_path / f"{name}.npy", body()) for name in "ab"]
+    screen, terminal = pty.openpty()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [*PROGRAM, "refine", *map(str, takes), str(tmp_path / "none.npy"), "--method", "median"],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env=environment,
+    ) as job:
+        os.close(terminal)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(screen, 65536)
+            except OSError:  # Linux reports the end of a terminal so
+                break
+            if not piece:
+                break
+            shown += piece
+        assert job.stdout is not None
+        out = job.stdout.read()
+    os.close(screen)
+    assert job.returncode == 3
+    assert out.count(b"jitter before") == 2
+    assert b"\x1b" not in out
+    assert "\u2501".encode() in shown
+    assert b"error: " in shown
+    assert b"jitter before" not in shown
