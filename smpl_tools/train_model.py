@@ -17,7 +17,7 @@ from smoothnet_core.model import Model
 from smpl_tools.paired_scores import paired_scores, score_table
 from smpl_tools.sources import PairedClip, read_clean, read_paired
 
-_KEYS = ("name", "version", "data", "licence", "pairs", "clean", "training")
+_KEYS = ("name", "version", "data", "licence", "pairs", "clean", "mix", "training")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Plan:
         data: one line on what they are trained on, for the metadata.
         licence: one line on the weights' terms.
         pairs: ``folder``, ``train`` (names of splits) and ``validation`` (likewise).
-        clean: ``file``, ``exclude_subjects``, ``share`` and ``noisy``; empty for none.
+        clean: ``file`` and ``exclude_subjects``; empty for none.
+        mix: of them, see :class:`smoothnet_core.training.batches.Mix`.
         training: settings of :mod:`smoothnet_core.training`.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     licence: str
     pairs: Mapping[str, Any]
     clean: Mapping[str, Any]
+    mix: Mapping[str, Any]
     training: Mapping[str, Any]
 
 
@@ -85,21 +87,21 @@ def train_model(
     """
     require("torch", "train")
     require("lightning_fabric", "train")
-    from smoothnet_core.training.batches import CleanShare, Sampler
+    from smoothnet_core.training.batches import Mix, Sampler
     from smoothnet_core.training.loop import fit
-    from smoothnet_core.training.settings import settings_from
+    from smoothnet_core.training.settings import Settings, numbers_from
 
-    settings = settings_from(plan.training)
+    settings = numbers_from(Settings, plan.training, "training setting")
     folder = data / plan.pairs["folder"]
     pairs = [_as_pair(clip) for clip in read_paired(folder, plan.pairs["train"])]
     validation = read_paired(folder, plan.pairs["validation"])
-    clean, share = [], CleanShare(0.0)
+    clean = []
     if plan.clean:
         subjects = [str(s) for s in plan.clean["exclude_subjects"]]
         clean = read_clean(data / plan.clean["file"], subjects, settings.fps)
-        share = CleanShare(**{k: float(plan.clean[k]) for k in ("share", "noisy") if k in plan.clean})
+    mix = numbers_from(Mix, plan.mix, "mix of training data")
     tensors = fit(
-        Sampler(pairs, clean, share, settings),
+        Sampler(pairs, clean, mix, settings),
         settings,
         report=lambda step, value: report(step, settings.steps, value),
     )
@@ -113,6 +115,7 @@ def train_model(
         "sizes": asdict(settings.sizes),
         "data": plan.data,
         "licence": plan.licence,
+        "mix": asdict(mix),
         "training": asdict(settings),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -172,6 +175,6 @@ low Accel counts only beside speed and jitter ratios near 1 (output over truth).
 ## Training settings
 
 ```json
-{json.dumps(metadata["training"], indent=2)}
+{json.dumps({key: metadata[key] for key in ("mix", "training")}, indent=2)}
 ```
 """

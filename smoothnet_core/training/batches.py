@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core.training.disturbances import disturbed, low_passed, swing
 from smoothnet_core.training.settings import Settings
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
+# Estimate and truth (T, J, 3), quality (T, J, 2), and 1 where the estimate is the truth.
+Crop = tuple[Array, Array, Array, float]
 
 # Most use is on three numbers a joint; the same weights also serve image points and single channels.
 _DIMENSIONS, _DIMENSION_SHARES = (1, 2, 3), (0.15, 0.15, 0.7)
@@ -56,37 +59,39 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class CleanShare:
-    """How clean motion enters: as it is, to be left alone, or with the paper's synthetic noise (its Table 10).
+class Mix:
+    """Where crops come from; what is left comes from the paired clips.
 
     Attributes:
-        share: of all crops that are drawn from clean motion.
-        noisy: of those, how many get noise: every coordinate independently, with probability p in [0.05, 0.95], a
-            Gaussian of standard deviation sigma in [5, 60] mm.
+        clean: share drawn from clean motion.
+        swing: share of made-up motion, see :func:`smoothnet_core.training.disturbances.swing`.
+        disturbed: of both, the share that gets simulated errors; the others are to be left alone.
+        low_passed: of all crops but the undisturbed ones, the share whose estimate is low-passed.
     """
 
-    share: float = 0.3
-    noisy: float = 0.35
+    clean: float = 0.3
+    swing: float = 0.1
+    disturbed: float = 0.6
+    low_passed: float = 0.3
 
 
 class Sampler:
     """Draws batches; the same seed gives the same batches."""
 
-    def __init__(
-        self, pairs: Sequence[Pair], clean: Sequence[Array], clean_share: CleanShare, settings: Settings
-    ) -> None:
+    def __init__(self, pairs: Sequence[Pair], clean: Sequence[Array], mix: Mix, settings: Settings) -> None:
         """Take paired clips and clean tracks (T, J, 3) in metres, all at ``settings.fps``.
 
         Raises:
             ValueError: nothing is as long as one crop.
         """
         self._settings = settings
+        self._mix = mix
         self._pairs = [p for p in pairs if len(p.estimate) >= settings.crop]
         self._clean = [c for c in clean if len(c) >= settings.crop]
         if not self._pairs:
             raise mismatch("paired clips", f"at least one of {settings.crop} frames or more", f"none of {len(pairs)}")
-        self._clean_crops = round(settings.batch * clean_share.share) if self._clean else 0
-        self._noisy = clean_share.noisy
+        self._clean_crops = round(settings.batch * mix.clean) if self._clean else 0
+        self._swing_crops = round(settings.batch * mix.swing)
         self._pair_odds = _by_length([len(p.estimate) for p in self._pairs])
         self._clean_odds = _by_length([len(c) for c in self._clean])
         self._rng = np.random.default_rng(settings.seed)
@@ -95,10 +100,16 @@ class Sampler:
         """Return the next batch; all its crops have the same number D of dimensions."""
         rng, settings = self._rng, self._settings
         size = rng.choice(_DIMENSIONS, p=_DIMENSION_SHARES)
-        crops = [self._clean_crop() for _ in range(self._clean_crops)]
-        crops += [self._pair_crop() for _ in range(settings.batch - self._clean_crops)]
+        crops = [self._simulated_crop(self._clean_piece()) for _ in range(self._clean_crops)]
+        crops += [
+            self._simulated_crop(swing(rng, settings.crop, settings.joints, settings.fps))
+            for _ in range(self._swing_crops)
+        ]
+        crops += [self._pair_crop() for _ in range(settings.batch - len(crops))]
         estimates, truths, qualities, marks = [], [], [], []
         for estimate, truth, quality, is_clean in crops:
+            if not is_clean and rng.random() < self._mix.low_passed:
+                estimate = low_passed(rng, estimate)
             # The network is equivariant; turning only chooses which D of the three numbers it sees.
             turn = np.linalg.qr(rng.normal(size=(3, 3)))[0][:, :size]
             step = -1 if rng.random() < 0.5 else 1
@@ -108,20 +119,20 @@ class Sampler:
             marks.append(np.full(estimate.shape[1], is_clean))
         return Batch(*(np.concatenate(part).astype(np.float32) for part in (estimates, truths, qualities, marks)))
 
-    def _clean_crop(self) -> tuple[Array, Array, Array, float]:
+    def _clean_piece(self) -> Array:
         rng, settings = self._rng, self._settings
         track = self._clean[rng.choice(len(self._clean), p=self._clean_odds)]
         start = rng.integers(0, len(track) - settings.crop + 1)
         joints = rng.choice(track.shape[1], settings.joints, replace=track.shape[1] < settings.joints)
-        truth = track[start : start + settings.crop, joints]
-        quality = np.ones((*truth.shape[:2], 2), np.float32)
-        if rng.random() >= self._noisy:
-            return truth, truth, quality, 1.0
-        hit = rng.random(truth.shape) < rng.uniform(0.05, 0.95)
-        noise = rng.normal(0.0, rng.uniform(0.005, 0.06), truth.shape)
-        return (truth + hit * noise).astype(np.float32), truth, quality, 0.0
+        return track[start : start + settings.crop, joints]
 
-    def _pair_crop(self) -> tuple[Array, Array, Array, float]:
+    def _simulated_crop(self, truth: Array) -> Crop:
+        quality = np.ones((*truth.shape[:2], 2))
+        if self._rng.random() < self._mix.disturbed:
+            return disturbed(self._rng, truth), truth, quality, 0.0
+        return truth, truth, quality, 1.0
+
+    def _pair_crop(self) -> Crop:
         rng, settings = self._rng, self._settings
         pair = self._pairs[rng.choice(len(self._pairs), p=self._pair_odds)]
         start = rng.integers(0, len(pair.estimate) - settings.crop + 1)

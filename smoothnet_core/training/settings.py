@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from smoothnet_core._checks import mismatch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,20 @@ class Settings:
             raise mismatch("training setting crop", f"at least the window, {self.sizes.window} frames", self.crop)
 
 
-def settings_from(values: Mapping[str, Any]) -> Settings:
-    """Return the settings that a configuration states; what it leaves out has the defaults above.
+def numbers_from(cls: type[T], values: Mapping[str, Any], what: str) -> T:
+    """Return the dataclass of numbers that a configuration states; what it leaves out has the defaults.
+
+    Args:
+        cls: a dataclass whose fields are numbers, or such dataclasses again.
+        values: by field name.
+        what: names the values in messages.
 
     Raises:
         ValueError: an unknown name or a wrong type, named.
     """
-    return _build(Settings, values, "training setting")
-
-
-def _build(cls: Any, values: Mapping[str, Any], what: str) -> Any:
     if not isinstance(values, Mapping):
         raise mismatch(what, "names with values", repr(values))
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    fields = {f.name: f for f in dataclasses.fields(cast(Any, cls))}
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise mismatch(what, "one of " + ", ".join(fields), ", ".join(map(str, unknown)))
@@ -86,7 +89,7 @@ def _build(cls: Any, values: Mapping[str, Any], what: str) -> Any:
     for name, value in values.items():
         default = fields[name].default
         if default is dataclasses.MISSING:
-            made[name] = _build(fields[name].default_factory, value, f"{what} {name}")
+            made[name] = numbers_from(cast(Any, fields[name].default_factory), value, f"{what} {name}")
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
             raise mismatch(f"{what} {name}", "a number", repr(value))
         elif isinstance(default, int) and value != int(value):

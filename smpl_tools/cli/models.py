@@ -19,10 +19,13 @@ def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON doc
     found = shipped_models()
     sizes = {name: sum(t.size for t in load_model(name).tensors.values()) for name in found}
     if json:
-        print_json([{"name": name, "parameters": sizes[name], **metadata} for name, metadata in found.items()])
+        print_json([{**metadata, "name": name, "parameters": sizes[name]} for name, metadata in found.items()])
         return
-    rows = table("name", "network", "data", "window", "hop", "fps", "parameters", left=3)
+    rows = table("name", "network", "window", "hop", "fps", "parameters", left=2)
     for name, metadata in found.items():
-        said = {key: printable(metadata.get(key, "-")) for key in ("architecture", "data", "window", "hop", "fps")}
+        said = {key: printable(metadata.get(key, "-")) for key in ("architecture", "window", "hop", "fps")}
         rows.add_row(name, *said.values(), f"{sizes[name]:,}")
-    console().print(rows)
+    out = console()
+    out.print(rows)
+    for name, metadata in found.items():
+        out.print(f"{name}: trained on {printable(metadata.get('data', 'data not stated'))}", soft_wrap=True)

@@ -1,11 +1,18 @@
 import numpy as np
 import pytest
 
-from smoothnet_core.training.batches import CleanShare, Pair, Sampler
-from smoothnet_core.training.settings import Settings, Sizes, settings_from
+from smoothnet_core.training.batches import Mix, Pair, Sampler
+from smoothnet_core.training.settings import Settings, Sizes, numbers_from
 
 SMALL = Settings(
-    steps=250, learning_rate=5e-3, batch=8, crop=24, hop=4, joints=3, seed=1, sizes=Sizes(window=16, probes=24, hidden=16, filters=12)
+    steps=250,
+    learning_rate=5e-3,
+    batch=8,
+    crop=24,
+    hop=4,
+    joints=3,
+    seed=1,
+    sizes=Sizes(window=16, probes=24, hidden=16, filters=12),
 )
 
 
@@ -17,9 +24,9 @@ def clips(count=4, frames=60):
         yield Pair(f"clip {index}", estimate, truth, np.ones(truth.shape[:2], "f4"), np.ones(truth.shape[:2], "f4"))
 
 
-def sampler(settings=SMALL, share=0.25):
+def sampler(settings=SMALL):
     pairs = list(clips())
-    return Sampler(pairs, [p.groundtruth for p in pairs], CleanShare(share, 0.5), settings)
+    return Sampler(pairs, [p.groundtruth for p in pairs], Mix(clean=0.25, disturbed=0.5), settings)
 
 
 def test_batches_are_crops_of_the_data_and_repeat_by_seed():
@@ -100,11 +107,11 @@ def test_loss_terms():
 )
 def test_refused_settings(values, message):
     with pytest.raises(ValueError, match=message):
-        settings_from(values)
+        numbers_from(Settings, values, "training setting")
 
 
 def test_settings_are_read():
-    made = settings_from({"steps": 5, "loss": {"speed": 2}, "sizes": {"hidden": 7}})
+    made = numbers_from(Settings, {"steps": 5, "loss": {"speed": 2}, "sizes": {"hidden": 7}}, "")
     assert (made.steps, made.loss.speed, made.sizes.hidden, made.sizes.window) == (5, 2.0, 7, 32)
 
 
@@ -112,4 +119,4 @@ def test_no_clip_long_enough():
     with pytest.raises(
         ValueError, match=r"^paired clips: expected at least one of 72 frames or more, received none of 4$"
     ):
-        Sampler(list(clips()), [], CleanShare(), Settings())
+        Sampler(list(clips()), [], Mix(), Settings())

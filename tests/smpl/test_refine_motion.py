@@ -23,12 +23,12 @@ def positions(frames: int, joints: int = 3, seed: int = 0, size: int = 3) -> np.
     generator = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None] / 30
     phases = generator.uniform(0, 6, (1, joints, size))
-    return np.sin(2 * np.pi * time + phases) + generator.normal(0, 0.02, (frames, joints, size))
+    return 0.3 * np.sin(2 * np.pi * time + phases) + generator.normal(0, 0.02, (frames, joints, size))
 
 
 def rotation_vectors(frames: int, joints: int = 3, seed: int = 0) -> np.ndarray:
     # Around the vertical axis and well under half a turn, so that no vector wraps.
-    return positions(frames, joints, seed) * np.array([0.3, 0.9, 0.3])
+    return positions(frames, joints, seed) * np.array([1.0, 3.0, 1.0])
 
 
 def track(values: np.ndarray, kind: str = "position", part: str = "body", **more: object) -> Track:

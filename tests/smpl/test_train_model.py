@@ -50,7 +50,8 @@ version: "3"
 data: two clips
 licence: none
 pairs: {folder: paired, train: [train], validation: [val]}
-clean: {file: clean.npz, exclude_subjects: ["85"], share: 0.25}
+clean: {file: clean.npz, exclude_subjects: ["85"]}
+mix: {clean: 0.25}
 training:
   steps: 4
   batch: 4
@@ -108,7 +109,7 @@ def test_the_command_writes_weights_and_a_card(data, tmp_path, capsys):
     [
         (
             ("name: tiny\n", ""),
-            "tiny.yaml: expected exactly the keys name, version, data, licence, pairs, clean, training, ",
+            "tiny.yaml: expected exactly the keys name, version, data, licence, pairs, clean, mix, training, ",
         ),
         (("steps: 4", "steps: 0"), "training setting steps: expected a positive number, received 0"),
         (("[train]", "[trian]"), "expected one of train, val, received 'trian'"),
