@@ -7,19 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import butter, sosfiltfilt
 
 from smoothnet_core._checks import mismatch
 from smoothnet_core.training.disturbances import disturbed, low_passed, swing
 from smoothnet_core.training.settings import Settings
 
 Array = NDArray[np.floating]
-# Estimate and truth (T, J, 3), quality (T, J, 2), and 1 where the estimate is the truth.
-Crop = tuple[Array, Array, Array, float]
+# Estimate and truth (T, J, 3) and quality (T, J, 2).
+Crop = tuple[Array, Array, Array]
 
 # Most use is on three numbers a joint; the same weights also serve image points and single channels.
 _DIMENSIONS, _DIMENSION_SHARES = (1, 2, 3), (0.15, 0.15, 0.7)
 # How often a crop's confidence is withheld, as estimators without one do.
 _NO_CONFIDENCE = 0.4
+# Mean error in metres that simulated tracks are scaled to, and how far at most.
+_ERROR, _MAX_SCALE = 0.04, 30.0
+# How much a clean track counts.
+_CLEAN_SCALE = 3.0
+# Human movement lies below this; what optical capture shows above it is its own jitter.
+_CALM_HZ = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +56,11 @@ class Batch:
         estimate: (B * J, T, D).
         groundtruth: (B * J, T, D).
         quality: (B * J, T, 2) confidence and observed.
-        clean: (B * J,) 1 where the estimate is the truth itself.
     """
 
     estimate: Array
     groundtruth: Array
     quality: Array
-    clean: Array
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Mix:
         clean: share drawn from clean motion.
         swing: share of made-up motion, see :func:`smoothnet_core.training.disturbances.swing`.
         disturbed: of both, the share that gets simulated errors; the others are to be left alone.
-        low_passed: of all crops but the undisturbed ones, the share whose estimate is low-passed.
+        low_passed: of all crops, the share whose estimate is low-passed.
     """
 
     clean: float = 0.3
@@ -87,28 +92,27 @@ class Sampler:
         self._settings = settings
         self._mix = mix
         self._pairs = [p for p in pairs if len(p.estimate) >= settings.crop]
-        self._clean = [c for c in clean if len(c) >= settings.crop]
+        self._clean = [_calmed(c, settings.fps) for c in clean if len(c) >= settings.crop]
         if not self._pairs:
             raise mismatch("paired clips", f"at least one of {settings.crop} frames or more", f"none of {len(pairs)}")
         self._clean_crops = round(settings.batch * mix.clean) if self._clean else 0
         self._swing_crops = round(settings.batch * mix.swing)
         self._pair_odds = _by_length([len(p.estimate) for p in self._pairs])
-        self._clean_odds = _by_length([len(c) for c in self._clean])
+        self._clean_odds = _by_length([len(captured) for captured, _ in self._clean])
         self._rng = np.random.default_rng(settings.seed)
 
     def batch(self) -> Batch:
         """Return the next batch; all its crops have the same number D of dimensions."""
         rng, settings = self._rng, self._settings
         size = rng.choice(_DIMENSIONS, p=_DIMENSION_SHARES)
-        crops = [self._simulated_crop(self._clean_piece()) for _ in range(self._clean_crops)]
-        crops += [
-            self._simulated_crop(swing(rng, settings.crop, settings.joints, settings.fps))
-            for _ in range(self._swing_crops)
-        ]
+        crops = [self._simulated_crop(*self._clean_piece()) for _ in range(self._clean_crops)]
+        for _ in range(self._swing_crops):
+            truth = swing(rng, settings.crop, settings.joints, settings.fps)
+            crops.append(self._simulated_crop(truth, truth))
         crops += [self._pair_crop() for _ in range(settings.batch - len(crops))]
-        estimates, truths, qualities, marks = [], [], [], []
-        for estimate, truth, quality, is_clean in crops:
-            if not is_clean and rng.random() < self._mix.low_passed:
+        estimates, truths, qualities = [], [], []
+        for estimate, truth, quality in crops:
+            if rng.random() < self._mix.low_passed:
                 estimate = low_passed(rng, estimate)
             # The network is equivariant; turning only chooses which D of the three numbers it sees.
             turn = np.linalg.qr(rng.normal(size=(3, 3)))[0][:, :size]
@@ -116,21 +120,25 @@ class Sampler:
             estimates.append((estimate @ turn)[::step].transpose(1, 0, 2))
             truths.append((truth @ turn)[::step].transpose(1, 0, 2))
             qualities.append(quality[::step].transpose(1, 0, 2))
-            marks.append(np.full(estimate.shape[1], is_clean))
-        return Batch(*(np.concatenate(part).astype(np.float32) for part in (estimates, truths, qualities, marks)))
+        return Batch(*(np.concatenate(part).astype(np.float32) for part in (estimates, truths, qualities)))
 
-    def _clean_piece(self) -> Array:
+    def _clean_piece(self) -> tuple[Array, Array]:
         rng, settings = self._rng, self._settings
-        track = self._clean[rng.choice(len(self._clean), p=self._clean_odds)]
-        start = rng.integers(0, len(track) - settings.crop + 1)
-        joints = rng.choice(track.shape[1], settings.joints, replace=track.shape[1] < settings.joints)
-        return track[start : start + settings.crop, joints]
+        captured, calm = self._clean[rng.choice(len(self._clean), p=self._clean_odds)]
+        start = rng.integers(0, len(calm) - settings.crop + 1)
+        joints = rng.choice(calm.shape[1], settings.joints, replace=calm.shape[1] < settings.joints)
+        return captured[start : start + settings.crop, joints], calm[start : start + settings.crop, joints]
 
-    def _simulated_crop(self, truth: Array) -> Crop:
+    def _simulated_crop(self, captured: Array, truth: Array) -> Crop:
         quality = np.ones((*truth.shape[:2], 2))
-        if self._rng.random() < self._mix.disturbed:
-            return disturbed(self._rng, truth), truth, quality, 0.0
-        return truth, truth, quality, 1.0
+        if self._rng.random() >= self._mix.disturbed:
+            return _CLEAN_SCALE * captured, _CLEAN_SCALE * truth, quality
+        estimate = disturbed(self._rng, truth)
+        # The network answers s * f(x) to s * x; scaling decides only how much a track counts in the loss, and small
+        # errors are to count as much as large ones.
+        error = np.linalg.norm(estimate - truth, axis=-1).mean(axis=0)[None, :, None]
+        scale = np.minimum(_ERROR / np.maximum(error, 1e-9), _MAX_SCALE)
+        return scale * estimate, scale * truth, quality
 
     def _pair_crop(self) -> Crop:
         rng, settings = self._rng, self._settings
@@ -142,9 +150,15 @@ class Sampler:
             confidence = np.ones_like(confidence)
         observed = pair.observed[piece]
         quality = np.stack([confidence * observed, observed], axis=-1)
-        return pair.estimate[piece], pair.groundtruth[piece], quality, 0.0
+        return pair.estimate[piece], pair.groundtruth[piece], quality
 
 
 def _by_length(lengths: Sequence[int]) -> NDArray[np.float64]:
     odds = np.asarray(lengths, dtype=np.float64)
     return odds / odds.sum() if len(odds) else odds
+
+
+def _calmed(track: Array, fps: float) -> tuple[Array, Array]:
+    """Return a clean track as captured, and without the capture's own jitter."""
+    sections = butter(4, _CALM_HZ, fs=fps, output="sos")
+    return track, sosfiltfilt(sections, track.astype(np.float64), axis=0).astype(np.float32)

@@ -9,7 +9,7 @@ from scipy.signal import butter, lfilter, sosfiltfilt
 Array = NDArray[np.floating]
 
 # Errors relative to how far a joint moves in the crop, from hardly visible to hopeless.
-_LEVELS = (0.003, 0.15)
+_LEVELS = (0.002, 0.15)
 # Correlation of an error with the next frame's: from white to slow drift.
 _MAX_CORRELATION = 0.95
 # Cut-off, as a share of half the frame rate, of a track that was resampled or smoothed before it came here.

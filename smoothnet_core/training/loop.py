@@ -42,11 +42,10 @@ def fit(
     running = 0.0
     for step in range(1, settings.steps + 1):
         batch = sampler.batch()
-        estimate, truth, quality, clean = (
-            torch.from_numpy(a).to(fabric.device)
-            for a in (batch.estimate, batch.groundtruth, batch.quality, batch.clean)
+        estimate, truth, quality = (
+            torch.from_numpy(a).to(fabric.device) for a in (batch.estimate, batch.groundtruth, batch.quality)
         )
-        value = loss(refine_crops(model, estimate, quality, settings), truth, clean, settings.loss)
+        value = loss(refine_crops(model, estimate, quality, settings), truth, settings.loss)
         optimizer.zero_grad()
         fabric.backward(value)
         fabric.clip_gradients(model, optimizer, max_norm=1.0)

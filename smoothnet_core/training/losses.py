@@ -13,16 +13,15 @@ def lengths(vectors: Tensor) -> Tensor:
     return (vectors.square().sum(dim=-1) + 1e-8).sqrt()
 
 
-def loss(refined: Tensor, groundtruth: Tensor, clean: Tensor, weights: LossWeights) -> Tensor:
+def loss(refined: Tensor, groundtruth: Tensor, weights: LossWeights) -> Tensor:
     """Return the scalar loss of tracks (N, T, D) in metres.
 
     Position and acceleration errors as in SmoothNet (ECCV 2022), but as lengths of a joint's vector instead of one
     channel at a time, so that no direction is special. An error norm is lowest where the output hesitates between
     possible motions, that is, too slow; the third term charges for a root-mean-square speed other than the truth's.
-    ``clean`` (N,) marks tracks that were the truth already; their position error counts ``weights.clean`` times more.
     """
     error = refined - groundtruth
-    position = (lengths(error).mean(dim=1) * (1 + weights.clean * clean)).mean()
+    position = lengths(error).mean()
     acceleration = lengths(error.diff(n=2, dim=1)).mean()
     speed = (_speed(refined) - _speed(groundtruth)).abs().mean()
     return weights.position * position + weights.acceleration * acceleration + weights.speed * speed

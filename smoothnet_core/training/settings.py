@@ -28,8 +28,7 @@ class LossWeights:
 
     position: float = 1.0
     acceleration: float = 0.5
-    speed: float = 0.5
-    clean: float = 1.0
+    speed: float = 1.0
 
 
 @dataclass(frozen=True)
