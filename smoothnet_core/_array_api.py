@@ -65,7 +65,11 @@ def take_along(array: Array, index: Array, axis: int) -> Array:
 
 def to_numpy(array: Array) -> np.ndarray:
     """Return the values as a NumPy array, outside any gradient."""
-    return array.detach().cpu().numpy() if is_tensor(array) else np.asarray(array)
+    if not is_tensor(array):
+        return np.asarray(array)
+    array = array.detach().cpu()
+    # NumPy has no bfloat16.
+    return (array.float() if array.dtype == sys.modules["torch"].bfloat16 else array).numpy()
 
 
 def fill_along_time(array: np.ndarray) -> np.ndarray:
@@ -76,6 +80,8 @@ def fill_along_time(array: np.ndarray) -> np.ndarray:
     if not len(array):
         return array
     good = np.isfinite(array).all(-1)
+    if good.all():
+        return array
     steps = np.arange(len(array)).reshape(-1, *[1] * (good.ndim - 1))
     last = np.maximum.accumulate(np.where(good, steps, -1), axis=0)
     source = np.where(last < 0, good.argmax(0), last)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,19 @@ from numpy.typing import NDArray
 from smoothnet_core import rotations
 from smoothnet_core._array_api import is_tensor
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core._reading import one_line
 from smoothnet_core.inference.select import resolve_backend
-from smoothnet_core.model import Model, load_model
+from smoothnet_core.model import Model, Run, load_model
 from smoothnet_core.rates import refine_at_rate, same_rate
-from smoothnet_core.tracks import checked_strength, prepare
+from smoothnet_core.tracks import as_matrices, checked_strength, frame_blocks, number, prepare, settled
 from smoothnet_core.windows import BLENDS, refine_windows
 
 Array = NDArray[np.float64]
+
+# The published network's float32 inputs stay below this; its offsets vanish beside numbers that are larger.
+_LARGEST_INPUT = 1e20
+# Joints refined at once: as many as make this many numbers.
+_BLOCK_NUMBERS = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +78,8 @@ def refine(
         model: a shipped name, a file of weights, or a loaded :class:`Model`.
         strength: 0 leaves the track as it is, 1 is the network's answer; between them straight, for rotations geodesic.
         mask: True = observed; (T,), (T, J) or the track's shape.
-        confidence: in [0, 1]; (T,), (T, J) or the track's shape. The published network does not use it.
+        confidence: in [0, 1]; (T,), (T, J) or the track's shape. 0 is not observed, unless all of it is 0; of the rest
+            the published network makes no use.
         joints: names of the J joints, for models that know a body. The models of this version are not of that kind:
             the names are checked against the track, and change nothing.
         image_size: (width, height) in pixels of 2D positions: the published network, which is not indifferent to
@@ -126,36 +134,44 @@ def refine_with_report(
     """As :func:`refine`; returns the refined track and what was filled and changed."""
     strength = checked_strength(strength)
     one_of("blend", blend, ("auto", *BLENDS))
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise mismatch("fps", "a positive number of frames a second", fps)
+    fps = None if fps is None else _checked_fps(fps)
     tensor = is_tensor(track)
     backend = resolve_backend(backend, is_tensor=tensor)
     network = load_model(model)
     prepared = prepare(track, kind=kind, order=order, mask=mask, confidence=confidence)
     values = prepared.values
-    if joints is not None and len(joints) != values.shape[1]:
-        raise mismatch("joints", f"{values.shape[1]} names", f"{len(joints)}")
+    if joints is not None and np.shape(joints) != (values.shape[1],):
+        given = np.shape(joints)
+        raise mismatch("joints", f"{values.shape[1]} names", given[0] if len(given) == 1 else one_line(joints, 80))
     hop = network.hop if hop is None else hop
-    if not 1 <= hop <= network.window:
+    if not isinstance(hop, Integral) or not 1 <= hop <= network.window:
         raise mismatch("hop", f"a whole number of frames from 1 to the window, {network.window}", hop)
     blend = _own_blend(network) if blend == "auto" else blend
     scale, offset = _frame_of_reference(values, network, kind, image_size)
     run = network.engine(backend, str(track.device) if tensor and backend == "torch" else "cpu")
 
+    refined = _in_float32(run) if network.is_published else _centred(run)
+
     def at_own_rate(inner: Array, quality: Array) -> Array:
-        # The offset goes before the cast: float32 holds metres from here, not from the end of the world.
-        flat = ((inner - offset) / scale).transpose(1, 0, 2).astype(np.float32)
-        marks = np.ascontiguousarray(quality.transpose(1, 0, 2), np.float32)
-        out = refine_windows(flat, marks, run, window=network.window, hop=hop, blend=blend)
-        return out.transpose(1, 0, 2) * scale + offset
+        inner, quality = inner.transpose(1, 0, 2), quality.transpose(1, 0, 2)
+        out = refine_windows(inner, quality, refined, window=network.window, hop=int(hop), blend=blend)
+        return out.transpose(1, 0, 2)
+
+    def in_own_frame(inner: Array, quality: Array) -> Array:
+        if fps is None or network.fps is None or same_rate(fps, network.fps):
+            return at_own_rate(inner, quality)
+        return refine_at_rate(inner, quality, at_own_rate, fps=fps, model_fps=network.fps)
 
     new = values
     if len(values) > 1 and values.shape[1] and strength:
         quality = _quality(prepared.observed, prepared.confidence)
-        if fps is None or network.fps is None or same_rate(fps, network.fps):
-            new = at_own_rate(values, quality)
-        else:
-            new = refine_at_rate(values, quality, at_own_rate, fps=fps, model_fps=network.fps)
+        new = np.empty(values.shape)
+        step = max(1, _BLOCK_NUMBERS // (len(values) * values.shape[2]))
+        for start in range(0, values.shape[1], step):
+            part = slice(start, start + step)
+            inner = (values[:, part] - offset[part]) / scale[part]
+            new[:, part] = in_own_frame(inner, quality[:, part]) * scale[part] + offset[part]
+        new = settled(new, prepared.is_rotation)
     output = prepared.restore(new, strength)
     changed = _distance(values, new, prepared.is_rotation) * strength
     return output, RefineReport(~prepared.observed, changed, prepared.never_observed, network.name, backend)
@@ -163,6 +179,41 @@ def refine_with_report(
 
 def _own_blend(network: Model) -> str:
     return "uniform" if network.is_published else "taper"
+
+
+def _checked_fps(fps: float) -> float:
+    expected = "a positive number of frames a second"
+    rate = number("fps", expected, fps)
+    if not (math.isfinite(rate) and rate > 0):
+        raise mismatch("fps", expected, fps)
+    return rate
+
+
+def _in_float32(run: Run) -> Callable[[Array, Array], Array]:
+    def in_float32(windows: Array, quality: Array) -> Array:
+        return run(windows.astype(np.float32), quality.astype(np.float32)).astype(np.float64)
+
+    return in_float32
+
+
+def _centred(run: Run) -> Callable[[Array, Array], Array]:
+    """Return our own network, for which neither offset nor scale matters, on float64 windows of any offset and scale.
+
+    Each window is brought to its own middle and to size 1 before float32, which so keeps its seven digits for what
+    happens within the window.
+    """
+
+    in_float32 = _in_float32(run)
+
+    def centred(windows: Array, quality: Array) -> Array:
+        middle = windows.mean(axis=1, keepdims=True)
+        inner = windows - middle
+        size = np.abs(inner).max(axis=(1, 2), keepdims=True)
+        size[size == 0] = 1.0
+        inner /= size
+        return in_float32(inner, quality) * size + middle
+
+    return centred
 
 
 def _quality(observed: NDArray[np.bool_], confidence: Array | None) -> Array:
@@ -174,29 +225,43 @@ def _quality(observed: NDArray[np.bool_], confidence: Array | None) -> Array:
 def _frame_of_reference(
     values: Array, network: Model, kind: str, image_size: tuple[float, float] | None
 ) -> tuple[Array, Array]:
-    """Return the scale and offset (..., N, D) that a network's input is taken relative to."""
-    size = values.shape[-1]
-    one, nothing = np.ones(size), np.zeros(values.shape[1:])
+    """Return the scale and the offset, both (N, D), that a network's input is taken relative to."""
+    count, size = values.shape[1:]
     if image_size is not None:
-        pixels = np.asarray(image_size, dtype=np.float64)
-        if kind != "position" or size != 2 or pixels.shape != (2,) or not (pixels > 0).all():
-            raise mismatch("image_size", "(width, height) > 0 of 2D positions", f"{image_size} for {kind} of {size}")
+        pixels = _checked_image_size(image_size, kind, size)
         if network.is_published:
-            return pixels / 2, np.broadcast_to(pixels / 2, nothing.shape)
+            return np.broadcast_to(pixels / 2, (count, size)), np.broadcast_to(pixels / 2, (count, size))
+    offset = np.zeros((count, size))
     if not len(values):
-        return one, nothing
+        return np.ones((count, size)), offset
+    # The published network was trained on metres near the origin and on rotations as they are; channels are the
+    # caller's own affair.
+    if kind == "position" or not network.is_published:
+        # From the first frame, so that what never moves comes out bit for bit.
+        offset = values[0] + (values - values[0]).mean(axis=0)
+    peak = np.repeat(np.abs(values - offset).max(axis=(0, 2))[:, None], size, axis=1)
     if network.is_published:
-        # It was trained on metres near the origin and on rotations as they are; channels are the caller's own affair.
-        return one, values.mean(axis=0) if kind == "position" else nothing
-    offset = values.mean(axis=0)
-    spread = np.sqrt(np.square(values - offset).sum(axis=2).mean(axis=0))[:, None]
-    # Our own network gives s * f(x) for s * x; unit spread keeps float32 far from its limits, whatever the unit.
-    return np.where(spread > 0, spread, 1.0), offset
+        return np.maximum(peak / _LARGEST_INPUT, 1.0), offset
+    # Our own network gives s * f(x) for s * x: at size 1 nothing overflows or vanishes, whatever the unit.
+    return np.where(peak > 0, peak, 1.0), offset
+
+
+def _checked_image_size(image_size: Any, kind: str, size: int) -> Array:
+    expected = "(width, height) > 0 of 2D positions"
+    try:
+        pixels = np.asarray(image_size, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise mismatch("image_size", expected, one_line(repr(image_size), 80)) from None
+    if kind != "position" or size != 2 or pixels.shape != (2,) or not ((pixels > 0) & (pixels < math.inf)).all():
+        raise mismatch("image_size", expected, f"{one_line(image_size, 80)} for {kind} of {size}")
+    return pixels
 
 
 def _distance(before: Array, after: Array, is_rotation: bool) -> Array:
     """Return (T, N) distances; radians between rotation matrices."""
     if not is_rotation:
         return np.linalg.norm(after - before, axis=-1)
-    shape = (*before.shape[:2], 3, 3)
-    return rotations.geodesic_angle(before.reshape(shape), rotations.project_to_so3(after.reshape(shape)))
+    angles = np.empty(before.shape[:2])
+    for rows in frame_blocks(before):
+        angles[rows] = rotations.geodesic_angle(as_matrices(before[rows]), as_matrices(after[rows]))
+    return angles

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from smoothnet_core import rotations
 from smoothnet_core._array_api import Array, to_numpy
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core._reading import one_line
+from smoothnet_core.tracks import number
 
 Values = NDArray[np.float64]
 Root = Sequence[int] | None
@@ -241,13 +243,20 @@ PIXEL_METRICS: dict[str, Metric] = {
 
 def _arrays(predicted: Any, groundtruth: Any, trailing: tuple[int, ...] | None) -> tuple[Values, Values]:
     """Return both sides as float64 (T, J, ...), of equal shape and with the trailing axes given."""
-    a, b = (np.asarray(to_numpy(x), np.float64) for x in (predicted, groundtruth))
+    a, b = (_numbers(x) for x in (predicted, groundtruth))
     wanted = "D" if trailing is None else ", ".join(map(str, trailing))
     if a.ndim != 2 + (1 if trailing is None else len(trailing)) or (trailing is not None and a.shape[2:] != trailing):
         raise mismatch("shape of the estimate", f"(T, J, {wanted})", a.shape)
     if a.shape != b.shape:
         raise mismatch("shape of the truth", f"{a.shape}, as the estimate", b.shape)
     return a, b
+
+
+def _numbers(values: Any) -> Values:
+    array = np.asarray(to_numpy(values))
+    if array.dtype.kind not in "fiub":
+        raise mismatch("a metric's input", "an array of real numbers", f"dtype {array.dtype}")
+    return array.astype(np.float64, copy=False)
 
 
 def _pair(predicted: Any, groundtruth: Any, size: int, root: Root, mask: Any) -> tuple[Values, Values]:
@@ -271,8 +280,9 @@ def _counted(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _check_joints(what: str, joints: Sequence[int], count: int) -> None:
-    if not len(joints) or not all(0 <= j < count for j in joints):
-        raise mismatch(what, f"indices from 0 to {count - 1}", list(joints))
+    given = np.asarray(joints)
+    if given.ndim != 1 or not given.size or given.dtype.kind not in "iu" or not ((given >= 0) & (given < count)).all():
+        raise mismatch(what, f"indices from 0 to {count - 1}", one_line(joints, 80))
 
 
 def _known_on_both(a: Values, b: Values) -> tuple[Values, Values]:
@@ -297,9 +307,11 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 
 def _check_fps(fps: float | None) -> float:
-    if fps is None or not (math.isfinite(fps) and fps > 0):
-        raise mismatch("fps", "a positive number of frames a second", fps)
-    return fps
+    expected = "a positive number of frames a second"
+    rate = number("fps", expected, fps)
+    if not (math.isfinite(rate) and rate > 0):
+        raise mismatch("fps", expected, fps)
+    return rate
 
 
 def _rate(per: str, frame: str, second: str, fps: float | None, power: int) -> float:
@@ -307,7 +319,7 @@ def _rate(per: str, frame: str, second: str, fps: float | None, power: int) -> f
 
 
 def _feet(positions: Any, feet: Sequence[int]) -> Values:
-    x = np.asarray(to_numpy(positions), np.float64)
+    x = _numbers(positions)
     if x.ndim != 3 or x.shape[2] != 3:
         raise mismatch("shape of positions", "(T, J, 3)", x.shape)
     _check_joints("feet", feet, x.shape[1])

@@ -94,6 +94,8 @@ def load_model(path_or_name: str | os.PathLike[str] | Model) -> Model:
     """
     if isinstance(path_or_name, Model):
         return path_or_name
+    if not isinstance(path_or_name, (str, os.PathLike)):
+        raise mismatch("model", "a shipped name, a path or a Model", f"a {type(path_or_name).__name__}")
     shipped = _shipped_paths()
     if isinstance(path_or_name, str) and path_or_name in shipped:
         return _load_shipped(path_or_name)

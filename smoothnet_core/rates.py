@@ -14,8 +14,9 @@ Array = NDArray[np.float64]
 
 # Rates this near (29.97 and 30, say) count as the same: a window is then 2 % longer or shorter at most.
 _SAME_RATE = 0.02
-# Above this share of the slower rate's own limit nothing is asked of the slower rate.
-_PASS_BAND = 0.8
+# What the slower rate is asked for, as a share of its own limit: nearly all, so that a take gives the same result when
+# it was interpolated to a finer rate beforehand.
+_PASS_BAND = 0.95
 # Half a window of the shipped networks: over about a second one decides whether detail is motion or jitter.
 _DETAIL_SECONDS = 0.25
 
@@ -73,7 +74,7 @@ def _extended(values: Array, pad: int) -> Array:
 def _low_passed(values: Array, fps: float, model_fps: float) -> Array:
     if fps <= model_fps:
         return values
-    sections = butter(4, _PASS_BAND * model_fps / 2, fs=fps, output="sos")
+    sections = butter(8, _PASS_BAND * model_fps / 2, fs=fps, output="sos")
     return sosfiltfilt(sections, values, axis=0, padtype="odd", padlen=min(len(values) - 1, int(fps)))
 
 

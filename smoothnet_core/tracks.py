@@ -8,7 +8,7 @@ them as one vector cannot notice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core import rotations
-from smoothnet_core._array_api import is_tensor
+from smoothnet_core._array_api import fill_along_time, is_tensor
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core._reading import one_line
 
 Array = NDArray[np.float64]
+
+# Beyond this no number is a position or an angle, and its square would not be far from overflowing.
+_LARGEST = 1e100
+# Sine of the angle, or volume of unit edges, below which vectors no longer tell a rotation.
+_DEGENERATE = 1e-6
+# Rotations converted at once: their temporaries stay in the cache, and small beside the track.
+_BLOCK = 2**14
+# Whole turns of an angle beyond this leave no digit to the angle itself.
+_LARGEST_ANGLE = 1e12
 
 # How many trailing axes hold one value, and which lengths they may have.
 _VALUE_AXES: dict[str, tuple[tuple[int, ...], ...]] = {
@@ -46,10 +56,11 @@ class Prepared:
     Attributes:
         values: (T, N, D) without gaps: what was not observed is interpolated in time, or held at the ends.
         observed: (T, N) True where the caller's numbers were used.
-        confidence: (T, N) in [0, 1], or None where the caller gave none.
+        confidence: (T, N) in [0, 1], or None where the caller gave none, or nothing but 0.
         never_observed: (N,) True for vectors that no frame shows; they follow the mean of the others.
         is_rotation: the vectors are rotation matrices, row by row.
-        restore: ``restore(new_values, strength)``: the caller's own type, dtype, shape and kind.
+        restore: ``restore(new_values, strength)``: the caller's own type, dtype, shape and kind. The new values of
+            rotations are rotations (see :func:`settled`).
     """
 
     values: Array
@@ -64,17 +75,22 @@ def prepare(track: Any, *, kind: str, order: str = "columns", mask: Any = None, 
     """Read a caller's track.
 
     Args:
-        track: (T, ...) NumPy array or torch tensor of floats; the last axes as ``kind`` says. NaN is not observed.
+        track: (T, ...) NumPy array or torch tensor of floats; the last axes as ``kind`` says. Not observed are NaN,
+            infinities, numbers beyond 1e100 (angles beyond 1e12), and rotations that are none: a quaternion of zeros,
+            parallel vectors, a mirrored matrix.
         kind: one of ``KINDS``.
         order: order of the six numbers of ``rotation_6d``.
         mask: True = observed; shape (T,), (T, J) or the track's.
-        confidence: in [0, 1], shape (T,), (T, J) or the track's; NaN counts as 0.
+        confidence: in [0, 1], shape (T,), (T, J) or the track's; NaN counts as 0, and 0 as not observed, unless all
+            of it is 0.
 
     Raises:
         ValueError: a shape, dtype, kind or range is not as above, or not one value of the track is observed.
     """
     one_of("kind", kind, KINDS)
     one_of("order", order, _SIX_D_VECTORS)
+    if not is_tensor(track) and (not isinstance(track, np.ndarray) or isinstance(track, np.ma.MaskedArray)):
+        raise mismatch("track", "a NumPy array or a torch tensor", f"a {type(track).__name__}")
     original = _to_numpy(track, "track")
     if original.ndim < 1 or original.dtype.kind != "f":
         raise mismatch("track", "an array (T, ...) of floats", f"shape {original.shape}, dtype {original.dtype}")
@@ -82,7 +98,7 @@ def prepare(track: Any, *, kind: str, order: str = "columns", mask: Any = None, 
     lead = original.shape[: original.ndim - axes]
     frames = original.shape[0]
     count = int(np.prod(lead[1:], dtype=np.int64))
-    flat = original.astype(np.float64).reshape((frames, count, *original.shape[len(lead) :]))
+    flat = original.astype(np.float64, copy=False).reshape((frames, count, *original.shape[len(lead) :]))
 
     values, valid = _to_vectors(flat, kind, order)
     observed = valid & _spread("mask", mask, original.shape, lead, bool, np.logical_and.reduce)
@@ -92,17 +108,19 @@ def prepare(track: Any, *, kind: str, order: str = "columns", mask: Any = None, 
         trust = np.nan_to_num(trust, nan=0.0)
         if trust.size and (trust.min() < 0 or trust.max() > 1):
             raise mismatch("confidence", "values in [0, 1]", f"{trust.min():g} to {trust.max():g}")
+        if trust.any():
+            observed &= trust > 0
+        else:
+            trust = None
     never = np.asarray(~observed.any(axis=0))
     if frames and count and never.all():
-        raise mismatch("track", "at least one observed value", "none: all of it is NaN or masked")
-    values = _filled(values, observed, never)
+        what = "NaN or masked" if kind in ("position", "channels", "axis_angle") else "NaN, masked or no rotation"
+        raise mismatch("track", "at least one observed value", f"none: all of it is {what}")
     is_rotation = values.shape[-1] == 9
-    if is_rotation and not observed.all():
-        gaps = ~observed
-        values[gaps] = rotations.project_to_so3(values[gaps].reshape(-1, 3, 3)).reshape(-1, 9)
+    _fill(values, observed, never, is_rotation)
 
     def restore(new: Array, strength: float) -> Any:
-        result = _from_vectors(_blend(values, new, strength, is_rotation), flat, kind, order)
+        result = _from_vectors(_blend(values, new, strength, is_rotation), flat, observed, kind, order)
         # A joint that did not change keeps its very bits, which a trip through matrices would not.
         same = observed & (np.all(new == values, axis=(0, 2)) if strength else True)
         result[same] = flat[same]
@@ -111,11 +129,43 @@ def prepare(track: Any, *, kind: str, order: str = "columns", mask: Any = None, 
     return Prepared(values, observed, trust, never, is_rotation, restore)
 
 
+def settled(vectors: Array, is_rotation: bool) -> Array:
+    """Return (T, N, D) the vectors, or for rotations the nearest rotations."""
+    if not is_rotation:
+        return vectors
+    nearest = np.empty(vectors.shape)
+    for rows in frame_blocks(vectors):
+        nearest[rows] = rotations.project_to_so3(as_matrices(vectors[rows])).reshape(nearest[rows].shape)
+    return nearest
+
+
+def as_matrices(vectors: Array) -> Array:
+    """Return (T, N, 3, 3) from the nine numbers of each rotation (T, N, 9)."""
+    return vectors.reshape((*vectors.shape[:2], 3, 3))
+
+
+def frame_blocks(vectors: Array) -> Iterator[slice]:
+    """Yield slices that cover the frames of (T, N, ...), each a few thousand vectors."""
+    step = max(1, _BLOCK // max(1, vectors.shape[1]))
+    return (slice(start, start + step) for start in range(0, len(vectors), step))
+
+
+def number(what: str, expected: str, value: Any) -> float:
+    """Return ``value``, one number of Python, NumPy or torch, as a float, or raise the ``ValueError`` that says so."""
+    try:
+        if np.ndim(value) == 0 and not isinstance(value, (str, bytes)):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise mismatch(what, expected, one_line(repr(value), 80))
+
+
 def checked_strength(strength: float) -> float:
     """Return ``strength`` as a float in [0, 1], or raise the ``ValueError`` that says so."""
-    value = float(strength)
+    expected = "a number from 0 to 1"
+    value = number("strength", expected, strength)
     if not 0.0 <= value <= 1.0:
-        raise mismatch("strength", "a number from 0 to 1", strength)
+        raise mismatch("strength", expected, strength)
     return value
 
 
@@ -130,11 +180,17 @@ def _to_numpy(value: Any, what: str) -> NDArray[Any]:
 
 
 def _like(result: Array, track: Any) -> Any:
+    """Return ``result``, which may be overwritten, as an array or tensor like the caller's; finite in its dtype too."""
     if is_tensor(track):
         import torch
 
-        return torch.from_numpy(np.ascontiguousarray(result)).to(device=track.device, dtype=track.dtype)
-    return result.astype(np.asarray(track).dtype)
+        limit = torch.finfo(track.dtype).max
+        result = np.clip(np.ascontiguousarray(result), -limit, limit, out=result)
+        return torch.from_numpy(result).to(track.dtype).to(track.device)
+    if track.dtype.itemsize < result.itemsize:
+        limit = float(np.finfo(track.dtype).max)
+        np.clip(result, -limit, limit, out=result)
+    return result.astype(track.dtype)
 
 
 def _value_axes(shape: tuple[int, ...], kind: str) -> int:
@@ -159,7 +215,10 @@ def _spread(
     count = int(np.prod(lead[1:], dtype=np.int64))
     if given is None:
         return np.ones((lead[0], count), dtype)
-    array = _to_numpy(given, what).astype(dtype)
+    array = _to_numpy(given, what)
+    if dtype is bool and array.dtype != bool and not np.isin(array, (0, 1)).all():
+        raise mismatch(what, "True or False", f"other numbers, dtype {array.dtype}")
+    array = array.astype(dtype)
     if array.ndim == 0 or array.ndim > len(shape) or array.shape != shape[: array.ndim]:
         raise mismatch(f"shape of {what}", f"(T,), (T, J) or the track's {shape}", array.shape)
     if array.ndim > len(lead):
@@ -169,76 +228,109 @@ def _spread(
 
 
 def _to_vectors(flat: Array, kind: str, order: str) -> tuple[Array, NDArray[np.bool_]]:
-    """Return (T, N, D) vectors and where they are usable: finite, and for rotations not degenerate."""
+    """Return (T, N, D) vectors and where they are usable: numbers, and for rotations not degenerate."""
     if kind == "channels":
-        return flat[..., None].copy(), np.isfinite(flat)
+        return flat[..., None].copy(), np.abs(flat) < _LARGEST
     if kind == "position":
-        return flat.copy(), np.asarray(np.isfinite(flat).all(axis=-1))
-    valid: NDArray[np.bool_] = np.asarray(np.isfinite(flat).all(axis=tuple(range(2, flat.ndim))))
-    safe = np.where(valid.reshape(valid.shape + (1,) * (flat.ndim - 2)), flat, 0.0)
+        return flat.copy(), np.asarray((np.abs(flat) < _LARGEST).all(axis=-1))
+    vectors, valid = np.empty((*flat.shape[:2], 9)), np.empty(flat.shape[:2], bool)
+    for rows in frame_blocks(flat):
+        vectors[rows], valid[rows] = _to_matrices(flat[rows], kind, order)
+    return vectors, valid
+
+
+def _to_matrices(flat: Array, kind: str, order: str) -> tuple[Array, NDArray[np.bool_]]:
+    axes = tuple(range(2, flat.ndim))
+    valid: NDArray[np.bool_] = np.asarray((np.abs(flat) < _LARGEST).all(axis=axes))
+
+    def where_valid(values: Array, otherwise: Any) -> Array:
+        return np.where(valid.reshape(valid.shape + (1,) * len(axes)), values, otherwise)
+
+    safe = where_valid(flat, 0.0)
     if kind == "axis_angle":
-        matrices = rotations.axis_angle_to_matrix(safe)
-    elif kind == "quat_wxyz":
-        norm = np.linalg.norm(safe, axis=-1)
-        valid &= norm > 1e-8
-        safe = np.where(valid[..., None], safe / np.where(valid, norm, 1.0)[..., None], [1.0, 0.0, 0.0, 0.0])
-        matrices = rotations.quat_wxyz_to_matrix(safe)
+        valid &= np.linalg.norm(safe, axis=-1) < _LARGEST_ANGLE
+        return rotations.axis_angle_to_matrix(where_valid(safe, 0.0)).reshape((*flat.shape[:2], 9)), valid
+    # The other kinds mean the same at any size; at size 1 no product of theirs overflows or vanishes.
+    peak = np.abs(safe).max(axis=axes, keepdims=True)
+    valid &= peak.reshape(valid.shape) > 0
+    safe = safe / np.where(peak > 0, peak, 1.0)
+    if kind == "quat_wxyz":
+        matrices = rotations.quat_wxyz_to_matrix(where_valid(safe, [1.0, 0.0, 0.0, 0.0]))
     elif kind == "rotation_6d":
         first, second = (safe[..., index] for index in _SIX_D_VECTORS[order])
+        lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
         # Two vectors span a plane unless one vanishes or they are parallel.
-        valid &= np.linalg.norm(np.cross(first, second), axis=-1) > 1e-8
+        valid &= np.linalg.norm(np.cross(first, second), axis=-1) > _DEGENERATE * lengths
         identity = rotations.matrix_to_rotation_6d(np.eye(3), order)
-        matrices = rotations.rotation_6d_to_matrix(np.where(valid[..., None], safe, identity), order)
+        matrices = rotations.rotation_6d_to_matrix(where_valid(safe, identity), order)
     else:
         # Two dependent columns leave the nearest rotation undefined; so does a reflection.
-        valid &= np.linalg.det(safe) > 1e-8
-        matrices = rotations.project_to_so3(np.where(valid[..., None, None], safe, np.eye(3)))
+        valid &= np.linalg.det(safe) > _DEGENERATE * np.linalg.norm(safe, axis=-2).prod(axis=-1)
+        matrices = rotations.project_to_so3(where_valid(safe, np.eye(3)))
     return matrices.reshape((*flat.shape[:2], 9)), valid
 
 
-def _filled(values: Array, observed: NDArray[np.bool_], never: NDArray[np.bool_]) -> Array:
-    """Interpolate in time what was not observed; hold the first and last observed value at the ends."""
-    time = np.arange(len(values))
-    for n in np.flatnonzero(~observed.all(axis=0) & ~never):
-        seen, missing = time[observed[:, n]], time[~observed[:, n]]
-        for d in range(values.shape[2]):
-            values[missing, n, d] = np.interp(missing, seen, values[seen, n, d])
-    if never.any() and len(values):
-        values[:, never] = values[:, ~never].mean(axis=1, keepdims=True)
-    return values
+def _fill(values: Array, observed: NDArray[np.bool_], never: NDArray[np.bool_], is_rotation: bool) -> None:
+    """Interpolate in place and in time what was not observed; hold the first and last observed value at the ends."""
+    if not len(values):
+        return
+    joints = np.flatnonzero(~observed.all(axis=0) & ~never)
+    seen, time = observed[:, joints], np.arange(len(values))[:, None]
+    before = np.maximum.accumulate(np.where(seen, time, -1), axis=0)
+    after = np.minimum.accumulate(np.where(seen, time, len(values))[::-1], axis=0)[::-1]
+    t, n = np.nonzero(~seen)
+    left, right = before[t, n], after[t, n]
+    left, right = np.where(left < 0, right, left), np.where(right == len(values), left, right)
+    share = (t - left) / np.maximum(right - left, 1)
+    low, high = values[left, joints[n]], values[right, joints[n]]
+    if is_rotation:
+        between = rotations.interpolate(low.reshape(-1, 3, 3), high.reshape(-1, 3, 3), share).reshape(-1, 9)
+    else:
+        between = low + share[:, None] * (high - low)
+    values[t, joints[n]] = between
+    if never.any() and not never.all():
+        values[:, never] = settled(values[:, ~never].mean(axis=1, keepdims=True), is_rotation)
 
 
 def _blend(old: Array, new: Array, strength: float, is_rotation: bool) -> Array:
+    if strength == 1.0:
+        return new
     if not is_rotation:
-        return new if strength == 1.0 else old + strength * (new - old)
-    matrices = rotations.project_to_so3(new.reshape((*new.shape[:2], 3, 3)))
-    if strength < 1.0:
-        matrices = rotations.interpolate(old.reshape(matrices.shape), matrices, strength)
-    return matrices.reshape(new.shape)
+        return old + strength * (new - old)
+    between = np.empty(old.shape)
+    for rows in frame_blocks(old):
+        matrices = rotations.interpolate(as_matrices(old[rows]), as_matrices(new[rows]), strength)
+        between[rows] = matrices.reshape(between[rows].shape)
+    return between
 
 
-def _from_vectors(vectors: Array, flat: Array, kind: str, order: str) -> Array:
+def _from_vectors(vectors: Array, flat: Array, observed: NDArray[np.bool_], kind: str, order: str) -> Array:
+    """Return (T, N, ...) values of the kind from vectors (T, N, D), written the way the caller wrote them."""
     if kind == "channels":
         return vectors[..., 0].copy()
     if kind == "position":
         return vectors.copy()
-    matrices = vectors.reshape((*vectors.shape[:2], 3, 3))
     if kind == "rotation_matrix":
-        return matrices.copy()
+        return as_matrices(vectors).copy()
+    result = np.empty(flat.shape)
     if kind == "rotation_6d":
-        return rotations.matrix_to_rotation_6d(matrices, order)
+        for rows in frame_blocks(vectors):
+            result[rows] = rotations.matrix_to_rotation_6d(as_matrices(vectors[rows]), order)
+        return result
+    # In gaps the caller's way is that of the frame before.
+    written = flat if observed.all() else np.nan_to_num(fill_along_time(np.where(observed[..., None], flat, np.nan)))
     if kind == "quat_wxyz":
-        return _signed_like_first(rotations.continuous_quat_wxyz(rotations.matrix_to_quat_wxyz(matrices)), flat)
-    return _wrapped_like(rotations.matrix_to_axis_angle(matrices), flat)
+        for rows in frame_blocks(vectors):
+            result[rows] = rotations.matrix_to_quat_wxyz(as_matrices(vectors[rows]))
+        return _signed_like_first(rotations.continuous_quat_wxyz(result), written)
+    for rows in frame_blocks(vectors):
+        result[rows] = _wrapped_like(rotations.matrix_to_axis_angle(as_matrices(vectors[rows])), written[rows])
+    return result
 
 
 def _signed_like_first(quat_wxyz: Array, reference: Array) -> Array:
-    """Flip whole curves so that each starts on the hemisphere of the caller's first observed frame."""
-    for n in range(quat_wxyz.shape[1]):
-        seen = np.flatnonzero(np.isfinite(reference[:, n]).all(axis=-1))
-        if seen.size and np.dot(quat_wxyz[seen[0], n], reference[seen[0], n]) < 0:
-            quat_wxyz[:, n] *= -1
-    return quat_wxyz
+    """Flip whole curves so that each starts on the hemisphere of the caller's first frame."""
+    return np.where((reference[:1] * quat_wxyz[:1]).sum(axis=-1, keepdims=True) < 0, -quat_wxyz, quat_wxyz)
 
 
 def _wrapped_like(axis_angle: Array, reference: Array) -> Array:
@@ -247,10 +339,9 @@ def _wrapped_like(axis_angle: Array, reference: Array) -> Array:
     So a file in which angles pass pi, or stop there, stays as it was.
     """
     angle = np.linalg.norm(axis_angle, axis=-1, keepdims=True)
-    wanted = np.nan_to_num(reference)
     # A rotation by nothing has no axis of its own; whole turns are then counted about the caller's.
-    along = np.where(angle > 1e-9, axis_angle, wanted)
+    along = np.where(angle > 1e-9, axis_angle, reference)
     length = np.linalg.norm(along, axis=-1, keepdims=True)
     axis = along / np.where(length > 0, length, 1.0)
-    turns = np.round(np.sum((wanted - axis_angle) * axis, axis=-1, keepdims=True) / (2 * np.pi))
+    turns = np.round(np.sum((reference - axis_angle) * axis, axis=-1, keepdims=True) / (2 * np.pi))
     return axis_angle + 2 * np.pi * turns * axis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ BLENDS = ("uniform", "taper")
 # Windows of about this many floats are refined at once: large enough for BLAS, small enough for any machine.
 _BLOCK_FLOATS = 4_000_000
 
-Windows = NDArray[np.float32]
+Windows = NDArray[Any]
 
 
 def window_starts(frames: int, window: int, hop: int) -> NDArray[np.int64]:
@@ -35,8 +36,8 @@ def blend_weights(blend: str, window: int) -> NDArray[np.float64]:
 
 
 def refine_windows(
-    values: NDArray[np.float32],
-    quality: NDArray[np.float32],
+    values: Windows,
+    quality: Windows,
     run: Callable[[Windows, Windows], Windows],
     *,
     window: int,
@@ -48,7 +49,8 @@ def refine_windows(
     Args:
         values: (N, T, D) N vectors of D numbers over T frames.
         quality: (N, T, 2) confidence and whether the frame was observed.
-        run: maps windows (M, window, D) and their quality (M, window, 2) to refined windows (M, window, D).
+        run: maps windows (M, window, D), of the dtype of ``values``, and their quality (M, window, 2) to refined
+            windows (M, window, D).
         window: frames a window.
         hop: frames between the starts of windows, 1 to ``window``.
         blend: ``uniform`` or ``taper``.

@@ -67,6 +67,9 @@ def evaluate_motions(
     scale, unit_name, guessed = (1.0, "px", False) if pixels else _scale([true for _, true in pairs], unit)
     roots = _roots(names, root)
 
+    if not any((_seen(one) & _seen(true)).any() for one, true in pairs):
+        raise mismatch("values to compare", "at least one joint observed in both", "none")
+
     frames: dict[str, list[Array]] = {}
     for one, true in pairs:
         a, b = one.positions * scale, true.positions * scale
@@ -182,6 +185,11 @@ def _angles(one: Poses, true: Poses) -> Array | None:
         return None
     a = one.rotations[:, [one.turning.index(name) for name in shared]]
     return metrics.geodesic_degrees(a, true.rotations[:, [true.turning.index(name) for name in shared]])
+
+
+def _seen(track: Poses) -> NDArray[np.bool_]:
+    """Return (T, J) which joints were observed."""
+    return np.asarray(np.isfinite(track.positions).all(axis=-1))
 
 
 def _counted(track: Poses) -> str:

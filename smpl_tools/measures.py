@@ -54,10 +54,10 @@ class Unit:
 
 def unit_of(motion: Motion, name: str, track: Track) -> Unit:
     """Return the unit in which measures of a track of that name are reported."""
+    if track.kind not in ("position", "channels") or (motion.format == "bvh" and name.endswith("_angles")):
+        return Unit("deg", 180.0 / np.pi)
     if track.kind == "channels":
         return Unit("unit", 1.0)
-    if track.kind != "position":
-        return Unit("deg", 180.0 / np.pi)
     if track.values.shape[2] == 2:
         return Unit("px", 1.0)
     metres = METRES.get((motion.format, name))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from smoothnet_core._checks import mismatch
 
@@ -133,6 +132,9 @@ def assign_people(
 def _matches(people: list[_Person], frame: int, poses: Array, sizes: Array, floor: float) -> list[tuple[int, int]]:
     if not people or not len(poses):
         return []
+    # Here, since it takes most of a second to import and only this format needs it.
+    from scipy.optimize import linear_sum_assignment
+
     distance = np.empty((len(people), len(poses)))
     unshared = np.empty_like(distance)
     for row, person in enumerate(people):

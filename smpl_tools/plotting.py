@@ -57,7 +57,7 @@ def before_after(before: Motion, after: Motion, *, joint: str | None = None, per
     """Draw a refinement.
 
     Rotations are turned into joint positions first (forward kinematics). On the left the joint's coordinates, its
-    speed and its acceleration over the whole take, in the middle the second in which it jittered most, on the right
+    speed and its acceleration over the whole take, in the middle the second from which most jitter went, on the right
     the poses of a quarter of a second in it drawn over each other: a pose that trembles is blurred, one that
     moves is fanned out.
 
@@ -84,11 +84,13 @@ def before_after(before: Motion, after: Motion, *, joint: str | None = None, per
         figure = Figure(figsize=(10.5, 1.25 * (size + 2) + 0.6), layout="constrained")
         grid = figure.add_gridspec(size + 2, 3, width_ratios=[2.4, 1.7, 1.6])
         whole = close = None
+        left: list[Axes] = []
         for row in range(size + 2):
             whole = figure.add_subplot(grid[row, 0], sharex=whole)
             close = figure.add_subplot(grid[row, 1], sharex=close)
             label = _draw_row(row, curves, whole, close, zoom)
             whole.set_ylabel(label)
+            left.append(whole)
             last = row == size + 1
             for axes in (whole, close):
                 axes.tick_params(labelbottom=last)
@@ -99,6 +101,7 @@ def before_after(before: Motion, after: Motion, *, joint: str | None = None, per
                 whole.set_title("whole take", loc="left")
                 close.set_title("shaded piece", loc="left")
                 whole.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, borderaxespad=0.1)
+        figure.align_ylabels(left)
         halves = grid[:, 2].subgridspec(2, 1)
         panels = figure.add_subplot(halves[0]), figure.add_subplot(halves[1])
         _draw_poses(panels, old, new, _peak(curves, zoom), before.fps)
@@ -163,10 +166,13 @@ def _curves(old: Poses, new: Poses, index: int, fps: float | None) -> _Curves:
 
 
 def _zoom(curves: _Curves, fps: float | None) -> tuple[int, int]:
-    """Return first and last index of the piece in which the input jitters most."""
+    """Return first and last index of the piece from which most jitter was taken, or in which the input jitters most."""
     length = max(8, min(round(_ZOOM_SHARE * len(curves.time)), round(_ZOOM_SECONDS * (fps or 30.0))))
     length = min(length, len(curves.time))
-    acceleration = np.nan_to_num(np.linalg.norm(np.diff(curves.before, 2, axis=0), axis=1))
+    # Where the input merely accelerates most there is fast movement, which is kept.
+    removed = curves.before - curves.after
+    shown = removed if np.nan_to_num(removed).any() else curves.before
+    acceleration = np.nan_to_num(np.linalg.norm(np.diff(shown, 2, axis=0), axis=1))
     sums = np.convolve(acceleration, np.ones(max(1, length - 2)), mode="valid")
     start = int(np.argmax(sums)) if sums.size else 0
     return start, min(start + length, len(curves.time)) - 1

@@ -145,7 +145,8 @@ def _normal(name: str) -> str:
 
 def _from_rotations(motion: Motion, person: Person, turning: dict[str, Track], hands: bool) -> Poses:
     frame = motion.skeleton
-    own = frame is not None and bool(np.isfinite(frame.offsets).all())
+    # The bodies of this package are in metres and no statement of the file.
+    own = frame is not None and frame not in (SMPL, SMPL_H, SMPL_X) and bool(np.isfinite(frame.offsets).all())
     if not own or frame is None:
         frame, person, turning = _on_smpl(motion, person, turning)
     positions = person_positions(person, frame)

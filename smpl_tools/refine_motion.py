@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core.tracks import Prepared
 from smpl_tools.measures import ASSUMED_FPS, changes, is_observed, jitter, pieces, prepared, speed_kept, unit_of
 from smpl_tools.motion import DEFAULT_PARTS, PARTS, Motion, Person, Track
 
@@ -150,7 +151,9 @@ def _refine_motion(
     work = [(p, n, t) for p in chosen for n, t in p.tracks.items() if t.part in parts and t.values.shape[1]]
     if not work and chosen:
         found = sorted({t.part for p in chosen for t in p.tracks.values()})
-        raise mismatch("parts to refine", ", ".join(parts), f"a motion of {', '.join(found) or 'no tracks'}")
+        raise mismatch(
+            "parts to refine", f"some of what the file has, {', '.join(found) or 'nothing'}", ", ".join(parts)
+        )
     if any(len(t.values) for _, _, t in work) and not any(is_observed(t) for _, _, t in work):
         names = ", ".join(dict.fromkeys(name for _, name, _ in work))
         raise mismatch("values to refine", "at least one observed value", f"only NaN in {names}")
@@ -160,9 +163,10 @@ def _refine_motion(
     changed: dict[str, dict[str, Track]] = {p.id: {} for p in chosen}
     for done, (one, name, track) in enumerate(work, start=1):
         if is_observed(track):
-            new = _refined_track(track, one.frames, rate, refiner)
+            old = prepared(track)
+            new = _refined_track(track, old, one.frames, rate, refiner)
             changed[one.id][name] = new
-            reports.append(_report(motion, one, name, track, new, rate))
+            reports.append(_report(motion, one, name, track, old, prepared(new), rate))
         elif len(track.values):
             unobserved.append(f"{one.id}/{name}")
         if progress is not None:
@@ -223,11 +227,12 @@ def _refiner(
 
 def _refined_track(
     track: Track,
+    old: Prepared,
     frames: NDArray[np.int64],
     fps: float,
     refiner: Callable[[NDArray[Any], Track, NDArray[Any] | None], NDArray[Any]],
 ) -> Track:
-    seen = prepared(track).observed
+    seen = old.observed
     result = track.values.copy()
     for rows in pieces(frames, fps):
         joints = np.flatnonzero(seen[rows].any(axis=0))
@@ -246,9 +251,10 @@ def _refined_track(
     return track.replace(values=result)
 
 
-def _report(motion: Motion, person: Person, name: str, before: Track, after: Track, fps: float) -> TrackReport:
+def _report(
+    motion: Motion, person: Person, name: str, before: Track, old: Prepared, new: Prepared, fps: float
+) -> TrackReport:
     unit = unit_of(motion, name, before)
-    old, new = prepared(before), prepared(after)
     moved = changes(old, new)
     farthest = None
     if np.isfinite(moved).any():

@@ -190,7 +190,7 @@ def person_positions(person: Person, skeleton: Skeleton) -> Array:
 
 
 def _matrices(track: Track) -> Array:
-    values = np.asarray(track.values, np.float64)
+    values = np.where(np.isfinite(track.values), track.values, np.nan).astype(np.float64)
     if track.kind == "axis_angle":
         return axis_angle_to_matrix(values)
     if track.kind == "quat_wxyz":

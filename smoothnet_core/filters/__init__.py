@@ -9,7 +9,8 @@ What all of them share:
         (radians), or ``channels``: anything, each number by itself.
     strength: 0 leaves the track as it is, 1 is the filter's answer; between them straight, for rotations geodesic.
     mask: True = observed; (T,), (T, J) or the track's shape.
-    confidence: in [0, 1], same shapes; what has 0 counts as not observed. Only the Kalman filter weighs by it.
+    confidence: in [0, 1], same shapes; what has 0 counts as not observed, unless all has. Only the Kalman filter weighs
+        by it.
     order: order of ``rotation_6d``: ``interleaved``, ``columns`` or ``rows``.
 
 What was not observed is interpolated in time first, and held at the ends. A linear filter takes rotations as the nine

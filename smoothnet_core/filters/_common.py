@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
-from smoothnet_core.tracks import Prepared, checked_strength, prepare
+from smoothnet_core._reading import one_line
+from smoothnet_core.tracks import Prepared, checked_strength, number, prepare, settled
 
 DEFAULT_FPS = 30.0
 
@@ -26,15 +27,12 @@ def filtered(
     confidence: Any,
     order: str,
 ) -> Any:
-    """Return the track after ``smooth``, which is given at least one frame of at least one vector (T, N, D)."""
+    """Return the track after ``smooth``, which is given two frames or more of at least one vector (T, N, D)."""
     strength = checked_strength(strength)
     prepared = prepare(track, kind=kind, order=order, mask=mask, confidence=confidence)
-    if prepared.confidence is not None and (prepared.observed & (prepared.confidence == 0)).any():
-        value_axes = {"rotation_matrix": 2, "channels": 0}.get(kind, 1)
-        trusted = prepared.observed & (prepared.confidence > 0)
-        trusted = trusted.reshape(np.shape(track)[: np.ndim(track) - value_axes])
-        prepared = prepare(track, kind=kind, order=order, mask=trusted, confidence=confidence)
-    new = smooth(prepared) if prepared.values.size and strength else prepared.values
+    new = prepared.values
+    if len(new) > 1 and new.size and strength:
+        new = settled(smooth(prepared), prepared.is_rotation)
     return prepared.restore(new, strength)
 
 
@@ -45,20 +43,22 @@ def checked_fps(fps: float | None) -> float:
 
 def positive(what: str, value: float) -> float:
     """Return ``value`` if it is a positive finite number; raise the ``ValueError`` that says so if not."""
-    if not (math.isfinite(value) and value > 0):
+    checked = number(what, "a positive number", value)
+    if not (math.isfinite(checked) and checked > 0):
         raise mismatch(what, "a positive number", value)
-    return float(value)
+    return checked
 
 
 def not_negative(what: str, value: float) -> float:
     """Return ``value`` if it is a finite number from 0; raise the ``ValueError`` that says so if not."""
-    if not (math.isfinite(value) and value >= 0):
+    checked = number(what, "a number from 0", value)
+    if not (math.isfinite(checked) and checked >= 0):
         raise mismatch(what, "a number from 0", value)
-    return float(value)
+    return checked
 
 
 def whole(what: str, value: int, least: int, odd: bool = False) -> int:
     """Return ``value`` if it is a whole number from ``least`` (and odd); raise the ``ValueError`` that says so else."""
     if not isinstance(value, Integral) or value < least or (odd and value % 2 == 0):
-        raise mismatch(what, f"{'an odd' if odd else 'a whole'} number from {least}", value)
+        raise mismatch(what, f"{'an odd' if odd else 'a whole'} number from {least}", one_line(repr(value), 80))
     return int(value)

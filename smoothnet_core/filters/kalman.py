@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 
 # Variance of the velocity (per frame) before anything was seen, in variances of a measurement: as good as unknown.
 _UNKNOWN = 1e6
+# A measurement of less confidence than this tells no less: its variance stays far from overflowing.
+_LEAST_CONFIDENCE = 1e-9
 
 
 def kalman(
@@ -45,7 +47,7 @@ def kalman(
         observed = prepared.observed
         inside = np.logical_or.accumulate(observed) & np.logical_or.accumulate(observed[::-1])[::-1]
         weight = np.ones(observed.shape) if prepared.confidence is None else prepared.confidence
-        weight = np.where(inside, weight * observed, 1.0)
+        weight = np.where(inside, np.maximum(weight, _LEAST_CONFIDENCE) * observed, 1.0)
         if (weight == 1).all():
             weight = weight[:, :1]  # the same gains for all
         return _smoothed(prepared.values, *_gains(weight, noise))

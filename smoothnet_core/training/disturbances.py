@@ -14,6 +14,8 @@ _LEVELS = (0.002, 0.15)
 _MAX_CORRELATION = 0.95
 # Cut-off, as a share of half the frame rate, of a track that was resampled or smoothed before it came here.
 _CUTOFFS = (0.5, 0.95)
+# The same of the wobble that is left of jitter which an estimator smoothed itself.
+_WOBBLE_CUTOFFS = (0.15, 0.7)
 
 
 def swing(rng: np.random.Generator, frames: int, joints: int, fps: float) -> Array:
@@ -29,18 +31,29 @@ def disturbed(rng: np.random.Generator, truth: Array) -> Array:
     """Return a track (T, J, 3) with one of two errors.
 
     Either the paper's synthetic noise (its Table 10): every coordinate independently receives, with probability p, a
-    Gaussian of 5 to 60 mm; or Gaussian noise that is correlated in time, of a strength that is a share of the joint's
-    own movement, with a few spikes.
+    Gaussian of 5 to 60 mm; or Gaussian noise, white, correlated in time or band-limited, of a strength that is a share
+    of the joint's own movement, with a few spikes.
     """
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         hit = rng.random(truth.shape) < rng.uniform(0.05, 1.0)
         return truth + hit * rng.normal(0.0, rng.uniform(0.005, 0.06), truth.shape)
-    correlation = rng.choice([0.0, rng.uniform(0.0, _MAX_CORRELATION)])
-    noise = lfilter([np.sqrt(1 - correlation**2)], [1.0, -correlation], rng.normal(size=truth.shape), axis=0)
     movement = np.sqrt(np.square(truth - truth.mean(axis=0)).sum(axis=2).mean(axis=0))[None, :, None]
     level = np.exp(rng.uniform(*np.log(_LEVELS)))
     spikes = (rng.random(truth.shape[:2]) < rng.choice([0.0, 0.01, 0.03]))[..., None]
-    return truth + level * movement * noise + spikes * movement * rng.normal(0.0, 0.5, truth.shape)
+    return truth + movement * (level * _noise(rng, truth.shape) + spikes * rng.normal(0.0, 0.5, truth.shape))
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Return noise of about unit variance: white, of first order, or band-limited."""
+    white = rng.normal(size=shape)
+    colour = rng.integers(3)
+    if colour == 0:
+        return white
+    if colour == 1:
+        correlation = rng.uniform(0.0, _MAX_CORRELATION)
+        return np.asarray(lfilter([np.sqrt(1 - correlation**2)], [1.0, -correlation], white, axis=0))
+    cutoff = rng.uniform(*_WOBBLE_CUTOFFS)
+    return sosfiltfilt(butter(2, cutoff, output="sos"), white, axis=0) / np.sqrt(cutoff)
 
 
 def low_passed(rng: np.random.Generator, track: Array) -> Array:

@@ -81,9 +81,16 @@ def number(value: float | None, unit: str = "") -> str:
     """Return a number with three significant digits and its unit, a dash for None."""
     if value is None or not math.isfinite(value):
         return "-"
+    # What is less than this is left over from rounding.
+    value = 0.0 if abs(value) < 1e-9 else value
     digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
     text = f"{value:,.{digits}f}" if digits < 7 else f"{value:.2e}"
     return f"{text} {unit}".rstrip()
+
+
+def counted(count: int, thing: str) -> str:
+    """Return ``1 frame`` or ``2 frames``."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def print_json(document: Any) -> None:
@@ -114,6 +121,13 @@ def frame_rate(value: float | None) -> float | None:
     """Check the value of ``--fps``."""
     if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter(f"expected a positive number of frames a second, received {value:g}")
+    return value
+
+
+def share(value: float) -> float:
+    """Check the value of ``--strength``."""
+    if not 0 <= value <= 1:
+        raise typer.BadParameter(f"expected a number from 0 to 1, received {value:g}")
     return value
 
 

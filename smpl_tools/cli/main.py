@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     except _UsageError as error:
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "smoothnet"
-        complain(f"{error.format_message()} (see {program} --help)")
+        complain(f"{error.format_message().rstrip('.')} (see {program} --help)")
         return 2
     except (typer.Abort, KeyboardInterrupt):
         complain("interrupted")

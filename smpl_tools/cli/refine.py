@@ -15,11 +15,13 @@ from smpl_tools.cli._shared import (
     comma_list,
     complain,
     console,
+    counted,
     frame_rate,
     number,
     one_name_of,
     print_json,
     printable,
+    share,
     table,
 )
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 KINDS = ("position", "axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d", "channels")
 METHODS = ("smoothnet", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
+BACKENDS = ("auto", "numpy", "torch")
 PARTS = ("root", "body", "hands", "face", "shape", "camera")
 # A longer table says no more to a reader; --json has all of it.
 _MOST_ROWS = 24
@@ -56,9 +59,15 @@ def refine(
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto, numpy or torch; for smoothnet only. Default: auto."),
+        typer.Option(
+            metavar="NAME",
+            help=f"{', '.join(BACKENDS)}; for smoothnet only. Default: auto.",
+            callback=one_name_of(BACKENDS),
+        ),
     ] = None,
-    strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 leaves the motion as it is.")] = 1.0,
+    strength: Annotated[
+        float, typer.Option(help="From 0, which leaves the motion as it is, to 1.", callback=share)
+    ] = 1.0,
     fps: Annotated[
         float | None, typer.Option(help="Frames a second, in place of what the file says.", callback=frame_rate)
     ] = None,
@@ -103,7 +112,7 @@ def refine(
     with _Bar(len(inputs)) as bar:
         for source, target in zip(inputs, outputs, strict=True):
             try:
-                report = _refine_one(source, target, force, kind, fps, settings, bar.start(source))
+                report, notes = _refine_one(source, target, force, kind, fps, settings, bar.start(source))
             except (ValueError, OSError, ImportError, MemoryError) as error:
                 if len(inputs) == 1 and not json:
                     raise
@@ -111,10 +120,10 @@ def refine(
                     complain(error)
                 failed.append({"input": str(source), "error": str(error)})
                 continue
-            done.append({"input": str(source), "output": str(target), **report.as_dict()})
+            done.append({"input": str(source), "output": str(target), **report.as_dict(), "notes": notes})
             if not json:
                 with bar.hidden():
-                    _show(source, target, report)
+                    _show(source, target, report, notes)
     if json:
         print_json({"refined": done, "failed": failed})
     if failed:
@@ -129,7 +138,7 @@ def _refine_one(
     fps: float | None,
     settings: dict[str, Any],
     progress: Callable[[float], None],
-) -> MotionReport:
+) -> tuple[MotionReport, tuple[str, ...]]:
     from smpl_tools import formats
     from smpl_tools.refine_motion import refine_motion
 
@@ -139,7 +148,7 @@ def _refine_one(
     refined, report = refine_motion(motion, progress=progress, **settings)
     check_free(target, force)
     formats.write(refined, target)
-    return report
+    return report, motion.notes
 
 
 class _Bar:
@@ -185,7 +194,7 @@ class _Bar:
             self._progress.start()
 
 
-def _show(source: Path, target: Path, report: MotionReport) -> None:
+def _show(source: Path, target: Path, report: MotionReport, notes: tuple[str, ...]) -> None:
     """Print what was done to one file."""
     several = len({t.person for t in report.tracks}) > 1
     before, after = "jitter before", "jitter after"
@@ -202,7 +211,7 @@ def _show(source: Path, target: Path, report: MotionReport) -> None:
             number(track.jitter_after),
             f"{track.unit}/s²",
             kept,
-            f"{change} at {track.largest_change_frame}" if track.largest_change else change,
+            f"{change}, frame {track.largest_change_frame}" if track.largest_change else change,
         ]
         rows.add_row(*([printable(track.person)] if several else []), *values)
 
@@ -211,12 +220,17 @@ def _show(source: Path, target: Path, report: MotionReport) -> None:
     how = f"{report.method}, model {printable(report.model)}" if report.model else report.method
     assumed = " (assumed: the file does not say; set --fps)" if report.fps_assumed else ""
     out.print(f"  {how}, strength {report.strength:g}, {report.fps:g} fps{assumed}", soft_wrap=True)
-    out.print(rows)
+    if report.tracks:
+        out.print(rows)
+    elif not report.unobserved:
+        out.print("  no frames: nothing to refine")
     if len(report.tracks) > _MOST_ROWS:
         out.print(f"  ... and {len(report.tracks) - _MOST_ROWS} more tracks; --json lists them all")
     if report.bridged_frames:
-        out.print(f"  {report.bridged_frames} missing frames bridged")
+        out.print(f"  {counted(report.bridged_frames, 'missing frame')} bridged")
     if report.splits:
-        out.print(f"  {report.splits} longer absences: the pieces were refined separately")
+        out.print(f"  {counted(report.splits, 'longer absence')}: what lies before and after was refined separately")
     for name in report.unobserved:
         out.print(f"  {printable(name)}: no value at all, left as it is", soft_wrap=True)
+    for note in notes:
+        out.print(f"  note: {printable(note)}", soft_wrap=True)

@@ -31,11 +31,13 @@ def train(
         raise ValueError(f"{output}: exists already; pass --force to replace it")
     screen = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
+    with Progress(*columns, console=screen, disable=not screen.is_terminal, redirect_stdout=False) as progress:
         job = progress.add_task("training", total=None, loss="")
 
         def report(step: int, steps: int, loss: float) -> None:
             progress.update(job, total=steps, completed=step, loss=f"loss {loss * 1e3:.1f} mm")
+            if not screen.is_terminal and step % max(1, steps // 10) == 0:
+                screen.print(f"step {step} of {steps}, loss {loss * 1e3:.1f} mm")
 
         card = train_model(plan, data, output, report=report)
     console().print(card)

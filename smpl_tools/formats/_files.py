@@ -69,6 +69,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         if target.is_dir():
             raise ValueError(f"{path}: cannot be written: it is a folder")
+        if target.exists() and not target.is_file():
+            # Renaming over a device or a pipe would remove it.
+            raise ValueError(f"{path}: cannot be written: it is not a regular file")
         try:
             with temporary.open("xb") as file:
                 yield file
@@ -149,6 +152,8 @@ def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
                 headers[info.filename.removesuffix(".npy")] = (shape, dtype)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path}: not a readable .npz archive, damaged or cut short: {reason(error)}") from None
     # What a damaged archive raises is not documented: errors of zip, of the compressions, of the header's syntax.
     except Exception as error:
         raise ValueError(f"{path}: not a readable .npz archive: {reason(error)}") from None

@@ -63,12 +63,14 @@ def read(path: Path, options: Options) -> Motion:
     if array.dtype.kind != "f":
         raise mismatch(what, "floating-point numbers", f"dtype {array.dtype}")
     kind, shape = _layout(what, array.shape, options.kind)
+    if not shape[1]:
+        raise mismatch(f"{what}: shape", "at least one joint or channel", array.shape)
     values = array.reshape(shape)
     names = tuple(f"{'channel' if kind == 'channels' else 'joint'}_{j}" for j in range(shape[1]))
     track = Track(values, kind, "body", names)
     person = Person("0", {TRACK: track}, np.arange(len(values), dtype=np.int64))
     fps = _fps(source.arrays)
-    notes = (f"{array.shape} read as {kind} {shape}",)
+    notes = () if array.shape == shape else (f"{array.shape} read as {kind} {shape}",)
     return Motion(NAME, (person,), fps, source=source, path=path, notes=notes)
 
 
@@ -94,7 +96,7 @@ def _layout(what: str, shape: tuple[int, ...], kind: str | None) -> tuple[Any, t
         if len(shape) == 3 and shape[2] in (2, 3):
             return "position", shape
         kinds = ", ".join(VALUE_SHAPES)
-        raise mismatch(f"{what}: kind not given, shape", f"(T, J, 3) or (T, J, 2), or a kind out of {kinds}", shape)
+        raise mismatch(f"{what}: shape", f"(T, J, 3) or (T, J, 2) where no kind is given (of {kinds})", shape)
     for value in VALUE_SHAPES[kind]:
         size = math.prod(value)
         if len(shape) > len(value) + 1 and shape[len(shape) - len(value) :] == value:

@@ -98,9 +98,9 @@ def read(path: Path, options: Options) -> Motion:
 def frame_rate(path: Path, frame_time: str) -> float | None:
     """Return the frames a second that a frame time in seconds was printed from; None for 0.
 
-    A rate in common use is taken if its time printed with as many digits is the same; else the time's reciprocal if
-    that is a short number (0.08 is 12.5); else the rate with the fewest decimals whose time differs by less than one
-    unit of the last digit (some programs cut digits off).
+    The time's reciprocal is taken if it is a whole number (0.008 is 125); else a rate in common use whose time printed
+    with as many digits is the same; else the reciprocal if that is a short number (0.08 is 12.5); else the rate with
+    the fewest decimals whose time differs by less than one unit of the last digit (some programs cut digits off).
 
     Raises:
         ValueError: not a number, or a negative one.
@@ -115,6 +115,8 @@ def frame_rate(path: Path, frame_time: str) -> float | None:
     rate = 1 / seconds if seconds else math.inf
     if not math.isfinite(rate):
         return None
+    if abs(rate - round(rate)) <= 1e-9 * rate:
+        return float(round(rate))
     unit = 10.0 ** int(printed.as_tuple().exponent)
     near = [r for r in _COMMON_RATES if abs(1 / r - seconds) <= 0.5 * unit * (1 + 1e-6) + 1e-15]
     if near:

@@ -242,6 +242,11 @@ def _table(path: Path, body: str, channels: int, frames: int, start: int) -> NDA
         split = [line.split() for line in lines[begin : begin + _BLOCK]]
         for k, tokens in enumerate(split):
             if tokens and len(tokens) != channels:
+                if rows + sum(map(bool, split[:k])) == frames:
+                    found = repr(" ".join(tokens)[:40])
+                    raise mismatch(
+                        f"{path}: line {start + begin + k}", f"the end of the file after frame {frames}", found
+                    )
                 what = f"{path}: line {start + begin + k}, frame {rows + sum(map(bool, split[:k])) + 1} of {frames}"
                 raise mismatch(what, f"{channels} numbers", len(tokens))
         try:
@@ -265,22 +270,36 @@ def _checked(path: Path, token: str, line: int) -> float:
 
 
 def decimals(text: BvhText, columns: list[int]) -> int:
-    """Return how many digits the file writes after the point in these columns, at most."""
+    """Return how many digits the file writes after the point in these columns, at most; an exponent moves the point."""
     most = 0
     channels = text.values.shape[1]
+    exponents = "e" in text.body.lower()
     for _, tokens in blocks(text.body, channels):
         for column in columns:
-            fractions = [t.partition(".")[2] for t in tokens[column::channels]]
+            numbers = tokens[column::channels]
+            if exponents:
+                numbers = [_without_exponent(t) for t in numbers]
+            fractions = [t.partition(".")[2] for t in numbers]
             most = max(most, max((len(f) for f in fractions if f.isdigit()), default=0))
     return most
+
+
+def _without_exponent(token: str) -> str:
+    mantissa, _, exponent = token.lower().partition("e")
+    # What is not a number with an exponent is left as it is; a huge exponent says nothing about digits.
+    if not re.fullmatch(r"[+-]?\d{1,3}", exponent):
+        return token
+    return "0." + "0" * max(len(mantissa.partition(".")[2]) - int(exponent), 0)
 
 
 def rewritten(text: BvhText, changed: Mapping[int, NDArray[np.float64]], digits: Mapping[int, int]) -> Iterator[str]:
     """Yield the file's text with the numbers of some columns replaced.
 
+    The old text stays where the new number is not finite, or is the old one to the digits that are written.
+
     Args:
         text: the file as read.
-        changed: (T,) new numbers by column; where one is not finite the old text stays.
+        changed: (T,) new numbers by column.
         digits: digits after the point, by column.
     """
     yield text.header
@@ -292,11 +311,17 @@ def rewritten(text: BvhText, changed: Mapping[int, NDArray[np.float64]], digits:
     for piece, tokens in blocks(text.body, channels):
         count = len(tokens) // channels
         for column, values in changed.items():
-            new = values[row : row + count]
-            written = (f"%.{digits[column]}f " * count % tuple(new.tolist())).split()
-            if not np.isfinite(new).all():
-                old = tokens[column::channels]
-                written = [w if ok else o for w, o, ok in zip(written, old, np.isfinite(new), strict=True)]
+            new, old = values[row : row + count], text.values[row : row + count, column]
+            smallest = 0.5 * 10.0 ** -digits[column]
+            differs = np.isfinite(new) & ~(abs(new - old) <= smallest)
+            if not differs.any():
+                continue
+            # Rounding must not leave a minus before a zero.
+            shown = np.where(abs(new) <= smallest, 0.0, new)
+            written = (f"%.{digits[column]}f " * count % tuple(shown.tolist())).split()
+            if not differs.all():
+                kept = tokens[column::channels]
+                written = [w if d else k for w, k, d in zip(written, kept, differs.tolist(), strict=True)]
             tokens[column::channels] = written
         row += count
         # The white space between the numbers stays as it was.

@@ -8,10 +8,12 @@ import os
 from pathlib import Path
 
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats import aist, amass, arrays, bvh, mediapipe, openpose, smoothnet_npz, wham
 from smpl_tools.formats._files import ZIP_MAGIC, npz_headers, read_bytes, reason
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._names import listed
+from smpl_tools.formats._pickles import described, is_pickle
 from smpl_tools.motion import VALUE_SHAPES, Motion
 
 HEAD_BYTES = 4096
@@ -49,12 +51,18 @@ def _head(path: Path) -> bytes:
 def _found(path: Path, head: bytes) -> str:
     """Say in a few words what a file that no format knows begins with."""
     if path.is_dir():
-        return f"a folder with {listed(sorted(p.name for p in path.iterdir()), 3)}"
+        names = sorted(p.name for p in path.iterdir())
+        return f"a folder with {listed(names, 3)}" if names else "an empty folder"
     if not head:
         return "an empty file"
     if head.startswith(ZIP_MAGIC):
-        return f"an archive with the keys {listed(npz_headers(path))}"
-    return f"a file that begins with {head[:16]!r}"
+        keys = npz_headers(path)
+        return f"an archive with the keys {listed(keys)}" if keys else "an archive without arrays"
+    if is_pickle(head):
+        return f"a pickle of {described(load_pickle(path))}"
+    begin = head[:16]
+    readable = begin.isascii() and begin.decode().isprintable()
+    return f"a file that begins with {(begin.decode() if readable else begin)!r}"
 
 
 def detect(path: str | os.PathLike[str]) -> Format:

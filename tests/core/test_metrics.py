@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -145,9 +144,12 @@ def test_short_motions(frames):
 
 
 def test_tensors_are_read():
+    torch = pytest.importorskip("torch")
     predicted, truth = motions()
     ours = metrics.mpjpe(torch.from_numpy(predicted), torch.from_numpy(truth).requires_grad_(), mask=torch.ones(12))
     np.testing.assert_array_equal(ours, metrics.mpjpe(predicted, truth))
+    half = torch.from_numpy(predicted).to(torch.bfloat16)
+    np.testing.assert_array_equal(metrics.mpjpe(half, truth), metrics.mpjpe(half.double().numpy(), truth))
 
 
 def test_mean_and_worst():

@@ -241,3 +241,11 @@ def test_an_explicit_backend_that_is_missing_says_what_installs_it(monkeypatch):
         MissingExtraError, match=r"^torch is not installed; add it with: pip install 'smoothnet\[torch\]'$"
     ):
         refine(noisy(), backend="torch")
+
+
+def test_blocks_of_joints_change_nothing(monkeypatch):
+    for fps in (None, 60.0):
+        whole = refine(noisy(), fps=fps)
+        monkeypatch.setattr("smoothnet_core._refine._BLOCK_NUMBERS", 400)
+        np.testing.assert_allclose(refine(noisy(), fps=fps), whole, atol=1e-6)
+        monkeypatch.undo()

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation, Slerp
 
 from smoothnet_core import rotations
-from smoothnet_core.tracks import KINDS, prepare
+from smoothnet_core.tracks import KINDS, prepare, settled
 
 RANDOM = Rotation.random(120, random_state=3)
 
@@ -158,3 +158,56 @@ def test_tiny_tracks(frames, kind):
 def test_refusals(track, arguments, message):
     with pytest.raises(ValueError, match=message):
         prepare(track, **arguments)
+
+
+@pytest.mark.parametrize("kind", ["rotation_matrix", "rotation_6d", "quat_wxyz", "axis_angle"])
+def test_gaps_of_rotations_are_bridged_on_the_shortest_way(kind):
+    track = example(kind)
+    broken = track.copy()
+    broken[5:9, 1] = np.nan
+    ends = Rotation.from_matrix(RANDOM.as_matrix().reshape(30, 4, 3, 3)[[4, 9], 1])
+    bridge = Slerp([4, 9], ends)(np.arange(5, 9)).as_matrix()
+    np.testing.assert_allclose(prepare(broken, kind=kind).values[5:9, 1].reshape(4, 3, 3), bridge, atol=1e-12)
+
+
+def test_gaps_are_numpys_interpolation():
+    rng = np.random.default_rng(1)
+    track = rng.normal(size=(200, 6))
+    gaps = rng.random(track.shape) < 0.4
+    gaps[:3, 2] = gaps[-5:, 3] = True
+    values = prepare(np.where(gaps, np.nan, track), kind="channels").values[..., 0]
+    for n in range(6):
+        seen = np.flatnonzero(~gaps[:, n])
+        np.testing.assert_allclose(values[:, n], np.interp(np.arange(200), seen, track[seen, n]), atol=1e-13)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1e9, 1e60])
+@pytest.mark.parametrize("kind", ["rotation_matrix", "rotation_6d", "quat_wxyz"])
+def test_the_size_of_a_rotations_numbers_does_not_matter(kind, scale):
+    prepared = prepare(scale * example(kind), kind=kind)
+    assert prepared.observed.all()
+    np.testing.assert_allclose(prepared.values, prepare(example(kind), kind=kind).values, atol=1e-12)
+    parallel = scale * np.array([[1.0, 2, 3, 4, 5, 6], [0.1, 0.7, -0.3, 0.3, 2.1, -0.9]])[:, None]
+    assert prepare(parallel, kind="rotation_6d").observed[:, 0].tolist() == [True, False]
+
+
+def test_whole_turns_go_on_through_a_gap():
+    turns = np.stack([np.linspace(0, 5 * np.pi, 60), np.zeros(60), np.zeros(60)], axis=-1)[:, None]
+    broken = turns.copy()
+    broken[40:43] = np.nan
+    prepared = prepare(broken, kind="axis_angle")
+    np.testing.assert_allclose(prepared.restore(prepared.values + 1e-10, 1.0), turns, atol=1e-8)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    for kind in KINDS:
+        broken = example(kind)
+        broken[4:6, 1] = np.nan
+        results = []
+        for block in (2**14, 7):
+            monkeypatch.setattr("smoothnet_core.tracks._BLOCK", block)
+            prepared = prepare(broken, kind=kind)
+            turned = np.roll(prepared.values, 1, axis=0)
+            results.append((prepared.values, prepared.restore(settled(turned, prepared.is_rotation), 0.4)))
+        for small, large in zip(*results, strict=True):
+            np.testing.assert_array_equal(small, large)

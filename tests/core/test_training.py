@@ -119,3 +119,19 @@ def test_no_clip_long_enough():
         ValueError, match=r"^paired clips: expected at least one of 72 frames or more, received none of 4$"
     ):
         Sampler(list(clips()), [], Mix(), Settings())
+
+
+def test_simulated_errors_are_of_the_stated_size():
+    from smoothnet_core.training.disturbances import disturbed, low_passed, swing
+
+    rng = np.random.default_rng(0)
+    truth = swing(rng, 400, 5, 30.0)
+    assert truth.shape == (400, 5, 3)
+    movement = np.sqrt(np.square(truth - truth.mean(axis=0)).sum(axis=2).mean(axis=0))
+    shares = [np.sqrt(np.square(disturbed(rng, truth) - truth).mean(axis=(0, 2))) / movement for _ in range(60)]
+    assert np.median(shares) < 0.1
+    assert np.min(shares) > 0.001
+    # What moves slowly passes a low-pass; what alternates does not.
+    slow = np.sin(np.arange(200) * 0.1)[:, None]
+    np.testing.assert_allclose(low_passed(rng, slow)[20:-20], slow[20:-20], atol=1e-3)
+    assert np.abs(low_passed(rng, (-1.0) ** np.arange(200)[:, None])[50:-50]).max() < 0.05

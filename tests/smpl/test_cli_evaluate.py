@@ -224,3 +224,18 @@ def test_rotations_without_names_are_those_of_smpl():
     channels = Track(np.zeros((3, 2)), "channels", "body", ("a", "b"))
     with pytest.raises(ValueError, match="expected positions or rotations of joints, received motion"):
         poses(Motion("array", (), None), Person("0", {"motion": channels}, np.arange(3)))
+
+
+def test_nothing_observed_in_both_is_refused(program: Program, tmp_path: Path):
+    empty = saved(tmp_path / "empty.npy", np.full((10, 4, 3), np.nan))
+    error = program.refused("evaluate", empty, saved(tmp_path / "truth.npy", body(10)), "--unit", "m")
+    assert error == "values to compare: expected at least one joint observed in both, received none"
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_rotations_count_as_not_observed(program: Program, tmp_path: Path):
+    path = amass(tmp_path / "take.npz")
+    arrays = dict(np.load(path))
+    arrays["poses"][5, 6] = np.inf
+    np.savez(tmp_path / "holes.npz", **arrays)
+    assert program("evaluate", tmp_path / "holes.npz", path).status == 0

@@ -15,6 +15,7 @@ from tests.smpl.cli_helpers import Program, body, saved
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra 'report')")
 
+from smpl_tools import plotting
 from smpl_tools.plotting import before_after
 
 TAKES = REPOSITORY / "assets" / "takes"
@@ -133,3 +134,18 @@ def test_without_matplotlib_the_extra_is_named(program: Program, tmp_path: Path,
     one = saved(tmp_path / "a.npy", body())
     error = program.refused("plot", one, one, "-o", tmp_path / "x.png")
     assert error == "matplotlib is not installed; add it with: pip install 'smoothnet[report]'"
+
+
+def test_the_piece_shown_close_is_where_jitter_went_and_not_where_movement_is_fast():
+    time = np.arange(200) / 30
+    fast = np.where(time > 5, 5 * np.sin(12 * time), 0.0)
+    jitter = np.where((time > 1) & (time < 2), 0.02 * (-1.0) ** np.arange(200), 0.0)
+    still = np.zeros(200)
+    clean = np.stack([fast, still, still], axis=1)
+    noisy = clean + jitter[:, None]
+    curves = plotting._Curves(time, noisy, clean, "time (s)", "s", "m")
+    first, last = plotting._zoom(curves, 30.0)
+    assert time[first] >= 0.9
+    assert time[last] <= 2.1
+    same = plotting._Curves(time, noisy, noisy, "time (s)", "s", "m")
+    assert time[plotting._zoom(same, 30.0)[0]] > 4.9

@@ -231,9 +231,8 @@ def test_an_unknown_model_lists_the_known_ones(program: Program, take: Path):
 
 def test_an_unknown_backend_lists_the_known_ones(program: Program, take: Path, tmp_path: Path):
     model = published(tmp_path / "m.safetensors")
-    error = program.refused("refine", take, "--model", model, "--backend", "abacus")
-    assert "numpy" in error
-    assert "'abacus'" in error
+    error = program.refused("refine", take, "--model", model, "--backend", "abacus", status=2)
+    assert "expected one of auto, numpy, torch, received 'abacus'" in error
 
 
 def test_a_person_that_is_not_there(program: Program, take: Path):
@@ -290,3 +289,34 @@ def test_the_shipped_network_on_the_assets(program: Program, tmp_path: Path):
     report = json.loads(ran.out)["refined"][0]
     assert (report["method"], report["model"]) == ("smoothnet", "default")
     assert all(t["jitter_after"] < 0.5 * t["jitter_before"] for t in report["tracks"])
+
+
+def test_the_table_ends_with_the_notes_of_the_file(program: Program, tmp_path: Path):
+    path = saved(tmp_path / "take.npy", np.stack([body()[:, :, 0]] * 6, axis=2).reshape(40, -1))
+    ran = program("refine", path, "--method", "median", "--kind", "channels")
+    assert "(40, 24) read as channels" not in ran.out  # as many axes as were there: nothing to remark
+    ran = program("refine", path, "--method", "median", "--kind", "position", "--force", "--json")
+    assert json.loads(ran.out)["refined"][0]["notes"] == ["(40, 24) read as position (40, 8, 3)"]
+    ran = program("refine", path, "--method", "median", "--kind", "position", "--force")
+    assert ran.out.endswith("  note: (40, 24) read as position (40, 8, 3)\n")
+
+
+def test_what_has_no_frames_is_said_to_have_none(program: Program, tmp_path: Path):
+    ran = program("refine", saved(tmp_path / "take.npy", body()[:0]), "--method", "median")
+    assert ran.out.endswith("no frames: nothing to refine\n")
+
+
+def test_channels_of_a_bvh_that_hold_angles_are_in_degrees(program: Program, tmp_path: Path):
+    rows = "".join(f"{5 * (t % 2)}\n" for t in range(20))
+    text = (
+        "HIERARCHY\nROOT Knee\n{\nOFFSET 0 0 0\nCHANNELS 1 Xrotation\n}\nMOTION\nFrames: 20\nFrame Time: 0.1\n" + rows
+    )
+    (tmp_path / "knee.bvh").write_text(text)
+    track = json.loads(program("info", tmp_path / "knee.bvh", "--json").out)["people"][0]["tracks"][0]
+    assert (track["unit"], track["jitter_per_s2"]) == ("deg", pytest.approx(1000.0))
+
+
+@pytest.mark.parametrize("strength", ["-0.1", "1.5", "nan"])
+def test_a_strength_out_of_range(program: Program, take: Path, strength: str):
+    error = program.refused("refine", take, "--strength", strength, status=2)
+    assert f"expected a number from 0 to 1, received {float(strength):g}" in error

@@ -127,12 +127,12 @@ REFUSED = [
     (
         numbers(9, 51),
         None,
-        "array: kind not given, shape: expected (T, J, 3) or (T, J, 2), or a kind out of position, ",
+        "array: shape: expected (T, J, 3) or (T, J, 2) where no kind is given (of position, ",
     ),
     (
         numbers(9, 24, 4),
         None,
-        "array: kind not given, shape: expected (T, J, 3) or (T, J, 2), or a kind out of position",
+        "array: shape: expected (T, J, 3) or (T, J, 2) where no kind is given (of position",
     ),
     (
         numbers(9, 25),
@@ -146,6 +146,7 @@ REFUSED = [
     ),
     (numbers(9, 24, 3), "quat_wxyz", "array: shape for kind quat_wxyz: expected (T, J, 4), or (T, C) that divides"),
     (np.array(1.0), "channels", "array: shape for kind channels: expected (T, C), or (T, C) that divides"),
+    (numbers(9, 0, 3), None, "array: shape: expected at least one joint or channel, received (9, 0, 3)"),
     (np.zeros((9, 4, 3), int), None, "array: expected floating-point numbers, received dtype int64"),
     (np.zeros((9, 4, 3), complex), None, "array: expected floating-point numbers, received dtype complex128"),
 ]

@@ -165,6 +165,8 @@ def test_white_space_and_the_other_numbers_stay_when_one_joint_changes(tmp_path,
         ("1", 1.0),
         ("0.0285714", 35.0),
         ("0.08", 12.5),
+        ("0.008", 125.0),
+        ("0.005", 200.0),
         ("0", None),
     ],
 )
@@ -555,3 +557,51 @@ def test_rotations_written_are_rotations_read(tmp_path_factory, axes, start, tur
 
 def test_frame_rate_is_public(tmp_path):
     assert bvh.frame_rate(tmp_path, "0.02") == 50.0
+
+
+def test_a_number_that_is_the_same_to_its_digits_keeps_its_text(tmp_path):
+    rows = "0 1.25 -0.0 10 20 30 0 -0.00 5\n0.5 1.25 0 11 21 31 2 0 5.0\n"
+    motion = read(saved(tmp_path, text(rows=rows)))
+    new = track(motion, "transl") + 1e-9
+    new[0, 0, 0] = -4e-5
+    out = written(changed(motion, "transl", new), tmp_path)
+    assert out.endswith(rows)
+    new[0, 0] = [0.1, 1.3, -6e-5]
+    new[1, 0, 0] = 1e-17
+    tokens = written(changed(motion, "transl", new), tmp_path).split()[-18:]
+    assert " ".join(tokens) == "0.1000 1.3000 -0.0001 10 20 30 0 -0.00 5 0.0000 1.25 0 11 21 31 2 0 5.0"
+    # A hinge stays one: its other angles are not written anew.
+    turned = track(motion, "body_pose").copy()
+    turned[:, 0] = bvh.euler_to_matrix(np.deg2rad([[0.5, 0, 5], [1.5, 0, 5]]), "zxy")
+    tokens = written(changed(motion, "body_pose", turned), tmp_path).split()[-18:]
+    assert " ".join(tokens) == "0 1.25 -0.0 10 20 30 0.5000 -0.00 5 0.5 1.25 0 11 21 31 1.5000 0 5.0"
+
+
+def test_exponents_keep_their_precision(tmp_path):
+    rows = "0 1.0 0 1.234567891e+01 20 30 1 2 3\n0 1.5E0 0 2.5e-02 21 31 1 2 3\n"
+    motion = read(saved(tmp_path, text(rows=rows)))
+    turned = track(motion, "body_pose") @ bvh.euler_to_matrix(np.array([0.1, 0.2, 0.3]), "xyz")
+    tokens = written(changed(motion, "body_pose", turned), tmp_path).split()[-18:]
+    assert [len(t.partition(".")[2]) for t in tokens[6:9]] == [8, 8, 8]
+    again = read(saved(tmp_path, written(changed(motion, "body_pose", turned), tmp_path)))
+    np.testing.assert_allclose(track(again, "body_pose"), turned, atol=1e-9)
+
+
+def test_junk_after_the_last_frame(tmp_path):
+    path = saved(tmp_path, text() + "\n# exported by a program\n")
+    with pytest.raises(
+        ValueError, match=r"line 22: expected the end of the file after frame 2, received '# exported by a program'$"
+    ):
+        read(path)
+
+
+def test_several_turns_are_written_without_jumps(tmp_path):
+    time = np.arange(90)
+    wrapped = (time * 25.0 + 180) % 360 - 180
+    path = saved(tmp_path, text(rows="".join(f"0 1 0 0 0 {a:.4f} 0 0 0\n" for a in wrapped), frames="90"))
+    motion = read(path)
+    order = motion.people[0].tracks["global_orient"].values @ bvh.euler_to_matrix(np.array([0.0, 1e-3, 0.0]), "xyz")
+    rows = written(changed(motion, "global_orient", order), tmp_path).splitlines()[-90:]
+    angles = np.array([r.split()[3:6] for r in rows], float)
+    assert np.abs(np.diff(angles, axis=0)).max() < 26
+    assert np.ptp(angles) > 2000

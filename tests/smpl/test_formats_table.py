@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import stat
 import subprocess
@@ -92,9 +93,12 @@ KNOWN = "one of " + ", ".join(FORMATS)
     ("content", "found"),
     [
         (b"", "an empty file"),
-        (b"hello there, this is no motion", "a file that begins with b'hello there, thi'"),
+        (b"hello there, this is no motion", "a file that begins with 'hello there, thi'"),
         (b"\0\1\2\n", "a file that begins with b'\\x00\\x01\\x02\\n'"),
-        (b"PK\x05\x06" + b"\0" * 18, "an archive with the keys none"),
+        (b"caf\xe9", "a file that begins with b'caf\\xe9'"),
+        (pickle.dumps([1]), "a pickle of a list"),
+        (pickle.dumps({"smpl_poses": 1}, 2), "a pickle of a dictionary with 'smpl_poses'"),
+        (b"PK\x05\x06" + b"\0" * 18, "an archive without arrays"),
     ],
 )
 def test_unknown_files(tmp_path, content, found):
@@ -114,7 +118,7 @@ def test_unknown_keys_are_listed(tmp_path):
 
 def test_unknown_folders(tmp_path):
     (tmp_path / "sub").mkdir()
-    with pytest.raises(ValueError, match=r"received a folder with none$"):
+    with pytest.raises(ValueError, match=r"received an empty folder$"):
         read(tmp_path / "sub")
     for name in "abcde":
         (tmp_path / "sub" / name).write_text("x")
@@ -364,3 +368,18 @@ def test_importing_the_formats_imports_nothing_heavy():
     heavy = ["torch", "typer", "rich", "matplotlib", "joblib"]
     done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(ValueError, match=r"pipe: cannot be written: it is not a regular file$"),
+        replacing(tmp_path / "pipe"),
+    ):
+        pass
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_the_formats_import_no_solver():
+    code = "import sys, smpl_tools.formats; sys.exit(any(m.startswith('scipy.optimize') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -105,8 +105,8 @@ ORDERS = st.lists(st.permutations([0, 1]), min_size=FRAMES, max_size=FRAMES)
 @settings(max_examples=40, deadline=None)
 @given(
     orders=ORDERS,
-    left=st.floats(1.5, 12),
-    right=st.floats(1.5, 12),
+    left=st.floats(3, 12),
+    right=st.floats(3, 12),
     lower=st.floats(-30, 30),
     hidden=st.integers(0, 8),
     seed=st.integers(0, 99),

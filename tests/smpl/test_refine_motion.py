@@ -214,7 +214,7 @@ def test_confidence_reaches_the_refiner(monkeypatch: pytest.MonkeyPatch):
     [
         ({"method": "mean"}, "method: expected one of smoothnet, one-euro, .*, received 'mean'"),
         ({"parts": ("feet",)}, "part: expected one of root, body, .*, received 'feet'"),
-        ({"parts": ("hands",)}, "take.npy: parts to refine: expected hands, received a motion of body"),
+        ({"parts": ("hands",)}, "take.npy: parts to refine: expected some of what the file has, body, received hands"),
         ({"person": "7"}, "take.npy: person: expected one of 0, received '7'"),
         ({"fps": 0.0}, "take.npy: fps: expected a positive number, received 0.0"),
         ({"strength": 2.0}, "take.npy: strength: expected a number from 0 to 1, received 2.0"),
