@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from smoothnet_core._checks import mismatch
+from smpl_tools.formats._files import reason
 from smpl_tools.skeleton import Skeleton, positions
 
 # The three ways in which the estimator was run, and how their arrays are called in a paired file.
@@ -60,7 +61,7 @@ def read_paired(folder: Path, splits: Sequence[str]) -> list[PairedClip]:
     try:
         known = json.loads(listing.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise mismatch(f"{listing}", "a JSON file that lists the splits", error) from None
+        raise mismatch(f"{listing}", "a JSON file that lists the splits", reason(error)) from None
     clips = []
     for split in splits:
         if split not in known:
@@ -128,4 +129,4 @@ def _load(path: Path) -> dict[str, Any]:
         with np.load(path) as archive:
             return {key: archive[key] for key in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise mismatch(f"{path}", "an .npz file of arrays", error) from None
+        raise mismatch(f"{path}", "an .npz file of arrays", reason(error)) from None

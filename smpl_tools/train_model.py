@@ -14,6 +14,7 @@ from smoothnet_core import filters, refine
 from smoothnet_core._checks import mismatch, require
 from smoothnet_core.checkpoints import Weights, write_safetensors
 from smoothnet_core.model import Model
+from smpl_tools.formats._files import reason
 from smpl_tools.paired_scores import paired_scores, score_table
 from smpl_tools.sources import PairedClip, read_clean, read_paired
 
@@ -56,7 +57,7 @@ def read_plan(path: Path) -> Plan:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise mismatch(f"{path}", "a YAML file", " ".join(str(error).split())) from None
+        raise mismatch(f"{path}", "a YAML file", reason(error)) from None
     if not isinstance(content, dict) or set(content) != set(_KEYS):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
         raise mismatch(f"{path}", "exactly the keys " + ", ".join(_KEYS), found)

@@ -189,6 +189,8 @@ def test_the_size_of_a_rotations_numbers_does_not_matter(kind, scale):
     np.testing.assert_allclose(prepared.values, prepare(example(kind), kind=kind).values, atol=1e-12)
     parallel = scale * np.array([[1.0, 2, 3, 4, 5, 6], [0.1, 0.7, -0.3, 0.3, 2.1, -0.9]])[:, None]
     assert prepare(parallel, kind="rotation_6d").observed[:, 0].tolist() == [True, False]
+    uneven = scale * np.array([[1.0, 0, 0, 0.5, 1e-10, 0], [1.0, 0, 0, 0, 1e-10, 0]])[:, None]
+    assert prepare(uneven, kind="rotation_6d").observed[:, 0].tolist() == [False, True]
 
 
 def test_whole_turns_go_on_through_a_gap():
