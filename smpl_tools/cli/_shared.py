@@ -67,11 +67,15 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def table(*columns: str, left: int = 1, title: str | None = None) -> Table:
-    """Return an empty table; the first ``left`` columns hold text, the others numbers."""
+    """Return an empty table; the first ``left`` columns hold text, the others numbers.
+
+    Columns stand close together, and a name may have two lines, so that a terminal of 80 columns breaks no word.
+    """
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="", pad_edge=False)
+    look = {"title_justify": "left", "title_style": "", "pad_edge": False, "padding": (0, 1, 0, 0)}
+    made = Table(box=box.SIMPLE_HEAD, title=title, **look)
     for index, name in enumerate(columns):
         made.add_column(name, justify="left" if index < left else "right", overflow="fold")
     return made

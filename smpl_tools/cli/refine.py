@@ -197,21 +197,24 @@ class _Bar:
 def _show(source: Path, target: Path, report: MotionReport, notes: tuple[str, ...]) -> None:
     """Print what was done to one file."""
     several = len({t.person for t in report.tracks}) > 1
-    before, after = "jitter before", "jitter after"
-    columns = ["person"] * several + ["track", "frames", "filled", before, after, "", "speed kept", "largest change"]
+    lengths = {t.frames for t in report.tracks}
+    uneven = len(lengths) > 1
+    columns = ["person"] * several + ["track"] + ["frames"] * uneven
+    columns += ["filled", "jitter\nbefore", "jitter\nafter", "", "speed\nkept", "largest\nchange", "in\nframe"]
     rows = table(*columns, left=1 + several)
     for track in report.tracks[:_MOST_ROWS]:
         change = number(track.largest_change, track.unit)
         kept = "-" if track.speed_kept is None else f"{track.speed_kept:.1%}"
         values = [
             printable(track.track),
-            str(track.frames),
+            *[str(track.frames)] * uneven,
             str(track.filled_frames),
             number(track.jitter_before),
             number(track.jitter_after),
             f"{track.unit}/s²",
             kept,
-            f"{change}, frame {track.largest_change_frame}" if track.largest_change else change,
+            change,
+            str(track.largest_change_frame) if track.largest_change else "-",
         ]
         rows.add_row(*([printable(track.person)] if several else []), *values)
 
@@ -219,7 +222,8 @@ def _show(source: Path, target: Path, report: MotionReport, notes: tuple[str, ..
     out.print(f"{printable(source)} -> {printable(target)}", soft_wrap=True)
     how = f"{report.method}, model {printable(report.model)}" if report.model else report.method
     assumed = " (assumed: the file does not say; set --fps)" if report.fps_assumed else ""
-    out.print(f"  {how}, strength {report.strength:g}, {report.fps:g} fps{assumed}", soft_wrap=True)
+    frames = "" if uneven or not lengths else f"{counted(lengths.pop(), 'frame')}, "
+    out.print(f"  {how}, strength {report.strength:g}, {frames}{report.fps:g} fps{assumed}", soft_wrap=True)
     if report.tracks:
         out.print(rows)
     elif not report.unobserved:
