@@ -57,7 +57,7 @@ def test_the_default_output_stands_beside_the_input(program: Program, take: Path
     np.testing.assert_array_equal(refined, expected)
     assert take.read_bytes() == before
     assert f"{take} -> {take.with_name('take.refined.npy')}" in ran.out
-    assert "median, strength 1, 30 fps (assumed" in ran.out
+    assert f"median, strength 1, {len(refined)} frames, 30 fps (assumed" in ran.out
     assert "largest" in ran.out
     assert sorted(p.name for p in take.parent.iterdir()) == ["take.npy", "take.refined.npy"]
 
