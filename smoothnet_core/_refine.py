@@ -75,7 +75,9 @@ def refine(
         fps: frames a second of the track; None means the weights' own rate.
         kind: ``position`` (last axis 2 or 3), ``rotation_6d``, ``rotation_matrix``, ``quat_wxyz``, ``axis_angle``
             (radians), or ``channels``: anything, each number by itself.
-        model: a shipped name, a file of weights, or a loaded :class:`Model`.
+        model: a shipped name, a file of weights, or a loaded :class:`Model`. Published weights state no frame rate, so
+            ``fps`` changes nothing for them; they see positions relative to their mean over the take (they were
+            trained near the origin), and ``channels`` and rotations as they are.
         strength: 0 leaves the track as it is, 1 is the network's answer; between them straight, for rotations geodesic.
         mask: True = observed; (T,), (T, J) or the track's shape.
         confidence: in [0, 1]; (T,), (T, J) or the track's shape. 0 is not observed, unless all of it is 0; of the rest
