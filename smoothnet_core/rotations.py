@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +22,11 @@ from smoothnet_core._array_api import (
     check_trailing,
     fill_along_time,
     identity_like,
-    is_tensor,
     take_along,
     to_numpy,
 )
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core._polar import nearest_rotations
 
 ORDERS: tuple[str, ...] = ("interleaved", "columns", "rows")
 
@@ -155,7 +156,8 @@ def matrix_to_rotation_6d(matrix: Array, order: str = "columns") -> Array:
 def project_to_so3(matrix: Array) -> Array:
     """Return the rotations (..., 3, 3) nearest to matrices (..., 3, 3) in the Frobenius norm, determinant +1.
 
-    SVD with the sign of the last singular vector set by the determinant (S. Umeyama, PAMI 1991). Gradients
+    Arrays go through Newton's iteration where it converges, which is much faster; else, and for tensors, an SVD with
+    the sign of the last singular vector set by the determinant (S. Umeyama, PAMI 1991). Gradients
     come from a Newton step that is the identity in value: those of an SVD are infinite where singular values meet,
     as all three do at a rotation. They are zero along directions in which the nearest rotation is not unique.
     """
@@ -163,19 +165,30 @@ def project_to_so3(matrix: Array) -> Array:
     check_trailing("matrix", m, 3, 3)
     finite = xp.isfinite(m).reshape(*m.shape[:-2], 9).all(-1)[..., None, None]
     m = xp.where(finite, m, identity_like(m))
-    u, s, vh = xp.linalg.svd(m.detach() if is_tensor(m) else m)
-    sign = xp.linalg.det(u @ vh)[..., None]
-    sign = xp.where(sign < 0, -xp.ones_like(sign), xp.ones_like(sign))
-    rotation = xp.concatenate([u[..., :2], u[..., 2:] * sign[..., None]], -1) @ vh
-    if is_tensor(m) and m.requires_grad:
+    if isinstance(m, np.ndarray):
+        flat = m.reshape(-1, 3, 3).astype(np.float64, copy=False)
+        nearest, found = nearest_rotations(flat)
+        if not found.all():
+            nearest[~found] = _by_svd(np, flat[~found])[0]
+        return np.where(finite, nearest.reshape(m.shape), math.nan).astype(m.dtype, copy=False)
+    rotation, s, vh = _by_svd(xp, m.detach())
+    if m.requires_grad:
         # With M = R S and S symmetric, d(R^T M - M^T R) = [(tr(S) I - S) w] where dR = R [w]; S = V diag(s) V^T.
-        s = xp.concatenate([s[..., :2], s[..., 2:] * sign], -1)
         gap = s.sum(-1)[..., None] - s
         unique = gap > 8 * xp.finfo(s.dtype).eps * s[..., :1]
         inverse = xp.where(unique, 1 / xp.where(unique, gap, xp.ones_like(gap)), xp.zeros_like(gap))
         turn = vh @ _skew_part(xp, rotation.swapaxes(-1, -2) @ m)[..., None]
         rotation = rotation @ axis_angle_to_matrix((vh.swapaxes(-1, -2) @ (inverse[..., None] * turn))[..., 0])
     return xp.where(finite, rotation, xp.full_like(rotation, math.nan))
+
+
+def _by_svd(xp: Any, m: Array) -> tuple[Array, Array, Array]:
+    """Return the nearest rotations, the singular values, the last signed as the determinant, and V^T."""
+    u, s, vh = xp.linalg.svd(m)
+    sign = xp.linalg.det(u @ vh)[..., None]
+    sign = xp.where(sign < 0, -xp.ones_like(sign), xp.ones_like(sign))
+    rotation = xp.concatenate([u[..., :2], u[..., 2:] * sign[..., None]], -1) @ vh
+    return rotation, xp.concatenate([s[..., :2], s[..., 2:] * sign], -1), vh
 
 
 def geodesic_angle(a: Array, b: Array) -> Array:

@@ -331,3 +331,22 @@ def test_no_heavy_import():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_nearest_rotation_is_the_polar_factor_however_it_is_found():
+    from scipy.linalg import polar
+
+    rng = np.random.default_rng(4)
+    turns = Rotation.random(9000, random_state=4).as_matrix()
+    # More than one block: nearly rotations, far from it, stretched a thousandfold, mirrored, huge and tiny.
+    m = turns + rng.normal(size=turns.shape) * np.resize([0.01, 0.5], (9000, 1, 1))
+    m[::50] *= np.array([1.0, 1e-3, 1.0])
+    m[::70] *= 1e200
+    m[1::70] *= 1e-200
+    nearest = rot.project_to_so3(m)
+    np.testing.assert_allclose(nearest @ nearest.swapaxes(1, 2), np.broadcast_to(np.eye(3), m.shape), atol=1e-12)
+    for index in [*range(0, 9000, 10), *range(1, 9000, 70)]:
+        if np.linalg.det(m[index] / np.abs(m[index]).max()) > 1e-6:
+            np.testing.assert_allclose(nearest[index], polar(m[index] / np.abs(m[index]).max())[0], atol=1e-9)
+        else:
+            assert np.linalg.det(nearest[index]) > 0.99
