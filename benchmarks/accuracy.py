@@ -59,7 +59,7 @@ def clean_change(path: Path, model: str) -> str:
     lines = ["| clean motion at | mean change mm | worst clip mm |", "|---|---|---|"]
     for fps in (30, 60, 120):
         changes = []
-        for clip in (c.positions for c in read_clean(path, [], 60.0)):
+        for clip in read_clean(path, [], 60.0):
             if fps == 120:
                 time = np.arange(len(clip)) / 60
                 track = CubicSpline(time, clip)(np.arange(2 * len(clip) - 1) / 120)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from smoothnet_core._checks import mismatch
-from smoothnet_core.training.batches import CleanClip
 from smpl_tools.formats._files import reason
 from smpl_tools.skeleton import Skeleton, positions
 
@@ -93,8 +92,8 @@ def _read_pair(path: Path, name: str) -> list[PairedClip]:
     return [clip for clip in clips if clip.detected.mean() >= _MIN_DETECTED]
 
 
-def read_clean(path: Path, exclude_subjects: Collection[str], fps: float) -> list[CleanClip]:
-    """Read clean motion capture at ``fps``, a whole fraction of each clip's own rate; other clips are left out.
+def read_clean(path: Path, exclude_subjects: Collection[str], fps: float) -> list[NDArray[np.float32]]:
+    """Read clean motion capture: joint positions (T, J, 3) in metres at ``fps`` (a whole fraction of each clip's own).
 
     The file holds ``index`` (JSON), and for every clip quaternions ``q`` (int16 times 1/32767, xyzw), ``root`` (T, 3)
     and the skeleton's ``names``, ``parents`` and ``offsets``.
@@ -103,27 +102,26 @@ def read_clean(path: Path, exclude_subjects: Collection[str], fps: float) -> lis
         ValueError: a missing or different file.
     """
     arrays = _load(path)
-    clips = []
+    tracks = []
     try:
         for clip in json.loads(str(arrays["index"])):
             step = clip["fps"] / fps
             if str(clip["subject"]) in exclude_subjects or step != int(step):
                 continue
-            clips.append(_clean_clip(arrays, clip, int(step)))
+            tracks.append(_clean_positions(arrays, clip)[:: int(step)])
     except KeyError as error:
         raise mismatch(f"{path}", "the arrays of clean motion", f"none named {error}") from None
-    return clips
+    return tracks
 
 
-def _clean_clip(arrays: dict[str, Any], clip: dict[str, Any], step: int) -> CleanClip:
-    quat_xyzw = arrays[clip["clip"] + "/q"][::step].astype(np.float64)
+def _clean_positions(arrays: dict[str, Any], clip: dict[str, Any]) -> NDArray[np.float32]:
+    quat_xyzw = arrays[clip["clip"] + "/q"].astype(np.float64)
     place = f"skel/{clip['skeleton']}/"
     skeleton = Skeleton(
         tuple(map(str, arrays[place + "names"])), arrays[place + "parents"], arrays[place + "offsets"].astype(float)
     )
     matrices = Rotation.from_quat(quat_xyzw.reshape(-1, 4)).as_matrix().reshape((*quat_xyzw.shape[:2], 3, 3))
-    places = positions(matrices, arrays[clip["clip"] + "/root"][::step].astype(float), skeleton)
-    return CleanClip(places.astype(np.float32), matrices.reshape((*quat_xyzw.shape[:2], 9)).astype(np.float32))
+    return positions(matrices, arrays[clip["clip"] + "/root"].astype(float), skeleton).astype(np.float32)
 
 
 def _load(path: Path) -> dict[str, Any]:

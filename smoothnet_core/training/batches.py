@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
 from smoothnet_core._checks import mismatch
-from smoothnet_core.rotations import project_to_so3
-from smoothnet_core.training.disturbances import disturbed, disturbed_rotations, low_passed, swing
+from smoothnet_core.training.disturbances import disturbed, low_passed, swing
 from smoothnet_core.training.settings import Settings
 
 Array = NDArray[np.floating]
@@ -24,8 +23,8 @@ _DIMENSIONS, _DIMENSION_SHARES = (1, 2, 3), (0.15, 0.15, 0.7)
 _NO_CONFIDENCE = 0.4
 # Mean error in metres that simulated tracks are scaled to, and how far at most.
 _ERROR, _MAX_SCALE = 0.04, 30.0
-# How much a clean track counts; a radian is about half a metre at a limb's end.
-_CLEAN_SCALE, _CLEAN_ROTATION_SCALE = 3.0, 1.5
+# How much a clean track counts.
+_CLEAN_SCALE = 3.0
 # Human movement lies below this; what optical capture shows above it is its own jitter.
 _CALM_HZ = 8.0
 
@@ -47,19 +46,6 @@ class Pair:
     groundtruth: Array
     confidence: Array
     observed: Array
-
-
-@dataclass(frozen=True, eq=False)
-class CleanClip:
-    """Clean motion.
-
-    Attributes:
-        positions: (T, J, 3) of joints, metres.
-        rotations: (T, J, 9) of joints relative to their parents, the matrices row by row.
-    """
-
-    positions: Array
-    rotations: Array
 
 
 @dataclass(frozen=True)
@@ -86,21 +72,19 @@ class Mix:
         swing: share of made-up motion, see :func:`smoothnet_core.training.disturbances.swing`.
         disturbed: of both, the share that gets simulated errors; the others are to be left alone.
         low_passed: of all crops, the share whose estimate is low-passed.
-        rotations: share of batches that hold rotations of clean motion instead, disturbed or not.
     """
 
     clean: float = 0.3
     swing: float = 0.1
     disturbed: float = 0.6
     low_passed: float = 0.3
-    rotations: float = 0.15
 
 
 class Sampler:
     """Draws batches; the same seed gives the same batches."""
 
-    def __init__(self, pairs: Sequence[Pair], clean: Sequence[CleanClip], mix: Mix, settings: Settings) -> None:
-        """Take paired and clean clips, all at ``settings.fps``.
+    def __init__(self, pairs: Sequence[Pair], clean: Sequence[Array], mix: Mix, settings: Settings) -> None:
+        """Take paired clips and clean tracks (T, J, 3) in metres, all at ``settings.fps``.
 
         Raises:
             ValueError: nothing is as long as one crop.
@@ -108,9 +92,7 @@ class Sampler:
         self._settings = settings
         self._mix = mix
         self._pairs = [p for p in pairs if len(p.estimate) >= settings.crop]
-        kept = [c for c in clean if len(c.positions) >= settings.crop]
-        self._clean = [_calmed(c.positions, settings.fps) for c in kept]
-        self._rotations = [_calmed(c.rotations, settings.fps) for c in kept]
+        self._clean = [_calmed(c, settings.fps) for c in clean if len(c) >= settings.crop]
         if not self._pairs:
             raise mismatch("paired clips", f"at least one of {settings.crop} frames or more", f"none of {len(pairs)}")
         self._clean_crops = round(settings.batch * mix.clean) if self._clean else 0
@@ -123,45 +105,35 @@ class Sampler:
         """Return the next batch; all its crops have the same number D of dimensions."""
         rng, settings = self._rng, self._settings
         size = rng.choice(_DIMENSIONS, p=_DIMENSION_SHARES)
-        if self._rotations and rng.random() < self._mix.rotations:
-            size = 9
-            crops = [self._simulated_crop(*self._clean_piece(self._rotations)) for _ in range(settings.batch)]
-        else:
-            crops = self._position_crops()
+        crops = [self._simulated_crop(*self._clean_piece()) for _ in range(self._clean_crops)]
+        for _ in range(self._swing_crops):
+            truth = swing(rng, settings.crop, settings.joints, settings.fps)
+            crops.append(self._simulated_crop(truth, truth))
+        crops += [self._pair_crop() for _ in range(settings.batch - len(crops))]
         estimates, truths, qualities = [], [], []
         for estimate, truth, quality in crops:
             if rng.random() < self._mix.low_passed:
                 estimate = low_passed(rng, estimate)
-            # The network is equivariant; turning only chooses which D of the numbers it sees.
-            turn = np.linalg.qr(rng.normal(size=(truth.shape[2], truth.shape[2])))[0][:, :size]
+            # The network is equivariant; turning only chooses which D of the three numbers it sees.
+            turn = np.linalg.qr(rng.normal(size=(3, 3)))[0][:, :size]
             step = -1 if rng.random() < 0.5 else 1
             estimates.append((estimate @ turn)[::step].transpose(1, 0, 2))
             truths.append((truth @ turn)[::step].transpose(1, 0, 2))
             qualities.append(quality[::step].transpose(1, 0, 2))
         return Batch(*(np.concatenate(part).astype(np.float32) for part in (estimates, truths, qualities)))
 
-    def _position_crops(self) -> list[Crop]:
-        settings = self._settings
-        crops = [self._simulated_crop(*self._clean_piece(self._clean)) for _ in range(self._clean_crops)]
-        for _ in range(self._swing_crops):
-            truth = swing(self._rng, settings.crop, settings.joints, settings.fps)
-            crops.append(self._simulated_crop(truth, truth))
-        return crops + [self._pair_crop() for _ in range(settings.batch - len(crops))]
-
-    def _clean_piece(self, tracks: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    def _clean_piece(self) -> tuple[Array, Array]:
         rng, settings = self._rng, self._settings
-        captured, calm = tracks[rng.choice(len(tracks), p=self._clean_odds)]
+        captured, calm = self._clean[rng.choice(len(self._clean), p=self._clean_odds)]
         start = rng.integers(0, len(calm) - settings.crop + 1)
         joints = rng.choice(calm.shape[1], settings.joints, replace=calm.shape[1] < settings.joints)
         return captured[start : start + settings.crop, joints], calm[start : start + settings.crop, joints]
 
     def _simulated_crop(self, captured: Array, truth: Array) -> Crop:
         quality = np.ones((*truth.shape[:2], 2))
-        is_rotation = truth.shape[2] == 9
         if self._rng.random() >= self._mix.disturbed:
-            scale = _CLEAN_ROTATION_SCALE if is_rotation else _CLEAN_SCALE
-            return scale * captured, scale * truth, quality
-        estimate = (disturbed_rotations if is_rotation else disturbed)(self._rng, truth)
+            return _CLEAN_SCALE * captured, _CLEAN_SCALE * truth, quality
+        estimate = disturbed(self._rng, truth)
         # The network answers s * f(x) to s * x; scaling decides only how much a track counts in the loss, and small
         # errors are to count as much as large ones.
         error = np.linalg.norm(estimate - truth, axis=-1).mean(axis=0)[None, :, None]
@@ -189,7 +161,4 @@ def _by_length(lengths: Sequence[int]) -> NDArray[np.float64]:
 def _calmed(track: Array, fps: float) -> tuple[Array, Array]:
     """Return a clean track as captured, and without the capture's own jitter."""
     sections = butter(4, _CALM_HZ, fs=fps, output="sos")
-    calm = sosfiltfilt(sections, track.astype(np.float64), axis=0)
-    if track.shape[2] == 9:
-        calm = project_to_so3(calm.reshape((*track.shape[:2], 3, 3))).reshape(track.shape)
-    return track, calm.astype(np.float32)
+    return track, sosfiltfilt(sections, track.astype(np.float64), axis=0).astype(np.float32)

@@ -6,12 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfiltfilt
 
-from smoothnet_core.rotations import axis_angle_to_matrix
-
 Array = NDArray[np.floating]
 
-# Standard deviations of errors that do not depend on the movement: the paper's for positions, and for angles.
-_METRES, _RADIANS = (0.005, 0.06), (0.005, 0.12)
 # Errors relative to how far a joint moves in the crop, from hardly visible to hopeless.
 _LEVELS = (0.002, 0.15)
 # Correlation of an error with the next frame's: from white to slow drift.
@@ -32,36 +28,19 @@ def swing(rng: np.random.Generator, frames: int, joints: int, fps: float) -> Arr
 
 
 def disturbed(rng: np.random.Generator, truth: Array) -> Array:
-    """Return a track (T, J, 3) of positions in metres with one of two errors.
+    """Return a track (T, J, 3) with one of two errors.
 
     Either the paper's synthetic noise (its Table 10): every coordinate independently receives, with probability p, a
     Gaussian of 5 to 60 mm; or Gaussian noise, white, correlated in time or band-limited, of a strength that is a share
     of the joint's own movement, with a few spikes.
     """
-    return truth + _errors(rng, truth.shape, _movement(truth), _METRES)
-
-
-def disturbed_rotations(rng: np.random.Generator, truth: Array) -> Array:
-    """Return rotation matrices (T, J, 9) turned by errors like those of :func:`disturbed`, in radians."""
-    # A small turn by an angle moves the nine entries by its square root of 2.
-    movement = _movement(truth) / np.sqrt(2)
-    turns = axis_angle_to_matrix(_errors(rng, (*truth.shape[:2], 3), movement, _RADIANS))
-    return (truth.reshape((*truth.shape[:2], 3, 3)) @ turns).reshape(truth.shape)
-
-
-def _movement(truth: Array) -> Array:
-    """Return (1, J, 1) how far each joint strays from its mean."""
-    return np.sqrt(np.square(truth - truth.mean(axis=0)).sum(axis=2).mean(axis=0))[None, :, None]
-
-
-def _errors(
-    rng: np.random.Generator, shape: tuple[int, int, int], movement: Array, sizes: tuple[float, float]
-) -> Array:
     if rng.random() < 0.3:
-        return (rng.random(shape) < rng.uniform(0.05, 1.0)) * rng.normal(0.0, rng.uniform(*sizes), shape)
+        hit = rng.random(truth.shape) < rng.uniform(0.05, 1.0)
+        return truth + hit * rng.normal(0.0, rng.uniform(0.005, 0.06), truth.shape)
+    movement = np.sqrt(np.square(truth - truth.mean(axis=0)).sum(axis=2).mean(axis=0))[None, :, None]
     level = np.exp(rng.uniform(*np.log(_LEVELS)))
-    spikes = (rng.random(shape[:2]) < rng.choice([0.0, 0.01, 0.03]))[..., None]
-    return movement * (level * _noise(rng, shape) + spikes * rng.normal(0.0, 0.5, shape))
+    spikes = (rng.random(truth.shape[:2]) < rng.choice([0.0, 0.01, 0.03]))[..., None]
+    return truth + movement * (level * _noise(rng, truth.shape) + spikes * rng.normal(0.0, 0.5, truth.shape))
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

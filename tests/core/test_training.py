@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from smoothnet_core.training.batches import CleanClip, Mix, Pair, Sampler
+from smoothnet_core.training.batches import Mix, Pair, Sampler
 from smoothnet_core.training.settings import Settings, Sizes, numbers_from
 
 SMALL = Settings(
@@ -24,17 +24,9 @@ def clips(count=4, frames=60):
         yield Pair(f"clip {index}", estimate, truth, np.ones(truth.shape[:2], "f4"), np.ones(truth.shape[:2], "f4"))
 
 
-def clean(pair):
-    """A clip whose joints turn about z as far as they move along x."""
-    angle = pair.groundtruth[..., 0].astype(float)
-    zero, one = np.zeros_like(angle), np.ones_like(angle)
-    entries = [np.cos(angle), -np.sin(angle), zero, np.sin(angle), np.cos(angle), zero, zero, zero, one]
-    return CleanClip(pair.groundtruth, np.stack(entries, axis=-1).astype(np.float32))
-
-
 def sampler(settings=SMALL):
     pairs = list(clips())
-    return Sampler(pairs, [clean(p) for p in pairs], Mix(clean=0.25, disturbed=0.5), settings)
+    return Sampler(pairs, [p.groundtruth for p in pairs], Mix(clean=0.25, disturbed=0.5), settings)
 
 
 def test_batches_are_crops_of_the_data_and_repeat_by_seed():
@@ -127,20 +119,6 @@ def test_no_clip_long_enough():
         ValueError, match=r"^paired clips: expected at least one of 72 frames or more, received none of 4$"
     ):
         Sampler(list(clips()), [], Mix(), Settings())
-
-
-def test_rotations_are_disturbed_as_rotations():
-    pairs = list(clips())
-    mix = Mix(rotations=1, disturbed=0.5, low_passed=0)
-    batch = Sampler(pairs, [clean(p) for p in pairs], mix, SMALL).batch()
-    assert batch.estimate.shape == (8 * 3, 24, 9)
-    from smoothnet_core.training.disturbances import disturbed_rotations
-
-    truth = clean(pairs[0]).rotations.astype(float)
-    out = disturbed_rotations(np.random.default_rng(3), truth).reshape(-1, 3, 3)
-    np.testing.assert_allclose(out @ out.swapaxes(1, 2), np.broadcast_to(np.eye(3), out.shape), atol=1e-6)
-    angle = np.arccos(np.clip((np.einsum("nij,nij->n", out, truth.reshape(-1, 3, 3)) - 1) / 2, -1, 1))
-    assert 1e-4 < angle.mean() < 0.5
 
 
 def test_simulated_errors_are_of_the_stated_size():
