@@ -29,6 +29,8 @@ _LARGEST_INPUT = 1e20
 # Joints refined at once: as many as make this many numbers.
 _BLOCK_NUMBERS = 2**22
 
+_SLOWEST, _FASTEST = 0.1, 1_000_000
+
 
 @dataclass(frozen=True, eq=False)
 class RefineReport:
@@ -188,6 +190,9 @@ def _checked_fps(fps: float) -> float:
     rate = number("fps", expected, fps)
     if not (math.isfinite(rate) and rate > 0):
         raise mismatch("fps", expected, fps)
+    # Slower, a short take would be resampled to more frames than memory holds; faster, time stamps run together.
+    if not _SLOWEST <= rate <= _FASTEST:
+        raise mismatch("fps", f"{_SLOWEST:g} to {_FASTEST:,} frames a second", fps)
     return rate
 
 

@@ -15,6 +15,7 @@ from smoothnet_core._reading import one_line
 from smoothnet_core.tracks import Prepared, checked_strength, number, prepare, settled
 
 DEFAULT_FPS = 30.0
+_FASTEST = 1_000_000
 
 
 def filtered(
@@ -37,8 +38,11 @@ def filtered(
 
 
 def checked_fps(fps: float | None) -> float:
-    """Return ``fps`` or its default; refuse what is not a positive number."""
-    return DEFAULT_FPS if fps is None else positive("fps", fps)
+    """Return ``fps`` or its default; refuse what is not a positive number, or one that leaves no digits to the rest."""
+    rate = DEFAULT_FPS if fps is None else positive("fps", fps)
+    if rate > _FASTEST:
+        raise mismatch("fps", f"at most {_FASTEST:,} frames a second", fps)
+    return rate
 
 
 def positive(what: str, value: float) -> float:

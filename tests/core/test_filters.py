@@ -308,6 +308,7 @@ def test_a_track_at_rest_stays_at_rest(name):
     ("name", "given", "message"),
     [
         *((n, {"fps": 0}, "fps: expected a positive number, received 0") for n in filters.FILTERS),
+        ("kalman", {"fps": 1e12}, "fps: expected at most 1,000,000 frames a second, received 1000000000000.0"),
         *((n, {"strength": 2}, "strength: expected a number from 0 to 1, received 2") for n in filters.FILTERS),
         ("savgol", {"window": 30}, "window: expected an odd number from 1, received 30"),
         ("savgol", {"window": 7.0}, "window: expected an odd number from 1, received 7.0"),

@@ -213,6 +213,8 @@ def test_shipped_models():
         ({"strength": 1.5}, r"^strength: expected a number from 0 to 1, received 1.5$"),
         ({"strength": float("nan")}, r"^strength: expected a number from 0 to 1, received nan$"),
         ({"fps": 0}, r"^fps: expected a positive number of frames a second, received 0$"),
+        ({"fps": 1e12}, r"^fps: expected 0.1 to 1,000,000 frames a second, received 1000000000000.0$"),
+        ({"fps": 0.01}, r"^fps: expected 0.1 to 1,000,000 frames a second, received 0.01$"),
         ({"hop": 33}, r"^hop: expected a whole number of frames from 1 to the window, 32, received 33$"),
         ({"blend": "hann"}, r"^blend: expected one of auto, uniform, taper, received 'hann'$"),
         ({"backend": "jax"}, r"^backend: expected one of auto, numpy, torch, triton, received 'jax'$"),
