@@ -19,7 +19,7 @@ from smoothnet_core._reading import one_line
 from smoothnet_core.inference.select import resolve_backend
 from smoothnet_core.model import Model, Run, load_model
 from smoothnet_core.rates import refine_at_rate, same_rate
-from smoothnet_core.tracks import as_matrices, checked_strength, frame_blocks, number, prepare, settled
+from smoothnet_core.tracks import FASTEST_FPS, as_matrices, checked_strength, frame_blocks, number, prepare, settled
 from smoothnet_core.windows import BLENDS, refine_windows
 
 Array = NDArray[np.float64]
@@ -28,8 +28,8 @@ Array = NDArray[np.float64]
 _LARGEST_INPUT = 1e20
 # Joints refined at once: as many as make this many numbers.
 _BLOCK_NUMBERS = 2**22
-
-_SLOWEST, _FASTEST = 0.1, 1_000_000
+# Fewer frames a second would resample a short take to more frames than memory holds.
+_SLOWEST_FPS = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,9 +190,8 @@ def _checked_fps(fps: float) -> float:
     rate = number("fps", expected, fps)
     if not (math.isfinite(rate) and rate > 0):
         raise mismatch("fps", expected, fps)
-    # Slower, a short take would be resampled to more frames than memory holds; faster, time stamps run together.
-    if not _SLOWEST <= rate <= _FASTEST:
-        raise mismatch("fps", f"{_SLOWEST:g} to {_FASTEST:,} frames a second", fps)
+    if not _SLOWEST_FPS <= rate <= FASTEST_FPS:
+        raise mismatch("fps", f"{_SLOWEST_FPS:g} to {FASTEST_FPS:,} frames a second", fps)
     return rate
 
 

@@ -31,6 +31,9 @@ _BLOCK = 2**14
 # Whole turns of an angle beyond this leave no digit to the angle itself.
 _LARGEST_ANGLE = 1e12
 
+# More frames a second than this leave no digits to a time stamp.
+FASTEST_FPS = 1_000_000
+
 # How many trailing axes hold one value, and which lengths they may have.
 _VALUE_AXES: dict[str, tuple[tuple[int, ...], ...]] = {
     "position": ((2,), (3,)),

@@ -14,7 +14,7 @@ from smoothnet_core import filters, refine
 from smoothnet_core._checks import mismatch, require
 from smoothnet_core.checkpoints import Weights, write_safetensors
 from smoothnet_core.model import Model
-from smpl_tools.formats._files import reason
+from smpl_tools.formats._files import reason, replacing
 from smpl_tools.paired_scores import paired_scores, score_table
 from smpl_tools.sources import PairedClip, read_clean, read_paired
 
@@ -122,9 +122,8 @@ def train_model(
     output.parent.mkdir(parents=True, exist_ok=True)
     write_safetensors(output, Weights(tensors, metadata))
     card = _model_card(metadata, tensors, validation)
-    temporary = output.with_suffix(".md.part")
-    temporary.write_text(card, encoding="utf-8")
-    temporary.replace(output.with_suffix(".md"))
+    with replacing(output.with_suffix(".md")) as file:
+        file.write(card.encode())
     return card
 
 

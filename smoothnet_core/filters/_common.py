@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
 from smoothnet_core._reading import one_line
-from smoothnet_core.tracks import Prepared, checked_strength, number, prepare, settled
+from smoothnet_core.tracks import FASTEST_FPS, Prepared, checked_strength, number, prepare, settled
 
 DEFAULT_FPS = 30.0
-_FASTEST = 1_000_000
 
 
 def filtered(
@@ -40,8 +39,8 @@ def filtered(
 def checked_fps(fps: float | None) -> float:
     """Return ``fps`` or its default; refuse what is not a positive number, or one that leaves no digits to the rest."""
     rate = DEFAULT_FPS if fps is None else positive("fps", fps)
-    if rate > _FASTEST:
-        raise mismatch("fps", f"at most {_FASTEST:,} frames a second", fps)
+    if rate > FASTEST_FPS:
+        raise mismatch("fps", f"at most {FASTEST_FPS:,} frames a second", fps)
     return rate
 
 

@@ -1,1 +1,1 @@
-"""The networks, one a file, in torch."""
+"""The networks, one a file, in torch; their sizes without it."""

@@ -11,32 +11,16 @@ serve D = 1 (a channel), 2 and 3 (positions) and 9 (rotation matrices).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from smoothnet_core.models.sizes import Sizes
+
 # Lengths below this share of the window's spread look alike to the perceptron; rounding stays far below it.
 FLOOR = 1e-2
-
-
-@dataclass(frozen=True)
-class VectorFilterSizes:
-    """What the tensors' shapes follow from.
-
-    Attributes:
-        window: frames W.
-        probes: linear combinations whose lengths the perceptron sees.
-        hidden: width of the perceptron's two layers.
-        filters: filters in the bank.
-    """
-
-    window: int = 32
-    probes: int = 128
-    hidden: int = 256
-    filters: int = 128
 
 
 class VectorFilter(nn.Module):
@@ -46,7 +30,7 @@ class VectorFilter(nn.Module):
     observed frame, 0 for an interpolated one. Output (N, W, D).
     """
 
-    def __init__(self, sizes: VectorFilterSizes) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.sizes = sizes
         w = sizes.window
@@ -71,15 +55,11 @@ class VectorFilter(nn.Module):
         gains = self.gain(hidden)
         return windows + self.synthesis @ (gains[:, :, None] * (self.analysis @ centred))
 
-    def configuration(self) -> dict[str, int]:
-        """Return the sizes as the weight file's metadata states them."""
-        return asdict(self.sizes)
-
 
 def from_tensors(tensors: Mapping[str, NDArray[np.float32]]) -> VectorFilter:
     """Return the network with the given tensors, its sizes taken from their shapes."""
     probes, window = tensors["probe"].shape
-    sizes = VectorFilterSizes(window, probes, len(tensors["layer1.bias"]), len(tensors["analysis"]))
+    sizes = Sizes(window, probes, len(tensors["layer1.bias"]), len(tensors["analysis"]))
     network = VectorFilter(sizes)
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in tensors.items()})
     return network

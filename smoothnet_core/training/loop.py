@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smoothnet_core.models.vector_filter import VectorFilter, VectorFilterSizes
+from smoothnet_core.models.vector_filter import VectorFilter
 from smoothnet_core.training.batches import Sampler
 from smoothnet_core.training.losses import loss
 from smoothnet_core.training.settings import Settings
@@ -32,8 +32,7 @@ def fit(
     """
     fabric = Fabric(accelerator="cpu", devices=1)
     torch.manual_seed(settings.seed)
-    sizes = settings.sizes
-    network = VectorFilter(VectorFilterSizes(sizes.window, sizes.probes, sizes.hidden, sizes.filters))
+    network = VectorFilter(settings.sizes)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1

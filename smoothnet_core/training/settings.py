@@ -8,18 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core.models.sizes import Sizes
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Sizes of the network, see :class:`smoothnet_core.models.vector_filter.VectorFilterSizes`."""
-
-    window: int = 32
-    probes: int = 128
-    hidden: int = 256
-    filters: int = 128
 
 
 @dataclass(frozen=True)

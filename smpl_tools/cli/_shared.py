@@ -19,6 +19,8 @@ REFUSED = 1
 SOME_FAILED = 3
 INTERRUPTED = 130
 
+KINDS = ("position", "axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d", "channels")
+
 
 def printable(text: object) -> str:
     """Return text on one line, control characters and escape sequences spelled out."""
@@ -66,7 +68,7 @@ def console(*, stderr: bool = False) -> Console:
     return found
 
 
-def table(*columns: str, left: int = 1, title: str | None = None) -> Table:
+def table(*columns: str, left: int = 1) -> Table:
     """Return an empty table; the first ``left`` columns hold text, the others numbers.
 
     Columns stand close together, and a name may have two lines, so that a terminal of 80 columns breaks no word.
@@ -74,8 +76,7 @@ def table(*columns: str, left: int = 1, title: str | None = None) -> Table:
     from rich import box
     from rich.table import Table
 
-    look = {"title_justify": "left", "title_style": "", "pad_edge": False, "padding": (0, 1, 0, 0)}
-    made = Table(box=box.SIMPLE_HEAD, title=title, **look)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for index, name in enumerate(columns):
         made.add_column(name, justify="left" if index < left else "right", overflow="fold")
     return made
@@ -144,3 +145,13 @@ def one_name_of(known: tuple[str, ...], option: str | None = None) -> Callable[[
         return value
 
     return check
+
+
+def fps_option(says: str) -> Any:
+    """Return the option ``--fps``; ``says`` ends its help, e.g. ``the file says``."""
+    return typer.Option(help=f"Frames a second, in place of what {says}.", callback=frame_rate)
+
+
+def kind_option(holds: str) -> Any:
+    """Return the option ``--kind``; ``holds`` begins its help, e.g. ``a plain array holds``."""
+    return typer.Option(metavar="NAME", help=f"What {holds}: one of {', '.join(KINDS)}.", callback=one_name_of(KINDS))

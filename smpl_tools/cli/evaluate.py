@@ -10,14 +10,14 @@ import typer
 from smpl_tools.cli._shared import (
     comma_list,
     console,
-    frame_rate,
+    fps_option,
+    kind_option,
     number,
     one_name_of,
     print_json,
     printable,
     table,
 )
-from smpl_tools.cli.refine import KINDS
 
 UNITS = ("m", "cm", "mm", "in")
 
@@ -47,17 +47,8 @@ def evaluate(
             callback=one_name_of(UNITS),
         ),
     ] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Frames a second, in place of what the files say.", callback=frame_rate)
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"What plain arrays hold: one of {', '.join(KINDS)}.",
-            callback=one_name_of(KINDS),
-        ),
-    ] = None,
+    fps: Annotated[float | None, fps_option("the files say")] = None,
+    kind: Annotated[str | None, kind_option("plain arrays hold")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Compare a motion with the truth.

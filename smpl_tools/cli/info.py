@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from smpl_tools.cli._shared import console, frame_rate, number, one_name_of, print_json, printable, table
-from smpl_tools.cli.refine import KINDS
+from smpl_tools.cli._shared import console, fps_option, kind_option, number, print_json, printable, table
 
 if TYPE_CHECKING:
     from smpl_tools.motion import Motion, Person
@@ -18,17 +17,8 @@ _MOST_ROWS = 24
 
 def info(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Motion file or folder.")],
-    fps: Annotated[
-        float | None, typer.Option(help="Frames a second, in place of what the file says.", callback=frame_rate)
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"What a plain array holds: one of {', '.join(KINDS)}.",
-            callback=one_name_of(KINDS),
-        ),
-    ] = None,
+    fps: Annotated[float | None, fps_option("the file says")] = None,
+    kind: Annotated[str | None, kind_option("a plain array holds")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show what a motion file holds.

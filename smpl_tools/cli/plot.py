@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from smpl_tools.cli._paths import check_free
-from smpl_tools.cli._shared import frame_rate, one_name_of
-from smpl_tools.cli.refine import KINDS
+from smpl_tools.cli._shared import fps_option, kind_option
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -24,17 +23,8 @@ def plot(
         str | None, typer.Option(metavar="NAME", help="Joint to show. Default: the one that jitters most.")
     ] = None,
     person: Annotated[str | None, typer.Option(metavar="ID", help="Person to show. Default: the first.")] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Frames a second, in place of what the files say.", callback=frame_rate)
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"What plain arrays hold: one of {', '.join(KINDS)}.",
-            callback=one_name_of(KINDS),
-        ),
-    ] = None,
+    fps: Annotated[float | None, fps_option("the files say")] = None,
+    kind: Annotated[str | None, kind_option("plain arrays hold")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing figure.")] = False,
 ) -> None:
     """Draw a motion before and after.

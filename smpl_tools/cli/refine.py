@@ -16,7 +16,8 @@ from smpl_tools.cli._shared import (
     complain,
     console,
     counted,
-    frame_rate,
+    fps_option,
+    kind_option,
     number,
     one_name_of,
     print_json,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from smpl_tools.refine_motion import MotionReport
 
-KINDS = ("position", "axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d", "channels")
 METHODS = ("smoothnet", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
 BACKENDS = ("auto", "numpy", "torch")
 PARTS = ("root", "body", "hands", "face", "shape", "camera")
@@ -68,17 +68,8 @@ def refine(
     strength: Annotated[
         float, typer.Option(help="From 0, which leaves the motion as it is, to 1.", callback=share)
     ] = 1.0,
-    fps: Annotated[
-        float | None, typer.Option(help="Frames a second, in place of what the file says.", callback=frame_rate)
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"What a plain array holds: one of {', '.join(KINDS)}.",
-            callback=one_name_of(KINDS),
-        ),
-    ] = None,
+    fps: Annotated[float | None, fps_option("the file says")] = None,
+    kind: Annotated[str | None, kind_option("a plain array holds")] = None,
     parts: Annotated[
         list[str] | None,
         typer.Option(metavar="NAMES", help=f"Comma-separated, of {', '.join(PARTS)}. Default: root,body."),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from smpl_tools.cli._paths import check_free
 from smpl_tools.cli._shared import console
 
 
@@ -27,8 +28,7 @@ def train(
     output = config.with_suffix(".safetensors") if output is None else output
     if output.suffix != ".safetensors":
         raise ValueError(f"{output}: expected a name that ends in .safetensors, received {output.suffix!r}")
-    if output.exists() and not force:
-        raise ValueError(f"{output}: exists already; pass --force to replace it")
+    check_free(output, force)
     screen = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
     with Progress(*columns, console=screen, disable=not screen.is_terminal, redirect_stdout=False) as progress:

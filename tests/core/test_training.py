@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from smoothnet_core.models.sizes import Sizes
 from smoothnet_core.training.batches import Mix, Pair, Sampler
-from smoothnet_core.training.settings import Settings, Sizes, numbers_from
+from smoothnet_core.training.settings import Settings, numbers_from
 
 SMALL = Settings(
     steps=250,

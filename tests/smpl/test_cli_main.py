@@ -43,7 +43,7 @@ def external(*arguments: object, **given: object) -> subprocess.CompletedProcess
 def test_names_written_out_for_a_fast_start_are_those_of_the_library():
     assert refine.PARTS == PARTS
     assert refine.METHODS == METHODS
-    assert set(refine.KINDS) == set(VALUE_SHAPES)
+    assert set(_shared.KINDS) == set(VALUE_SHAPES)
     assert set(UNITS) == set(KNOWN_UNITS)
     assert SUFFIXES == KNOWN_SUFFIXES
 
