@@ -21,6 +21,13 @@ def one_of(what: str, value: Any, known: Iterable[Any]) -> Any:
     raise mismatch(what, "one of " + ", ".join(str(c) for c in choices), repr(value))
 
 
+def check_positive(what: str, holder: object, names: Iterable[str]) -> None:
+    """Raise ``ValueError`` for the first of the attributes ``names`` of ``holder`` that is not above zero."""
+    for name in names:
+        if getattr(holder, name) <= 0:
+            raise mismatch(f"{what} {name}", "a positive number", getattr(holder, name))
+
+
 class MissingExtraError(ImportError):
     """An optional dependency is not installed; the message is one line with the command that installs it."""
 

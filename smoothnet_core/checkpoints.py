@@ -1,7 +1,8 @@
 """Weights in and out: the published checkpoints, and our own safetensors files.
 
 A file of ours is a safetensors file whose metadata have one entry, ``smoothnet``, a JSON object. It has at least
-``architecture``, ``window`` and ``hop`` (frames); published weights also state ``hidden``, ``bottleneck``, ``blocks``.
+``architecture``, ``window`` and ``hop`` (frames); the paper's networks also state ``hidden``, ``bottleneck`` and
+``blocks``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from safetensors import safe_open
 
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._reading import one_line, reading
+from smoothnet_core._writing import replace_file
 from smoothnet_core.torch_files import load_torch
 
 Array = NDArray[np.float32]
@@ -74,8 +76,47 @@ def published_sizes(tensors: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     return {"window": window, "hidden": hidden, "bottleneck": bottleneck, "blocks": blocks}
 
 
+# Parts of the motion-aware variant, each a published network with as many frames fewer.
+_BRANCHES = {"position": 0, "velocity": 1, "acceleration": 2}
+
+
+def branch(tensors: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
+    """Return the tensors of the branch ``name`` of the motion-aware variant, by their published names."""
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+
+
+def motion_aware_sizes(tensors: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """Return ``window``, ``hidden``, ``bottleneck`` and ``blocks`` of the motion-aware variant's tensors.
+
+    Raises:
+        ValueError: a name is missing or unknown, or a shape does not fit the others.
+    """
+    fused = ("fuse.weight", "fuse.bias")
+    others = sorted(name for name in tensors if name not in fused and name.split(".")[0] not in _BRANCHES)
+    if others or not all(name in tensors for name in fused):
+        raise mismatch("names of the weights", ", ".join((*_BRANCHES, *fused)), ", ".join(others) or "no fuse")
+    position = published_sizes(branch(tensors, "position"))
+    for name, fewer in _BRANCHES.items():
+        sizes, expected = published_sizes(branch(tensors, name)), position | {"window": position["window"] - fewer}
+        if sizes != expected:
+            raise mismatch(f"sizes of the branch {name}", expected, sizes)
+    window = position["window"]
+    for name, shape in (("fuse.weight", (window, 3 * window - 3)), ("fuse.bias", (window,))):
+        if tensors[name].shape != shape:
+            raise mismatch(name, f"shape {shape}", tensors[name].shape)
+    return position
+
+
 def _validate_published(weights: Weights) -> None:
-    for name, size in published_sizes(weights.tensors).items():
+    _validate_sizes(weights, published_sizes(weights.tensors))
+
+
+def _validate_motion_aware(weights: Weights) -> None:
+    _validate_sizes(weights, motion_aware_sizes(weights.tensors))
+
+
+def _validate_sizes(weights: Weights, sizes: Mapping[str, int]) -> None:
+    for name, size in sizes.items():
         if weights.metadata.get(name) != size:
             raise mismatch(f"metadata entry {name!r}", f"{size}, as the tensors say", repr(weights.metadata.get(name)))
 
@@ -104,9 +145,10 @@ def _validate_vector_filter(weights: Weights) -> None:
             raise mismatch(name, f"shape {shape}", tensors[name].shape)
 
 
-# By architecture: what the published network and ours must be made of.
+# By architecture: what the networks must be made of.
 _VALIDATE: dict[str, Callable[[Weights], None]] = {
     "smoothnet": _validate_published,
+    "motion_aware": _validate_motion_aware,
     "vector_filter": _validate_vector_filter,
 }
 
@@ -178,16 +220,7 @@ def write_safetensors(path: str | os.PathLike[str], weights: Weights) -> None:
         except (TypeError, ValueError) as error:
             raise mismatch("metadata", "values that JSON can hold", str(error)) from None
         content = safetensors.numpy.save(tensors, {_ENTRY: text})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ValueError(f"{path}: cannot be written: {error.strerror}") from error
+    replace_file(path, content)
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:

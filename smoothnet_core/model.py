@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
 from smoothnet_core.checkpoints import read_weights
-from smoothnet_core.inference.select import select_engine
+from smoothnet_core.inference.select import CHANNEL_NETWORKS, select_engine
 
 Array = NDArray[np.float32]
 Run = Callable[[Array, Array], Array]
@@ -40,7 +40,7 @@ class Model:
 
     @property
     def architecture(self) -> str:
-        """``smoothnet`` (the published network) or ``vector_filter`` (ours)."""
+        """``smoothnet`` (the published network), ``motion_aware`` (the paper's variant) or ``vector_filter`` (ours)."""
         return self.metadata["architecture"]
 
     @property
@@ -61,8 +61,8 @@ class Model:
 
     @property
     def is_published(self) -> bool:
-        """True for the published network, which sees every channel alone and no confidence."""
-        return self.architecture == "smoothnet"
+        """True for the paper's networks, which see every channel alone and no confidence."""
+        return self.architecture in CHANNEL_NETWORKS
 
     def engine(self, backend: str, device: str = "cpu") -> Run:
         """Return the function that refines windows (N, W, D) with their quality (N, W, 2) on a backend and device.

@@ -1,180 +1,190 @@
-"""From a configuration to weights and their model card."""
+"""From a plan to weights, with their model card, exact configuration and curves beside them."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from smoothnet_core import filters, refine
+from smoothnet_core import filters
 from smoothnet_core._checks import mismatch, require
 from smoothnet_core.checkpoints import Weights, write_safetensors
 from smoothnet_core.model import Model
-from smpl_tools.formats._files import reason, replacing
+from smoothnet_core.training.batches import Pair
+from smpl_tools.formats._files import replacing
 from smpl_tools.paired_scores import paired_scores, score_table
-from smpl_tools.sources import PairedClip, read_clean, read_paired
-
-_KEYS = ("name", "version", "data", "licence", "pairs", "clean", "mix", "training")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A checked configuration.
-
-    Attributes:
-        name: of the weights.
-        version: of the weights.
-        data: one line on what they are trained on, for the metadata.
-        licence: one line on the weights' terms.
-        pairs: ``folder``, ``train`` (names of splits) and ``validation`` (likewise).
-        clean: ``file`` and ``exclude_subjects``; empty for none.
-        mix: of them, see :class:`smoothnet_core.training.batches.Mix`.
-        training: settings of :mod:`smoothnet_core.training`.
-    """
-
-    name: str
-    version: str
-    data: str
-    licence: str
-    pairs: Mapping[str, Any]
-    clean: Mapping[str, Any]
-    mix: Mapping[str, Any]
-    training: Mapping[str, Any]
+from smpl_tools.selection import CARD_MEASURES, keep_back, model_refiner, selection_score
+from smpl_tools.sources import PairedClip, read_sources
+from smpl_tools.train_plan import Plan, read_plan
 
 
-def read_plan(path: Path) -> Plan:
-    """Read a YAML configuration.
-
-    Raises:
-        ValueError: not YAML, or a key is missing, unknown or of the wrong type.
-        MissingExtraError: PyYAML is not installed.
-    """
-    yaml = require("yaml", "train")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise mismatch(f"{path}", "a YAML file", reason(error)) from None
-    if not isinstance(content, dict) or set(content) != set(_KEYS):
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
-        raise mismatch(f"{path}", "exactly the keys " + ", ".join(_KEYS), found)
-    for key, needed in (("pairs", {"folder", "train", "validation"}), ("clean", {"file", "exclude_subjects"})):
-        value = content[key]
-        if not isinstance(value, dict) or (value and not needed <= set(value)):
-            raise mismatch(f"{path}: {key}", "the keys " + ", ".join(sorted(needed)), repr(value))
-    return Plan(**content)
+def run_folder(output: Path) -> Path:
+    """Return the folder beside the weights ``output`` that holds the curves of the run, and its state until it ends."""
+    return output.with_suffix(".run")
 
 
 def train_model(
-    plan: Plan, data: Path, output: Path, *, report: Callable[[int, int, float], None] = lambda step, steps, loss: None
+    plan: Plan,
+    data: Path,
+    output: Path,
+    *,
+    fresh: bool = False,
+    report: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> str:
-    """Train, score on the validation splits, and write the weights and, beside them, their model card.
+    """Train, score on the validation data, and write the weights and what belongs to them.
+
+    Beside ``NAME.safetensors`` appear the model card ``NAME.md``, the exact configuration ``NAME.yaml`` (a file of that
+    name that states this very plan stays as it is) and the folder ``NAME.run`` with ``curves.csv`` and TensorBoard's
+    events. While training runs, that folder also holds its state: a run that was interrupted continues there.
 
     Args:
         plan: what to train.
         data: the folder that the plan's paths are relative to.
-        output: a ``.safetensors`` file; the card has the same name with ``.md``.
+        output: a ``.safetensors`` file.
+        fresh: begin again in place of continuing.
         report: called with the step, the number of steps, and the running loss.
 
     Returns:
         The model card.
 
     Raises:
-        ValueError: the plan or its data are not as they should be.
-        MissingExtraError: torch or Lightning Fabric is not installed.
+        ValueError: the plan or its data are not as they should be, or an interrupted run had another plan.
+        MissingExtraError: torch, Lightning Fabric or tensorboard is not installed.
+        KeyboardInterrupt: on Ctrl-C; the state has been saved.
     """
-    require("torch", "train")
-    require("lightning_fabric", "train")
-    from smoothnet_core.training.batches import Mix, Sampler
-    from smoothnet_core.training.loop import fit
-    from smoothnet_core.training.settings import Settings, numbers_from
+    for module in ("torch", "lightning_fabric", "tensorboard"):
+        require(module, "train")
+    from smoothnet_core.training.architectures import ARCHITECTURES
+    from smoothnet_core.training.loop import train
+    from smoothnet_core.training.recipes import crop_run, window_run
+    from smoothnet_core.training.run_state import remove_state
 
-    settings = numbers_from(Settings, plan.training, "training setting")
-    folder = data / plan.pairs["folder"]
-    pairs = [_as_pair(clip) for clip in read_paired(folder, plan.pairs["train"])]
-    validation = read_paired(folder, plan.pairs["validation"])
-    clean = []
-    if plan.clean:
-        subjects = [str(s) for s in plan.clean["exclude_subjects"]]
-        clean = read_clean(data / plan.clean["file"], subjects, settings.fps)
-    mix = numbers_from(Mix, plan.mix, "mix of training data")
-    tensors = fit(
-        Sampler(pairs, clean, mix, settings),
-        settings,
-        report=lambda step, value: report(step, settings.steps, value),
-    )
+    architecture = ARCHITECTURES[plan.architecture]
+    sources = read_sources(plan.sources, data, plan.training.fps)
+    validation = read_sources(plan.validation, data, plan.training.fps).pairs
+    training, kept_back = keep_back(sources.pairs, plan.select)
+    for clip in [*kept_back, *validation]:
+        if clip.groundtruth.shape[2] != 3:
+            received = f"{clip.groundtruth.shape[2]} numbers a joint"
+            raise mismatch(f"clip {clip.name}, on which scores are taken", "3D positions", received)
+    pairs = [_as_pair(clip) for clip in training]
+    if plan.recipe == "windows":
+        run = window_run(architecture, plan.sizes, plan.training, pairs)
+    else:
+        run = crop_run(architecture, plan.sizes, plan.training, pairs, sources.clean, plan.mix)
     metadata = {
-        "architecture": "vector_filter",
+        "architecture": plan.architecture,
         "name": plan.name,
         "version": plan.version,
-        "window": settings.sizes.window,
-        "hop": settings.hop,
-        "fps": settings.fps,
-        "sizes": asdict(settings.sizes),
+        "window": plan.sizes.window,
+        "hop": plan.training.hop,
+        "fps": plan.training.fps,
+        **architecture.metadata(plan.sizes),
         "data": plan.data,
         "licence": plan.licence,
-        "mix": asdict(mix),
-        "training": asdict(settings),
+        "configuration": plan.resolved(),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_safetensors(output, Weights(tensors, metadata))
-    card = _model_card(metadata, tensors, validation)
+    folder = run_folder(output)
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
+    trained = train(
+        run.network,
+        run.batches,
+        run.loss,
+        run.schedule,
+        select=None if plan.select is None else selection_score(kept_back, plan.select.score, metadata),
+        folder=folder,
+        settings={**plan.resolved(), "clips": len(pairs)},
+        report=lambda step, value: report(step, run.schedule.steps, value),
+    )
+    metadata["selected"] = {"step": trained.step, "steps": run.schedule.steps, "score": trained.score}
+    card = _model_card(plan, metadata, trained.tensors, validation)
+    write_safetensors(output, Weights(trained.tensors, metadata))
     with replacing(output.with_suffix(".md")) as file:
         file.write(card.encode())
+    configuration = output.with_suffix(".yaml")
+    if not _states(configuration, plan):
+        with replacing(configuration) as file:
+            file.write(plan.as_yaml().encode())
+    remove_state(folder)
     return card
 
 
-def _as_pair(clip: PairedClip) -> Any:
-    from smoothnet_core.training.batches import Pair
-
-    seen = clip.detected
-    observed = np.broadcast_to(seen[:, None], clip.confidence.shape).astype(np.float32)
+def _as_pair(clip: PairedClip) -> Pair:
+    observed = np.broadcast_to(clip.detected[:, None], clip.confidence.shape).astype(np.float32)
     return Pair(clip.name, interpolated(clip), clip.groundtruth, clip.confidence, observed)
 
 
 def interpolated(clip: PairedClip) -> Any:
-    """Return the estimate (T, J, 3) with undetected frames interpolated in time, as the filters see it."""
+    """Return the estimate (T, J, D) with undetected frames interpolated in time, as the filters see it."""
+    kind = "position" if clip.estimate.shape[2] in (2, 3) else "channels"
     # A filter of strength 0 changes nothing but the gaps.
-    return filters.gaussian(clip.estimate, strength=0.0, mask=clip.detected)
+    return filters.gaussian(clip.estimate, strength=0.0, mask=clip.detected, kind=kind)
 
 
-def _model_card(metadata: Mapping[str, Any], tensors: Mapping[str, Any], validation: Sequence[PairedClip]) -> str:
-    model = Model(metadata["name"], tensors, metadata)
+def _states(path: Path, plan: Plan) -> bool:
+    """Return whether a file is a configuration that makes this plan; comments in it are worth keeping."""
+    try:
+        return read_plan(path) == plan
+    except ValueError:
+        return False
 
-    def refined(clip: PairedClip) -> Any:
-        return refine(clip.estimate, fps=clip.fps, model=model, mask=clip.detected, confidence=clip.confidence)
 
+def _model_card(
+    plan: Plan, metadata: Mapping[str, Any], tensors: Mapping[str, Any], validation: Sequence[PairedClip]
+) -> str:
     def median(clip: PairedClip) -> Any:
         return filters.median(interpolated(clip), fps=clip.fps)
 
-    rows = {"raw": interpolated, "median 5 + Gaussian 1.5": median, metadata["name"]: refined}
-    scores = {name: paired_scores(validation, refiner) for name, refiner in rows.items()}
+    model = model_refiner(Model(plan.name, tensors, metadata))
+    rows = {"raw": interpolated, "median 5 + Gaussian 1.5": median, plan.name: model}
+    scores = {name: paired_scores(validation, refiner, CARD_MEASURES) for name, refiner in rows.items()}
     parameters = sum(int(np.size(t)) for t in tensors.values())
-    return f"""# Weights `{metadata["name"]}`, version {metadata["version"]}
+    selected = metadata["selected"]
+    chosen = f"after step {selected['step']:,} of {selected['steps']:,}"
+    if plan.select is None:
+        chosen += ", the last"
+    else:
+        subjects = plan.select.subjects if isinstance(plan.select.subjects, str) else ", ".join(plan.select.subjects)
+        terms = " + ".join(f"{weight:g} {name}" for name, weight in plan.select.score.items())
+        chosen += f", the best on kept-back subjects ({subjects}): {terms} = {selected['score']:.2f}"
+    return f"""# Weights `{plan.name}`, version {plan.version}
+
+{plan.about}
 
 Made by `smoothnet train`; written by it, not by hand.
 
-- Network: `{metadata["architecture"]}`, {parameters:,} parameters, {json.dumps(metadata["sizes"])}.
+- Network: `{plan.architecture}`, {parameters:,} parameters, {json.dumps(asdict(plan.sizes))}.
 - Window {metadata["window"]} frames at {metadata["fps"]:g} frames a second, hop {metadata["hop"]};
   other rates are resampled.
-- Data: {metadata["data"]}
-- Licence: {metadata["licence"]}
-- Use: joint positions in 2D or 3D, rotations, single channels; any unit, any skeleton. Time alone is seen: a joint that
-  stays wrong for longer than the window stays wrong, and motion faster than about a third of a second may lose height.
+- Data: {plan.data}
+- Licence: {plan.licence}
+- Checkpoint: {chosen}.
+- Use: joint positions in 2D or 3D, rotations, single channels; any skeleton. Time alone is seen: a joint that stays
+  wrong for longer than the window stays wrong, and motion faster than about a third of a second may lose height.
 
 ## Paired validation: real estimator output against exact truth
 
 {score_table(scores)}
 
-Frame-weighted means over clips of subjects that training did not see. The truth's own mean acceleration is 9.4, so a
-low Accel counts only beside speed and jitter ratios near 1 (output over truth).
+Frame-weighted means over {len({clip.name for clip in validation})} clips. The truth's own mean acceleration is \
+{_truth_acceleration(validation):.1f}, so a low Accel
+counts only beside speed and jitter ratios near 1 (output over truth).
 
-## Training settings
+## Configuration
 
-```json
-{json.dumps({key: metadata[key] for key in ("mix", "training")}, indent=2)}
-```
+```yaml
+{plan.as_yaml()}```
 """
+
+
+def _truth_acceleration(clips: Sequence[PairedClip]) -> float:
+    """Return the frame-weighted mean acceleration of the truth in mm/frame^2."""
+    means = [1e3 * np.linalg.norm(np.diff(clip.groundtruth, 2, axis=0), axis=-1).mean() for clip in clips]
+    return float(np.average(means, weights=[len(clip.groundtruth) for clip in clips]))

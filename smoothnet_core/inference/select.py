@@ -14,6 +14,8 @@ Array = NDArray[np.float32]
 Run = Callable[[Array, Array], Array]
 
 BACKENDS = ("auto", "numpy", "torch", "triton")
+# The networks whose input is windows (N, C, T) of single channels.
+CHANNEL_NETWORKS = ("smoothnet", "motion_aware")
 
 
 def resolve_backend(backend: str, *, is_tensor: bool) -> str:
@@ -38,15 +40,17 @@ def select_engine(
         from smoothnet_core.inference.torch_engine import build
 
         return build(architecture, tensors, metadata, device)
-    if architecture == "smoothnet":
-        from smoothnet_core.inference import published_numpy
+    if architecture in CHANNEL_NETWORKS:
+        from smoothnet_core.inference import motion_aware_numpy, published_numpy
 
-        def published(windows: Array, quality: Array) -> Array:
+        forward = (published_numpy if architecture == "smoothnet" else motion_aware_numpy).forward
+
+        def by_channel(windows: Array, quality: Array) -> Array:
             rows = windows.transpose(0, 2, 1)
-            out = published_numpy.forward(tensors, np.ascontiguousarray(rows).reshape(-1, rows.shape[2]))
+            out = forward(tensors, np.ascontiguousarray(rows).reshape(-1, rows.shape[2]))
             return out.reshape(rows.shape).transpose(0, 2, 1)
 
-        return published
+        return by_channel
     from smoothnet_core.inference import vector_filter_numpy
 
     return lambda windows, quality: vector_filter_numpy.forward(tensors, windows, quality)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import require
+from smoothnet_core.inference.select import CHANNEL_NETWORKS
 
 Array = NDArray[np.float32]
 
@@ -25,14 +26,14 @@ def build(
         MissingExtraError: torch is not installed.
     """
     torch = require("torch", "torch")
-    from smoothnet_core.models import published, vector_filter
+    from smoothnet_core.models import motion_aware, published, vector_filter
 
-    is_published = architecture == "smoothnet"
-    network = (published if is_published else vector_filter).from_tensors(tensors).to(device).eval()
+    modules = {"smoothnet": published, "motion_aware": motion_aware, "vector_filter": vector_filter}
+    network = modules[architecture].from_tensors(tensors).to(device).eval()
 
     def forward(windows: Any, quality: Any) -> Any:
-        if is_published:
-            # The published input is (N, C, T): a joint's numbers are channels of their own.
+        if architecture in CHANNEL_NETWORKS:
+            # Their input is (N, C, T): a joint's numbers are channels of their own.
             return network(windows.transpose(1, 2)).transpose(1, 2)
         return network(windows, quality)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +101,14 @@ class Sampler:
         self._pair_odds = _by_length([len(p.estimate) for p in self._pairs])
         self._clean_odds = _by_length([len(captured) for captured, _ in self._clean])
         self._rng = np.random.default_rng(settings.seed)
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs to continue with the same batches; JSON can hold it."""
+        return dict(self._rng.bit_generator.state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue where :meth:`state` was taken."""
+        self._rng.bit_generator.state = state
 
     def batch(self) -> Batch:
         """Return the next batch; all its crops have the same number D of dimensions."""

@@ -1,72 +1,260 @@
-"""The training loop, on Lightning Fabric."""
+"""The training loop for any network, on Lightning Fabric: selection, curves, and runs that can be interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from smoothnet_core.models.vector_filter import VectorFilter
-from smoothnet_core.training.batches import Sampler
-from smoothnet_core.training.losses import loss
-from smoothnet_core.training.settings import Settings
-from smoothnet_core.windows import blend_weights, window_starts
+from smoothnet_core._checks import mismatch
+from smoothnet_core.training.curves import Row, add_events, events, write_curves
+from smoothnet_core.training.run_state import (
+    check_same_run,
+    network_and_optimizer,
+    read_state,
+    restore_network_and_optimizer,
+    under,
+    write_state,
+)
+from smoothnet_core.training.settings import SHORTEST_CYCLE, Schedule
+
+# How much of the running mean of the loss the newest step is.
+_NEWEST = 0.02
 
 
-def fit(
-    sampler: Sampler, settings: Settings, *, report: Callable[[int, float], None] = lambda step, value: None
-) -> dict[str, NDArray[np.float32]]:
-    """Train the network and return its tensors by name.
+class Batches(Protocol):
+    """What training draws from."""
 
-    The loss is taken of whole crops after their windows were blended, as in use. The same settings, data and number
-    of threads give the same weights.
+    def batch(self) -> Any:
+        """Return the next batch: a dataclass or a tuple of arrays."""
+        ...
+
+    def state(self) -> Any:
+        """Return what JSON can hold and :meth:`restore` needs to continue with the same batches."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Continue where :meth:`state` was taken."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What came of a run.
+
+    Attributes:
+        tensors: of the network with the best score; of the last one where nothing was selected.
+        step: after which they were taken.
+        score: theirs; None where nothing was selected.
+        curve: the course of the run.
+    """
+
+    tensors: dict[str, NDArray[Any]]
+    step: int
+    score: float | None
+    curve: list[Row]
+
+
+def train(
+    network: nn.Module,
+    batches: Batches,
+    loss: Callable[[nn.Module, Any], Tensor],
+    schedule: Schedule,
+    *,
+    select: Callable[[nn.Module], float] | None = None,
+    folder: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    report: Callable[[int, float], None] = lambda step, value: None,
+    accelerator: str = "cpu",
+) -> Trained:
+    """Train a network; parameters with ``requires_grad`` false stay as they are.
+
+    The same network, data, schedule and number of threads give the same tensors. On the CPU they are the same bits
+    too where the run was interrupted and continued. The network's own start is the caller's: seed torch before it is
+    built. Torch's generator is seeded here, with ``schedule.seed``.
 
     Args:
-        sampler: draws the batches.
-        settings: of the run.
+        network: trained in place; afterwards it holds the last tensors, not the best.
+        batches: what is drawn from.
+        loss: returns the scalar loss from the network and a batch, whose arrays have become tensors on its device.
+        schedule: of the optimizer.
+        select: returns a score of the network (in evaluation mode, without gradients), lower is better; called every
+            ``schedule.select_every`` steps and after the last.
+        folder: for ``state.safetensors``, ``curves.csv`` and TensorBoard's events. A run that was interrupted there
+            continues, one that is complete returns at once what came of it.
+        settings: whatever else decides the result, as values that JSON can hold; a run is continued only with the same.
         report: called after every step with its number from 1 and a running mean of the loss.
+        accelerator: of Lightning Fabric: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+
+    Raises:
+        ValueError: the run in ``folder`` was begun with other settings, or the loss or the score is not finite.
+        MissingExtraError: tensorboard, which ``folder`` needs, is not installed.
+        KeyboardInterrupt: on Ctrl-C, after the current step; with ``folder``, the run can be continued.
     """
-    fabric = Fabric(accelerator="cpu", devices=1)
-    torch.manual_seed(settings.seed)
-    network = VectorFilter(settings.sizes)
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+    fabric = Fabric(accelerator=accelerator, devices=1)
+    torch.manual_seed(schedule.seed)
+    plain = torch.optim.Adam(
+        [p for p in network.parameters() if p.requires_grad],
+        lr=schedule.learning_rate,
+        amsgrad=schedule.optimizer == "amsgrad",
     )
-    model, optimizer = fabric.setup(network, optimizer)
-    running = 0.0
-    for step in range(1, settings.steps + 1):
-        batch = sampler.batch()
-        estimate, truth, quality = (
-            torch.from_numpy(a).to(fabric.device) for a in (batch.estimate, batch.groundtruth, batch.quality)
+    rates = _learning_rates(plain, schedule)
+    model, optimizer = fabric.setup(network, plain)
+    run = {"schedule": asdict(schedule), "network": _shapes(network), "settings": settings or {}}
+    # As JSON gives it back, since it is compared with what a file holds.
+    run = json.loads(json.dumps(run))
+    state = _State(network, plain, batches, run)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        state.read(folder)
+        rates.last_epoch = state.step
+
+    with ExitStack() as stack:
+        writer = None if folder is None else stack.enter_context(events(folder, state.step))
+        interrupted = stack.enter_context(_interrupts_deferred())
+        network.train()
+        for step in range(state.step + 1, schedule.steps + 1):
+            value = loss(model, _to_device(batches.batch(), fabric.device))
+            newest = _finite(value.item(), f"loss at step {step}")
+            optimizer.zero_grad()
+            fabric.backward(value)
+            if schedule.clip:
+                fabric.clip_gradients(model, optimizer, max_norm=schedule.clip)
+            optimizer.step()
+            rate = plain.param_groups[0]["lr"]
+            rates.step()
+            state.step = step
+            state.running = newest if step == 1 else (1 - _NEWEST) * state.running + _NEWEST * newest
+            score = None
+            if select is not None and _due(step, schedule.select_every, schedule.steps):
+                score = _finite(_score(select, network), f"selection score at step {step}")
+                state.keep_if_best(score)
+            if score is not None or _due(step, schedule.record_every, schedule.steps):
+                state.curve.append(Row(step, state.running, rate, score))
+                if writer is not None:
+                    add_events(writer, state.curve[-1])
+            if folder is not None and (interrupted() or _due(step, schedule.checkpoint_every, schedule.steps)):
+                state.write(folder)
+            if interrupted():
+                raise KeyboardInterrupt
+            report(step, state.running)
+    chosen, step = (network.state_dict(), state.step) if state.score is None else (state.best, state.best_step)
+    tensors = {name: tensor.detach().cpu().numpy().copy() for name, tensor in chosen.items()}
+    return Trained(tensors, step, state.score, state.curve)
+
+
+@dataclass
+class _State:
+    """A run between two steps."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    batches: Batches
+    run: Mapping[str, Any]
+    step: int = 0
+    running: float = 0.0
+    score: float | None = None
+    best_step: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    curve: list[Row] = field(default_factory=list)
+
+    def keep_if_best(self, score: float) -> None:
+        if self.score is None or score < self.score:
+            self.score, self.best_step = score, self.step
+            self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+
+    def write(self, folder: Path) -> None:
+        tensors = network_and_optimizer(self.network, self.optimizer)
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        values = {name: getattr(self, name) for name in ("run", "step", "running", "score", "best_step", "curve")}
+        values["groups"] = self.optimizer.state_dict()["param_groups"]
+        values["batches"] = self.batches.state()
+        write_state(folder, tensors | {"generator": torch.get_rng_state()}, values)
+        write_curves(folder, self.curve)
+
+    def read(self, folder: Path) -> None:
+        saved = read_state(folder)
+        if saved is None:
+            return
+        tensors, values = saved
+        check_same_run(folder, values["run"], self.run)
+        restore_network_and_optimizer(self.network, self.optimizer, tensors, values["groups"])
+        self.batches.restore(values["batches"])
+        torch.set_rng_state(tensors["generator"])
+        self.best = under("best", tensors)
+        self.curve = [Row(*row) for row in values["curve"]]
+        self.step, self.running = values["step"], values["running"]
+        self.score, self.best_step = values["score"], values["best_step"]
+
+
+def _shapes(network: nn.Module) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def _learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule) -> torch.optim.lr_scheduler.LRScheduler:
+    if schedule.decay == "one-cycle" and schedule.steps >= SHORTEST_CYCLE:
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, schedule.learning_rate, total_steps=schedule.steps, pct_start=0.1
         )
-        value = loss(refine_crops(model, estimate, quality, settings), truth, settings.loss)
-        optimizer.zero_grad()
-        fabric.backward(value)
-        fabric.clip_gradients(model, optimizer, max_norm=1.0)
-        optimizer.step()
-        schedule.step()
-        running = value.item() if step == 1 else 0.98 * running + 0.02 * value.item()
-        report(step, running)
-    return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+    factor = schedule.factor if schedule.decay == "exponential" else 1.0
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor ** (step // schedule.epoch))
 
 
-def refine_crops(
-    model: Callable[[Tensor, Tensor], Tensor], tracks: Tensor, quality: Tensor, settings: Settings
-) -> Tensor:
-    """Refine tracks (N, T, D) window by window and blend, as :mod:`smoothnet_core.windows` does, with gradients."""
-    window = settings.sizes.window
-    count, frames, size = tracks.shape
-    starts = torch.from_numpy(window_starts(frames, window, settings.hop))
-    index = starts[:, None] + torch.arange(window)
-    windows = tracks[:, index].reshape(-1, window, size)
-    refined = model(windows, quality[:, index].reshape(-1, window, 2)).reshape(count, -1, window, size)
-    weights = torch.from_numpy(blend_weights("taper", window)).float().to(tracks.device)
-    flat = index.reshape(-1).to(tracks.device)
-    total = torch.zeros_like(tracks).index_add_(1, flat, (refined * weights[:, None]).reshape(count, -1, size))
-    norm = torch.zeros(frames, device=tracks.device).index_add_(0, flat, weights.repeat(len(starts)))
-    return total / norm[:, None]
+def _to_device(batch: Any, device: torch.device) -> Any:
+    if not is_dataclass(batch):
+        return tuple(torch.from_numpy(array).to(device) for array in batch)
+    # The same class, whose fields now hold tensors.
+    return type(batch)(**{name: torch.from_numpy(array).to(device) for name, array in vars(batch).items()})
+
+
+def _score(select: Callable[[nn.Module], float], network: nn.Module) -> float:
+    network.eval()
+    # Whatever chance the score involves must not change what training draws next.
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        score = select(network)
+    network.train()
+    return float(score)
+
+
+def _due(step: int, every: int, last: int) -> bool:
+    return step % every == 0 or step == last
+
+
+def _finite(value: float, what: str) -> float:
+    if not math.isfinite(value):
+        raise mismatch(what, "a finite number", value)
+    return value
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether Ctrl-C was pressed; only a second press stops the program at once.
+
+    Between two steps everything that is saved belongs together; in the midst of one it does not.
+    """
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    usual = signal.getsignal(signal.SIGINT)
+
+    def defer(number: int, frame: Any) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, defer)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, usual)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from smoothnet_core.training.settings import LossWeights
+from smoothnet_core.training.settings import LossWeights, PublishedLossWeights
 
 
 def lengths(vectors: Tensor) -> Tensor:
@@ -25,6 +25,15 @@ def loss(refined: Tensor, groundtruth: Tensor, weights: LossWeights) -> Tensor:
     acceleration = lengths(error.diff(n=2, dim=1)).mean()
     speed = (_speed(refined) - _speed(groundtruth)).abs().mean()
     return weights.position * position + weights.acceleration * acceleration + weights.speed * speed
+
+
+def published_loss(refined: Tensor, groundtruth: Tensor, weights: PublishedLossWeights) -> Tensor:
+    """Return the loss of SmoothNet (ECCV 2022) for windows (N, T, D): L1 of positions and of second differences.
+
+    Both are means over all numbers; every coordinate counts by itself.
+    """
+    error = refined - groundtruth
+    return weights.position * error.abs().mean() + weights.acceleration * error.diff(n=2, dim=1).abs().mean()
 
 
 def _speed(track: Tensor) -> Tensor:

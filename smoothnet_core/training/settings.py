@@ -7,10 +7,57 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from smoothnet_core._checks import mismatch
-from smoothnet_core.models.sizes import Sizes
+from smoothnet_core._checks import check_positive, mismatch, one_of
 
 T = TypeVar("T")
+
+OPTIMIZERS = ("adam", "amsgrad")
+DECAYS = ("one-cycle", "exponential", "constant")
+
+SHORTEST_CYCLE = 20
+# The filter that low-passes some of the crops wants more than 15.
+_SHORTEST_CROP = 16
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How :func:`smoothnet_core.training.loop.train` trains.
+
+    Attributes:
+        steps: optimiser steps.
+        optimizer: ``adam`` or ``amsgrad``, Adam's variant that the paper uses.
+        learning_rate: at the start; for ``one-cycle`` at its peak.
+        decay: of the learning rate: ``one-cycle`` (up for a tenth of the steps, then down), ``exponential`` (times
+            ``factor`` every ``epoch`` steps) or ``constant``; runs of fewer than 20 steps have no room for a cycle and
+            keep the rate.
+        factor: of the exponential decay.
+        epoch: steps.
+        clip: greatest norm of the gradient; 0 for no limit.
+        select_every: steps between selection scores.
+        record_every: steps between rows of the curves.
+        checkpoint_every: steps after which the run is saved, where it has a folder.
+        seed: of everything random.
+    """
+
+    steps: int = 3000
+    optimizer: str = "adam"
+    learning_rate: float = 2e-3
+    decay: str = "one-cycle"
+    factor: float = 0.95
+    epoch: int = 100
+    clip: float = 1.0
+    select_every: int = 500
+    record_every: int = 50
+    checkpoint_every: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("schedule optimizer", self.optimizer, OPTIMIZERS)
+        one_of("schedule decay", self.decay, DECAYS)
+        counts = ("steps", "epoch", "select_every", "record_every", "checkpoint_every")
+        check_positive("schedule", self, (*counts, "learning_rate", "factor"))
+        if self.clip < 0:
+            raise mismatch("schedule clip", "a number that is not negative", self.clip)
 
 
 @dataclass(frozen=True)
@@ -23,8 +70,46 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class PublishedLossWeights:
+    """Weights of the terms of :func:`smoothnet_core.training.losses.published_loss`, the paper's."""
+
+    position: float = 1.0
+    acceleration: float = 0.1
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """One training run in the manner of the paper (Zeng et al., ECCV 2022): stride-1 windows of paired clips.
+
+    The learning rate falls by ``factor`` every epoch.
+
+    Attributes:
+        fps: frames a second of all the training data.
+        hop: frames between windows in use.
+        epochs: passes over all windows.
+        batch: windows a step.
+        learning_rate: at the start.
+        factor: of its decay.
+        seed: of everything random.
+        loss: weights of its terms.
+    """
+
+    fps: float = 30.0
+    hop: int = 1
+    epochs: int = 70
+    batch: int = 128
+    learning_rate: float = 1e-4
+    factor: float = 0.95
+    seed: int = 0
+    loss: PublishedLossWeights = field(default_factory=PublishedLossWeights)
+
+    def __post_init__(self) -> None:
+        check_positive("training setting", self, ("fps", "hop", "epochs", "batch", "learning_rate", "factor"))
+
+
+@dataclass(frozen=True)
 class Settings:
-    """One training run.
+    """One training run on crops.
 
     Attributes:
         fps: frames a second of all the training data.
@@ -34,8 +119,8 @@ class Settings:
         batch: crops a step.
         crop: frames a crop; several windows, so that the loss sees what blending makes of them.
         joints: joints drawn from a clean clip for one crop.
+        select_every: steps between selection scores.
         seed: of everything random.
-        sizes: of the network.
         loss: weights of its terms.
     """
 
@@ -46,16 +131,19 @@ class Settings:
     batch: int = 48
     crop: int = 72
     joints: int = 15
+    select_every: int = 500
     seed: int = 0
-    sizes: Sizes = field(default_factory=Sizes)
     loss: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
-        for name in ("fps", "hop", "steps", "learning_rate", "batch", "joints"):
-            if getattr(self, name) <= 0:
-                raise mismatch(f"training setting {name}", "a positive number", getattr(self, name))
-        if self.crop < self.sizes.window:
-            raise mismatch("training setting crop", f"at least the window, {self.sizes.window} frames", self.crop)
+        counts = ("hop", "steps", "batch", "crop", "joints", "select_every")
+        check_positive("training setting", self, (*counts, "fps", "learning_rate"))
+        if self.crop < _SHORTEST_CROP:
+            raise mismatch("training setting crop", f"at least {_SHORTEST_CROP} frames", self.crop)
+
+
+# By recipe, see smoothnet_core.training.recipes.
+SETTINGS: dict[str, type[Settings] | type[WindowSettings]] = {"crops": Settings, "windows": WindowSettings}
 
 
 def numbers_from(cls: type[T], values: Mapping[str, Any], what: str) -> T:

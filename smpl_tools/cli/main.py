@@ -11,8 +11,10 @@ import typer
 from smoothnet_core import __version__
 from smpl_tools.cli._shared import INTERRUPTED, complain, one_line_errors
 from smpl_tools.cli.evaluate import evaluate
+from smpl_tools.cli.experiments import experiments
 from smpl_tools.cli.info import info
 from smpl_tools.cli.models import models
+from smpl_tools.cli.pairs import pairs
 from smpl_tools.cli.plot import plot
 from smpl_tools.cli.refine import refine
 from smpl_tools.cli.train import train
@@ -50,7 +52,7 @@ def _options(
         print(context.get_help())
 
 
-_COMMANDS = [refine, info, models, evaluate, plot, train]
+_COMMANDS = [refine, info, models, evaluate, plot, train, experiments, pairs]
 for _command in _COMMANDS:
     app.command()(one_line_errors(_command))
 

@@ -8,36 +8,63 @@ from typing import Annotated
 import typer
 
 from smpl_tools.cli._paths import check_free
-from smpl_tools.cli._shared import console
+from smpl_tools.cli._shared import INTERRUPTED, complain, console, printable, table
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="YAML configuration, such as assets/models/default.yaml.")],
+    config: Annotated[Path | None, typer.Argument(help="YAML configuration.")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="NAME", help="A configuration that comes with the program.")
+    ] = None,
+    list_presets: Annotated[bool, typer.Option("--list-presets", help="Print the presets and exit.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Weights to write; default: CONFIG with .safetensors.")
+        Path | None,
+        typer.Option("--output", "-o", help="Weights to write; default: CONFIG with .safetensors, or ./NAME."),
     ] = None,
     data: Annotated[Path, typer.Option("--data", help="Folder that the configuration's paths start from.")] = Path(),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin again, in place of continuing a run that was interrupted.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace existing weights.")] = False,
 ) -> None:
-    """Train a network and write its weights and model card."""
+    """Train a network and write its weights, model card, exact configuration and curves.
+
+    A run that was interrupted continues where it was when the same command is given again.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from smpl_tools.train_model import read_plan, train_model
+    from smpl_tools.train_model import run_folder, train_model
+    from smpl_tools.train_plan import preset_names, read_plan, read_preset
 
-    plan = read_plan(config)
-    output = config.with_suffix(".safetensors") if output is None else output
+    if list_presets:
+        rows = table("preset", "what", left=2)
+        for name in preset_names():
+            rows.add_row(name, printable(read_preset(name).about))
+        console().print(rows)
+        return
+    if config is not None and preset is None:
+        plan, default = read_plan(config), config.with_suffix(".safetensors")
+    elif preset is not None and config is None:
+        plan, default = read_preset(preset), Path(f"{preset}.safetensors")
+    else:
+        raise typer.BadParameter("expected either CONFIG or --preset NAME")
+    output = output or default
     if output.suffix != ".safetensors":
         raise ValueError(f"{output}: expected a name that ends in .safetensors, received {output.suffix!r}")
     check_free(output, force)
     screen = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal, redirect_stdout=False) as progress:
-        job = progress.add_task("training", total=None, loss="")
+    try:
+        with Progress(*columns, console=screen, disable=not screen.is_terminal, redirect_stdout=False) as progress:
+            job = progress.add_task("training", total=None, loss="")
 
-        def report(step: int, steps: int, loss: float) -> None:
-            progress.update(job, total=steps, completed=step, loss=f"loss {loss * 1e3:.1f} mm")
-            if not screen.is_terminal and step % max(1, steps // 10) == 0:
-                screen.print(f"step {step} of {steps}, loss {loss * 1e3:.1f} mm")
+            def report(step: int, steps: int, loss: float) -> None:
+                progress.update(job, total=steps, completed=step, loss=f"loss {loss * 1e3:.1f} mm")
+                if not screen.is_terminal and step % max(1, steps // 10) == 0:
+                    screen.print(f"step {step} of {steps}, loss {loss * 1e3:.1f} mm")
 
-        card = train_model(plan, data, output, report=report)
+            card = train_model(plan, data, output, fresh=fresh, report=report)
+    except KeyboardInterrupt:
+        complain(f"interrupted; the same command goes on from {run_folder(output)}, with --fresh it begins again")
+        raise typer.Exit(INTERRUPTED) from None
     console().print(card)

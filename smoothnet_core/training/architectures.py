@@ -1,0 +1,80 @@
+"""The networks that can be trained, in one table: how they are built and how they refine windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from smoothnet_core.models.motion_aware import MotionAware
+from smoothnet_core.models.published import SmoothNet
+from smoothnet_core.models.sizes import PublishedSizes
+from smoothnet_core.models.vector_filter import VectorFilter
+from smoothnet_core.windows import blend_weights, window_starts
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of network.
+
+    Attributes:
+        build: returns a new network of its sizes, see ``SIZES`` in :mod:`smoothnet_core.models.sizes`.
+        run: refines windows (N, W, D) with a network and their quality (N, W, 2); (N, W, D).
+        blend: how overlapping windows are blended in use, see :mod:`smoothnet_core.windows`.
+        metadata: what a file of its weights states about sizes.
+    """
+
+    build: Callable[[Any], nn.Module]
+    run: Callable[[Callable[..., Tensor], Tensor, Tensor], Tensor]
+    blend: str
+    metadata: Callable[[Any], dict[str, Any]]
+
+
+def _by_channel(network: Callable[..., Tensor], windows: Tensor, quality: Tensor) -> Tensor:
+    return network(windows.transpose(1, 2)).transpose(1, 2)
+
+
+def _by_vector(network: Callable[..., Tensor], windows: Tensor, quality: Tensor) -> Tensor:
+    return network(windows, quality)
+
+
+def _published_metadata(sizes: PublishedSizes) -> dict[str, Any]:
+    return {name: size for name, size in asdict(sizes).items() if name not in ("window", "dropout")}
+
+
+ARCHITECTURES = {
+    "smoothnet": Architecture(lambda s: SmoothNet(**asdict(s)), _by_channel, "uniform", _published_metadata),
+    "motion_aware": Architecture(lambda s: MotionAware(**asdict(s)), _by_channel, "uniform", _published_metadata),
+    "vector_filter": Architecture(VectorFilter, _by_vector, "taper", lambda s: {"sizes": asdict(s)}),
+}
+
+
+def refine_crops(
+    run: Callable[[Tensor, Tensor], Tensor], tracks: Tensor, quality: Tensor, *, window: int, hop: int, blend: str
+) -> Tensor:
+    """Refine tracks window by window and blend, as :mod:`smoothnet_core.windows` does, with gradients.
+
+    Args:
+        run: maps windows (M, W, D) and their quality (M, W, 2) to refined windows (M, W, D).
+        tracks: (N, T, D), T at least the window.
+        quality: (N, T, 2) confidence and whether the frame was observed.
+        window: frames W.
+        hop: frames between the starts of windows.
+        blend: ``uniform`` or ``taper``.
+
+    Returns:
+        (N, T, D).
+    """
+    count, frames, size = tracks.shape
+    starts = torch.from_numpy(window_starts(frames, window, hop))
+    index = starts[:, None] + torch.arange(window)
+    windows = tracks[:, index].reshape(-1, window, size)
+    refined = run(windows, quality[:, index].reshape(-1, window, 2)).reshape(count, -1, window, size)
+    weights = torch.from_numpy(blend_weights(blend, window)).float().to(tracks.device)
+    flat = index.reshape(-1).to(tracks.device)
+    total = torch.zeros_like(tracks).index_add_(1, flat, (refined * weights[:, None]).reshape(count, -1, size))
+    norm = torch.zeros(frames, device=tracks.device).index_add_(0, flat, weights.repeat(len(starts)))
+    return total / norm[:, None]

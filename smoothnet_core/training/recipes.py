@@ -1,0 +1,111 @@
+"""The two ways to train: on crops that are blended as in use, and on single windows as the paper does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from smoothnet_core._checks import mismatch
+from smoothnet_core.training.architectures import Architecture, refine_crops
+from smoothnet_core.training.batches import Mix, Pair, Sampler
+from smoothnet_core.training.loop import Batches
+from smoothnet_core.training.losses import loss, published_loss
+from smoothnet_core.training.settings import Schedule, Settings, WindowSettings
+from smoothnet_core.training.window_batches import WindowBatches
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The first four arguments of :func:`smoothnet_core.training.loop.train`."""
+
+    network: nn.Module
+    batches: Batches
+    loss: Callable[[nn.Module, Any], Tensor]
+    schedule: Schedule
+
+
+def crop_run(
+    architecture: Architecture,
+    sizes: Any,
+    settings: Settings,
+    pairs: Sequence[Pair],
+    clean: Sequence[NDArray[Any]] = (),
+    mix: Mix | None = None,
+) -> Run:
+    """Return a run on random crops of paired and clean motion.
+
+    The loss, :func:`smoothnet_core.training.losses.loss`, is taken of whole crops after their windows were blended.
+
+    Args:
+        architecture: of the network.
+        sizes: of the network.
+        settings: of the run.
+        pairs: paired clips at ``settings.fps``.
+        clean: clean tracks (T, J, 3) in metres at ``settings.fps``.
+        mix: of both; None for the default one.
+
+    Raises:
+        ValueError: a crop is shorter than the window, a clip is not in 3D, or none is as long as a crop.
+    """
+    if settings.crop < sizes.window:
+        raise mismatch("training setting crop", f"at least the window, {sizes.window} frames", settings.crop)
+    for pair in pairs:
+        if pair.groundtruth.shape[2] != 3:
+            raise mismatch(f"paired clip {pair.name}", "3D positions, which crops turn", pair.groundtruth.shape)
+
+    def crop_loss(network: nn.Module, batch: Any) -> Tensor:
+        run = partial(architecture.run, network)
+        how = {"window": sizes.window, "hop": settings.hop, "blend": architecture.blend}
+        return loss(refine_crops(run, batch.estimate, batch.quality, **how), batch.groundtruth, settings.loss)
+
+    schedule = Schedule(
+        settings.steps,
+        learning_rate=settings.learning_rate,
+        select_every=settings.select_every,
+        seed=settings.seed,
+    )
+    batches = Sampler(pairs, clean, mix or Mix(), settings)
+    return Run(_built(architecture, sizes, settings.seed), batches, crop_loss, schedule)
+
+
+def window_run(architecture: Architecture, sizes: Any, settings: WindowSettings, pairs: Sequence[Pair]) -> Run:
+    """Return a run in the manner of the paper: all stride-1 windows every epoch, Adam with amsgrad, no blending.
+
+    Args:
+        architecture: of the network.
+        sizes: of the network.
+        settings: of the run.
+        pairs: paired clips at ``settings.fps``, relative to the root, in metres.
+
+    Raises:
+        ValueError: no clip is as long as the window.
+    """
+
+    def window_loss(network: nn.Module, batch: Any) -> Tensor:
+        refined = architecture.run(network, batch.estimate, batch.quality)
+        return published_loss(refined, batch.groundtruth, settings.loss)
+
+    batches = WindowBatches(pairs, sizes.window, settings.batch, settings.seed)
+    schedule = Schedule(
+        settings.epochs * batches.epoch,
+        "amsgrad",
+        settings.learning_rate,
+        "exponential",
+        settings.factor,
+        batches.epoch,
+        clip=0.0,
+        select_every=batches.epoch,
+        seed=settings.seed,
+    )
+    return Run(_built(architecture, sizes, settings.seed), batches, window_loss, schedule)
+
+
+def _built(architecture: Architecture, sizes: Any, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return architecture.build(sizes)
