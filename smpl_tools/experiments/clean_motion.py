@@ -1,0 +1,129 @@
+"""Clean motion capture for the studies: clips with names, at any frame rate, seen by a camera."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.spatial.transform import Rotation, Slerp
+
+from smoothnet_core._checks import mismatch
+from smpl_tools.skeleton import Skeleton, positions
+from smpl_tools.sources._arrays import load
+
+Array = NDArray[np.float64]
+
+# Capture shows hands as a whole; fingers and eyes ride on them.
+_NO_BODY = re.compile("finger|thumb|index|mid|ring|pinky|eye", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class CleanClip:
+    """A captured motion.
+
+    Attributes:
+        name: of the clip.
+        subject: who moves.
+        fps: frames a second.
+        joints: J names.
+        positions: (T, J, 3) metres, Y up.
+        rotations: (T, J, 3, 3) local.
+    """
+
+    name: str
+    subject: str
+    fps: float
+    joints: tuple[str, ...]
+    positions: Array
+    rotations: Array
+
+    def body(self) -> CleanClip:
+        """Return the clip without fingers and eyes."""
+        kept = [j for j, name in enumerate(self.joints) if not _NO_BODY.search(name)]
+        return replace(
+            self,
+            joints=tuple(self.joints[j] for j in kept),
+            positions=self.positions[:, kept],
+            rotations=self.rotations[:, kept],
+        )
+
+    def at(self, fps: float) -> CleanClip:
+        """Return the clip at another frame rate: every n-th frame, or cubic splines and spherical interpolation."""
+        step = self.fps / fps
+        if step == int(step):
+            pick = slice(None, None, int(step))
+            return replace(self, fps=fps, positions=self.positions[pick], rotations=self.rotations[pick])
+        own = np.arange(len(self.positions)) / self.fps
+        clock = np.arange(int(own[-1] * fps + 1e-6) + 1) / fps
+        turned = [Slerp(own, Rotation.from_matrix(r))(clock).as_matrix() for r in self.rotations.swapaxes(0, 1)]
+        moved = CubicSpline(own, self.positions)(clock)
+        return replace(self, fps=fps, positions=moved, rotations=np.stack(turned, axis=1))
+
+
+def clean_clips(path: Path, keep: Collection[str] = (), leave_out: Collection[str] = ()) -> list[CleanClip]:
+    """Read a file of clean motion (see ``smpl_tools.sources.read_clean``).
+
+    Args:
+        path: the ``.npz``.
+        keep: subjects; none: all.
+        leave_out: subjects.
+
+    Raises:
+        ValueError: a missing or different file, or no clip of such a subject.
+    """
+    arrays = load(path)
+    clips = []
+    try:
+        for entry in json.loads(str(arrays["index"])):
+            subject = str(entry["subject"])
+            if subject in leave_out or (keep and subject not in keep):
+                continue
+            place = f"skel/{entry['skeleton']}/"
+            names = tuple(map(str, arrays[place + "names"]))
+            skeleton = Skeleton(names, arrays[place + "parents"], arrays[place + "offsets"].astype(float))
+            quat_xyzw = arrays[entry["clip"] + "/q"].astype(np.float64)
+            turned = Rotation.from_quat(quat_xyzw.reshape(-1, 4)).as_matrix().reshape((*quat_xyzw.shape[:2], 3, 3))
+            root = arrays[entry["clip"] + "/root"].astype(float)
+            placed = positions(turned, root, skeleton)
+            clips.append(CleanClip(entry["clip"], subject, float(entry["fps"]), names, placed, turned))
+    except KeyError as error:
+        raise mismatch(f"{path}", "the arrays of clean motion", f"none named {error}") from None
+    if not clips:
+        asked = "of subjects " + ", ".join(keep) if keep else "without subjects " + ", ".join(leave_out)
+        raise mismatch(f"{path}", f"clips {asked}", "none")
+    return clips
+
+
+def projected(points: Array, *, distance: float, height: float, azimuth: float, focal: float, size: float) -> Array:
+    """Return (T, J, 2) pixels, y down, of points (T, J, 3) with Y up.
+
+    The camera stands ``distance`` from the mean of all points (horizontally) and ``height`` above the lowest, and
+    looks at that mean. Who walks far is brought nearer to the mean until nobody comes closer to the camera than half
+    of ``distance``.
+
+    Args:
+        points: metres.
+        distance: metres.
+        height: metres.
+        azimuth: radians about Y.
+        focal: focal length in pixels.
+        size: width and height of the picture in pixels.
+    """
+    middle = points.mean(axis=(0, 1))
+    walk = points.mean(axis=1, keepdims=True) - middle
+    walk[..., 1] = 0.0
+    farthest = float(np.linalg.norm(walk, axis=-1).max())
+    points = points - walk * max(0.0, 1 - 0.4 * distance / farthest) if farthest > 0 else points
+    eye = middle + distance * np.array([np.sin(azimuth), 0.0, np.cos(azimuth)])
+    eye[1] = points[..., 1].min() + height
+    ahead = (middle - eye) / np.linalg.norm(middle - eye)
+    right = np.cross(ahead, [0.0, 1.0, 0.0])
+    right /= np.linalg.norm(right)
+    seen = (points - eye) @ np.stack([right, np.cross(ahead, right), ahead], axis=-1)
+    return focal * seen[..., :2] / seen[..., 2:] + size / 2

@@ -1,0 +1,69 @@
+"""The 2D half of a paired set: image points as the estimator saw them, the projected truth, and the camera."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from smoothnet_core._checks import mismatch
+from smpl_tools.experiments.frame import Bench
+from smpl_tools.sources import MODES, PairedClip
+from smpl_tools.sources._arrays import load
+
+
+def image_clips(bench: Bench, clips: Sequence[PairedClip]) -> list[PairedClip]:
+    """Return the same clips and frames as image points (T, J, 2) in pixels, y down.
+
+    Raises:
+        ValueError: a file has no image points.
+    """
+    found = []
+    for clip in clips:
+        estimate, truth = (
+            _array(bench, clip.name, name)[: len(clip.estimate)] for name in ("est_2d" + MODES[clip.mode], "gt_2d")
+        )
+        found.append(dataclasses.replace(clip, estimate=estimate, groundtruth=truth))
+    return found
+
+
+def picture_size(bench: Bench, clip: PairedClip) -> tuple[int, int]:
+    """Return width and height in pixels of a clip's pictures.
+
+    Raises:
+        ValueError: the file's metadata do not say.
+    """
+    width, height = _said(bench, clip.name, "image_size")
+    return width, height
+
+
+def camera(bench: Bench, clip: PairedClip, size: float) -> dict[str, float]:
+    """Return the arguments of ``clean_motion.projected`` for a clip's camera, with pictures ``size`` pixels wide.
+
+    Raises:
+        ValueError: the file's metadata do not say.
+    """
+    seen = _said(bench, clip.name, "camera")
+    return {
+        "distance": seen["distance_m"],
+        "height": seen["height_m"],
+        "azimuth": seen["azimuth_rad"],
+        "focal": seen["f_px"] * size / picture_size(bench, clip)[0],
+        "size": size,
+    }
+
+
+def _said(bench: Bench, clip: str, key: str) -> Any:
+    about = json.loads(str(_array(bench, clip, "metadata")))
+    if key not in about:
+        raise mismatch(f"{bench.data / 'paired' / clip}.npz", f"{key} in its metadata", "none")
+    return about[key]
+
+
+def _array(bench: Bench, clip: str, name: str) -> Any:
+    path = bench.data / "paired" / f"{clip}.npz"
+    arrays = load(path)
+    if name not in arrays:
+        raise mismatch(f"{path}", f"an array named {name}", "none")
+    return arrays[name]
