@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core import rotations
 from smoothnet_core._array_api import is_tensor
+from smoothnet_core._body import common_frame, find_joints, refine_body
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._reading import one_line
 from smoothnet_core.inference.select import resolve_backend
@@ -23,6 +25,7 @@ from smoothnet_core.tracks import FASTEST_FPS, as_matrices, checked_strength, fr
 from smoothnet_core.windows import BLENDS, refine_windows
 
 Array = NDArray[np.float64]
+Run64 = Callable[[Array, Array], Array]
 
 # The published network's float32 inputs stay below this; its offsets vanish beside numbers that are larger.
 _LARGEST_INPUT = 1e20
@@ -70,7 +73,8 @@ def refine(
     """Refine a track: less jitter, less error, the motion kept.
 
     With our own weights ``refine(s * x + c) == s * refine(x) + c`` for positions, whatever offset and scale (also a
-    negative one), and turning the scene, or a bone's roll, turns the result.
+    negative one), and turning the scene, or a bone's roll, turns the result. Body-aware weights know which way is up
+    and what the camera sees: for them this holds for offsets and positive scales.
 
     Args:
         track: (T, ...) NumPy array or torch tensor of floats. NaN is not observed.
@@ -84,8 +88,9 @@ def refine(
         mask: True = observed; (T,), (T, J) or the track's shape.
         confidence: in [0, 1]; (T,), (T, J) or the track's shape. 0 is not observed, unless all of it is 0; of the rest
             the published network makes no use.
-        joints: names of the J joints, for models that know a body. The models of this version are not of that kind:
-            the names are checked against the track, and change nothing.
+        joints: names of the J joints, in any order, for models that know a body (:attr:`Model.body`); without them J
+            joints are taken to be the model's, in its order. Joints beyond those that the model knows are smoothed and
+            moved along with the one nearest to them. Other models take no notice of names.
         image_size: (width, height) in pixels of 2D positions: the published network, which is not indifferent to
             scale, then sees them in [-1, 1], as it was trained. Our own weights need it not.
         order: of ``rotation_6d``: ``interleaved`` (as published: the first two columns, row by row), ``columns`` or
@@ -151,15 +156,18 @@ def refine_with_report(
     if not isinstance(hop, Integral) or not 1 <= hop <= network.window:
         raise mismatch("hop", f"a whole number of frames from 1 to the window, {network.window}", hop)
     blend = _own_blend(network) if blend == "auto" else blend
-    scale, offset = _frame_of_reference(values, network, kind, image_size)
+    pixels = None if image_size is None else _checked_image_size(image_size, kind, values.shape[2])
     run = network.engine(backend, str(track.device) if tensor and backend == "torch" else "cpu")
-
-    refined = _in_float32(run) if network.is_published else _centred(run)
-
-    def at_own_rate(inner: Array, quality: Array) -> Array:
-        inner, quality = inner.transpose(1, 0, 2), quality.transpose(1, 0, 2)
-        out = refine_windows(inner, quality, refined, window=network.window, hop=int(hop), blend=blend)
-        return out.transpose(1, 0, 2)
+    how: dict[str, Any] = {"window": network.window, "hop": int(hop), "blend": blend}
+    if network.body is None:
+        scale, offset = _frame_of_reference(values, network, kind, pixels)
+        at_own_rate = _by_joint(_in_float32(run) if network.is_published else _centred(run), how)
+        at_once = max(1, _BLOCK_NUMBERS // max(1, len(values) * values.shape[2]))
+    else:
+        places = find_joints(network.body, network.name, kind, values.shape, joints)
+        scale, offset = common_frame(values)
+        at_own_rate = partial(refine_body, run=run, body=network.body, places=places, **how)
+        at_once = max(1, values.shape[1])
 
     def in_own_frame(inner: Array, quality: Array) -> Array:
         if fps is None or network.fps is None or same_rate(fps, network.fps):
@@ -170,9 +178,8 @@ def refine_with_report(
     if len(values) > 1 and values.shape[1] and strength:
         quality = _quality(prepared.observed, prepared.confidence)
         new = np.empty(values.shape)
-        step = max(1, _BLOCK_NUMBERS // (len(values) * values.shape[2]))
-        for start in range(0, values.shape[1], step):
-            part = slice(start, start + step)
+        for start in range(0, values.shape[1], at_once):
+            part = slice(start, start + at_once)
             inner = (values[:, part] - offset[part]) / scale[part]
             new[:, part] = in_own_frame(inner, quality[:, part]) * scale[part] + offset[part]
         new = settled(new, prepared.is_rotation)
@@ -195,14 +202,23 @@ def _checked_fps(fps: float) -> float:
     return rate
 
 
-def _in_float32(run: Run) -> Callable[[Array, Array], Array]:
+def _by_joint(refined: Run64, how: dict[str, Any]) -> Run64:
+    """Return the function from a track (T, N, D) and its quality (T, N, 2) to the refined track, each joint alone."""
+
+    def by_joint(inner: Array, quality: Array) -> Array:
+        return refine_windows(inner.transpose(1, 0, 2), quality.transpose(1, 0, 2), refined, **how).transpose(1, 0, 2)
+
+    return by_joint
+
+
+def _in_float32(run: Run) -> Run64:
     def in_float32(windows: Array, quality: Array) -> Array:
         return run(windows.astype(np.float32), quality.astype(np.float32)).astype(np.float64)
 
     return in_float32
 
 
-def _centred(run: Run) -> Callable[[Array, Array], Array]:
+def _centred(run: Run) -> Run64:
     """Return our own network, for which neither offset nor scale matters, on float64 windows of any offset and scale.
 
     Each window is brought to its own middle and to size 1 before float32, which so keeps its seven digits for what
@@ -228,15 +244,11 @@ def _quality(observed: NDArray[np.bool_], confidence: Array | None) -> Array:
     return np.stack([np.where(observed, trust, 0.0), observed], axis=-1).astype(np.float64)
 
 
-def _frame_of_reference(
-    values: Array, network: Model, kind: str, image_size: tuple[float, float] | None
-) -> tuple[Array, Array]:
+def _frame_of_reference(values: Array, network: Model, kind: str, pixels: Array | None) -> tuple[Array, Array]:
     """Return the scale and the offset, both (N, D), that a network's input is taken relative to."""
     count, size = values.shape[1:]
-    if image_size is not None:
-        pixels = _checked_image_size(image_size, kind, size)
-        if network.is_published:
-            return np.broadcast_to(pixels / 2, (count, size)), np.broadcast_to(pixels / 2, (count, size))
+    if pixels is not None and network.is_published:
+        return np.broadcast_to(pixels / 2, (count, size)), np.broadcast_to(pixels / 2, (count, size))
     offset = np.zeros((count, size))
     if not len(values):
         return np.ones((count, size)), offset

@@ -2,7 +2,7 @@
 
 A file of ours is a safetensors file whose metadata have one entry, ``smoothnet``, a JSON object. It has at least
 ``architecture``, ``window`` and ``hop`` (frames); the paper's networks also state ``hidden``, ``bottleneck`` and
-``blocks``.
+``blocks``, the body-aware one the joints it knows.
 """
 
 from __future__ import annotations
@@ -138,6 +138,10 @@ def _validate_vector_filter(weights: Weights) -> None:
         "analysis": (filters, window),
         "synthesis": (window, filters),
     }
+    _validate_shapes(tensors, shapes)
+
+
+def _validate_shapes(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> None:
     if set(tensors) != set(shapes):
         raise mismatch("names of the weights", ", ".join(shapes), ", ".join(sorted(tensors)))
     for name, shape in shapes.items():
@@ -145,11 +149,34 @@ def _validate_vector_filter(weights: Weights) -> None:
             raise mismatch(name, f"shape {shape}", tensors[name].shape)
 
 
+def _validate_body_aware(weights: Weights) -> None:
+    metadata = weights.metadata
+    sizes, joints, root, smoothing = (metadata.get(name) for name in ("sizes", "joints", "root", "smoothing"))
+    if not isinstance(sizes, dict) or not all(type(sizes.get(name)) is int for name in ("hidden", "blocks")):
+        raise mismatch("metadata entry 'sizes'", "the whole numbers hidden, blocks", repr(sizes))
+    named = isinstance(joints, list) and all(isinstance(joint, str) for joint in joints)
+    if not named or not joints or len(set(joints)) < len(joints):
+        raise mismatch("metadata entry 'joints'", "a list of different names", repr(joints))
+    if not isinstance(root, list) or not root or not all(type(i) is int and 0 <= i < len(joints) for i in root):
+        raise mismatch("metadata entry 'root'", f"a list of indices below {len(joints)}", repr(root))
+    median, sigma = map(smoothing.get, ("median", "sigma")) if isinstance(smoothing, dict) else (None, None)
+    odd = type(median) is int and median > 0 and median % 2
+    if not odd or not isinstance(sigma, (int, float)) or not sigma > 0:
+        raise mismatch("metadata entry 'smoothing'", "an odd median and a positive sigma", repr(smoothing))
+    hidden, numbers = sizes["hidden"], 3 * len(joints)
+    layers = {"encoder": (hidden, 5 * len(joints), 3), "decoder": (numbers, hidden, 1)}
+    for i in range(sizes["blocks"]):
+        layers |= {f"blocks.{i}.wide": (hidden, hidden, 3), f"blocks.{i}.narrow": (hidden, hidden, 1)}
+    shapes = {f"{layer}.weight": shape for layer, shape in layers.items()}
+    _validate_shapes(weights.tensors, shapes | {f"{layer}.bias": shape[:1] for layer, shape in layers.items()})
+
+
 # By architecture: what the networks must be made of.
 _VALIDATE: dict[str, Callable[[Weights], None]] = {
     "smoothnet": _validate_published,
     "motion_aware": _validate_motion_aware,
     "vector_filter": _validate_vector_filter,
+    "body_aware": _validate_body_aware,
 }
 
 

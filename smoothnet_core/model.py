@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothnet_core._body import Body, body_of
 from smoothnet_core._checks import mismatch
 from smoothnet_core.checkpoints import read_weights
 from smoothnet_core.inference.select import CHANNEL_NETWORKS, select_engine
@@ -40,7 +41,7 @@ class Model:
 
     @property
     def architecture(self) -> str:
-        """``smoothnet`` (the published network), ``motion_aware`` (the paper's variant) or ``vector_filter`` (ours)."""
+        """``smoothnet`` and ``motion_aware`` (the paper's), ``vector_filter`` and ``body_aware`` (ours)."""
         return self.metadata["architecture"]
 
     @property
@@ -64,8 +65,13 @@ class Model:
         """True for the paper's networks, which see every channel alone and no confidence."""
         return self.architecture in CHANNEL_NETWORKS
 
+    @property
+    def body(self) -> Body | None:
+        """The joints that body-aware weights know; None for weights of any other architecture."""
+        return body_of(self.metadata)
+
     def engine(self, backend: str, device: str = "cpu") -> Run:
-        """Return the function that refines windows (N, W, D) with their quality (N, W, 2) on a backend and device.
+        """Return the function that refines windows on a backend and device, see ``select_engine``.
 
         Raises:
             ValueError: the backend is unknown or cannot run this model.

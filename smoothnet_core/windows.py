@@ -48,8 +48,9 @@ def refine_windows(
 
     Args:
         values: (N, T, D) N vectors of D numbers over T frames.
-        quality: (N, T, 2) confidence and whether the frame was observed.
-        run: maps windows (M, window, D), of the dtype of ``values``, and their quality (M, window, 2) to refined
+        quality: (N, T, Q) confidence and whether the frame was observed, Q = 2; where a vector holds a whole body, of
+            each of its joints.
+        run: maps windows (M, window, D), of the dtype of ``values``, and their quality (M, window, Q) to refined
             windows (M, window, D).
         window: frames a window.
         hop: frames between the starts of windows, 1 to ``window``.
@@ -76,10 +77,10 @@ def refine_windows(
     norm = np.zeros(frames)
     views = np.moveaxis(np.lib.stride_tricks.sliding_window_view(values, window, axis=1), -1, 2)
     qualities = np.moveaxis(np.lib.stride_tricks.sliding_window_view(quality, window, axis=1), -1, 2)
-    block = max(1, _BLOCK_FLOATS // max(1, count * window * (size + 2)))
+    block = max(1, _BLOCK_FLOATS // max(1, count * window * (size + quality.shape[2])))
     for piece in np.split(starts, np.arange(block, len(starts), block)):
         windows = np.ascontiguousarray(views[:, piece]).reshape(-1, window, size)
-        refined = run(windows, np.ascontiguousarray(qualities[:, piece]).reshape(-1, window, 2))
+        refined = run(windows, np.ascontiguousarray(qualities[:, piece]).reshape(-1, window, quality.shape[2]))
         refined = refined.reshape(count, len(piece), window, size)
         for offset in range(window):
             # The starts of one piece are distinct, so no frame is added to twice in one statement.

@@ -6,15 +6,21 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core.tracks import Prepared
+from smpl_tools.body_tracks import joint_names, refinable
 from smpl_tools.measures import ASSUMED_FPS, changes, is_observed, jitter, pieces, prepared, speed_kept, unit_of
 from smpl_tools.motion import DEFAULT_PARTS, PARTS, Motion, Person, Track
+
+if TYPE_CHECKING:
+    from smoothnet_core import Model
+
+Refiner = Callable[[NDArray[Any], Track, NDArray[Any] | None, Sequence[str] | None], NDArray[Any]]
 
 # The names on the command line; all but the first are keys of ``smoothnet_core.filters.FILTERS``.
 METHODS = ("smoothnet", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
@@ -63,6 +69,7 @@ class MotionReport:
         fps_assumed: the file states none and none was given: ``fps`` is ``ASSUMED_FPS``.
         tracks: one report a refined track.
         unobserved: ``person/track`` of selected tracks that hold no value at all, and were left as they are.
+        unknown: the same of tracks that a body-aware model cannot refine, beside others that it can.
         bridged_frames: frames in which a person was missing and which were bridged (at most half a second each).
         splits: longer absences, at which a person's movement was taken apart.
     """
@@ -74,6 +81,7 @@ class MotionReport:
     fps_assumed: bool
     tracks: tuple[TrackReport, ...]
     unobserved: tuple[str, ...]
+    unknown: tuple[str, ...]
     bridged_frames: int
     splits: int
 
@@ -110,7 +118,8 @@ def refine_motion(
 
     Args:
         motion: what ``smpl_tools.formats.read`` returns.
-        model: a shipped model's name, a path to weights, or a loaded model; for ``method="smoothnet"`` only.
+        model: a shipped model's name, a path to weights, or a loaded model; for ``method="smoothnet"`` only. One that
+            knows a body refines 3D positions of its joints, found by name, or by order where the file has no names.
         method: one of ``METHODS``.
         strength: 0 (unchanged) to 1 (the refiner's full result).
         parts: which parts of a person, of ``smpl_tools.motion.PARTS``.
@@ -120,8 +129,9 @@ def refine_motion(
         progress: called with the fraction done, 0 to 1, after every track.
 
     Raises:
-        ValueError: an unknown name among the arguments, no track of the parts in the motion, no observed value in
-            the selected tracks, or a refusal of the refiner; where the motion has a path the message begins with it.
+        ValueError: an unknown name among the arguments, no track of the parts in the motion, or none that the model
+            can refine, no observed value in the selected tracks, or a refusal of the refiner; where the motion has a
+            path the message begins with it.
     """
     one_of("method", method, METHODS)
     for part in parts:
@@ -154,17 +164,23 @@ def _refine_motion(
         raise mismatch(
             "parts to refine", f"some of what the file has, {', '.join(found) or 'nothing'}", ", ".join(parts)
         )
+    network = _network(method, model)
+    body = None if network is None else network.body
+    unknown = []
+    if network is not None and body is not None:
+        work, unknown = refinable(body, network.name, motion, work)
     if any(len(t.values) for _, _, t in work) and not any(is_observed(t) for _, _, t in work):
         names = ", ".join(dict.fromkeys(name for _, name, _ in work))
         raise mismatch("values to refine", "at least one observed value", f"only NaN in {names}")
 
-    refiner = _refiner(method, model, strength, backend, rate, motion.image_size)
+    refiner = _refiner(method, network, strength, backend, rate, motion.image_size)
     reports, unobserved = [], []
     changed: dict[str, dict[str, Track]] = {p.id: {} for p in chosen}
     for done, (one, name, track) in enumerate(work, start=1):
         if is_observed(track):
             old = prepared(track)
-            new = _refined_track(track, old, one.frames, rate, refiner)
+            names = None if body is None else joint_names(body, motion, name, track)
+            new = _refined_track(track, old, one.frames, rate, refiner, names)
             changed[one.id][name] = new
             reports.append(_report(motion, one, name, track, old, prepared(new), rate))
         elif len(track.values):
@@ -174,12 +190,13 @@ def _refine_motion(
     people = tuple(p.with_tracks(changed[p.id]) if changed.get(p.id) else p for p in motion.people)
     report = MotionReport(
         method=method,
-        model=(model if isinstance(model, str) else getattr(model, "name", None)) if method == "smoothnet" else None,
+        model=None if network is None else network.name,
         strength=float(strength),
         fps=rate,
         fps_assumed=fps is None and motion.fps is None,
         tracks=tuple(reports),
         unobserved=tuple(unobserved),
+        unknown=tuple(f"{one.id}/{name}" for one, name, _ in unknown),
         bridged_frames=sum(_bridged(p.frames, rate) for p in chosen),
         splits=sum(max(len(pieces(p.frames, rate)) - 1, 0) for p in chosen),
     )
@@ -196,29 +213,42 @@ def _people(motion: Motion, person: str | Sequence[str] | None) -> tuple[Person,
     return tuple(p for p in motion.people if p.id in wanted)
 
 
-def _refiner(
-    method: str, model: Any, strength: float, backend: str, fps: float, image_size: tuple[float, float] | None
-) -> Callable[[NDArray[Any], Track, NDArray[Any] | None], NDArray[Any]]:
-    """Return the one call that all tracks go through: values, the track they are from, confidence."""
+def _network(method: str, model: Any) -> Model | None:
+    """Return the model, loaded once for all tracks; None for a filter."""
     if method != "smoothnet":
+        return None
+    from smoothnet_core import load_model
+
+    return load_model(model)
+
+
+def _refiner(
+    method: str,
+    network: Model | None,
+    strength: float,
+    backend: str,
+    fps: float,
+    image_size: tuple[float, float] | None,
+) -> Refiner:
+    """Return the one call that all tracks go through: values, the track they are from, confidence, joint names."""
+    if network is None:
         from smoothnet_core.filters import FILTERS
 
         smooth = FILTERS[method]
-        return lambda values, track, confidence: smooth(
+        return lambda values, track, confidence, names: smooth(
             values, fps=fps, kind=track.kind, strength=strength, confidence=confidence, order=track.order
         )
 
-    from smoothnet_core import load_model, refine
+    from smoothnet_core import refine
 
-    # Loaded once, not once a track.
-    loaded = load_model(model) if isinstance(model, str) else model
-    return lambda values, track, confidence: refine(
+    return lambda values, track, confidence, names: refine(
         values,
         fps=fps,
         kind=track.kind,
-        model=loaded,
+        model=network,
         strength=strength,
         confidence=confidence,
+        joints=names,
         image_size=image_size if track.values.shape[2:] == (2,) else None,
         order=track.order,
         backend=backend,
@@ -230,14 +260,16 @@ def _refined_track(
     old: Prepared,
     frames: NDArray[np.int64],
     fps: float,
-    refiner: Callable[[NDArray[Any], Track, NDArray[Any] | None], NDArray[Any]],
+    refiner: Refiner,
+    names: Sequence[str] | None,
 ) -> Track:
-    seen = old.observed
     result = track.values.copy()
     for rows in pieces(frames, fps):
-        joints = np.flatnonzero(seen[rows].any(axis=0))
-        if not joints.size:
+        seen = np.asarray(old.observed[rows].any(axis=0))
+        if not seen.any():
             continue
+        # A model that knows a body wants to be shown all of it.
+        joints = np.flatnonzero(seen if names is None else np.ones_like(seen))
         numbers = frames[rows] - frames[rows.start]
         length = int(numbers[-1]) + 1
         values = np.full((length, len(joints), *track.values.shape[2:]), np.nan, track.values.dtype)
@@ -246,8 +278,8 @@ def _refined_track(
         if track.confidence is not None:
             confidence = np.zeros((length, len(joints)), track.confidence.dtype)
             confidence[numbers] = track.confidence[rows][:, joints]
-        refined = refiner(values, track, confidence)
-        result[rows.start : rows.stop, joints] = refined[numbers]
+        refined = refiner(values, track, confidence, names)
+        result[rows.start : rows.stop, seen] = refined[numbers][:, seen[joints]]
     return track.replace(values=result)
 
 

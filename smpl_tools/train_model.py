@@ -61,7 +61,7 @@ def train_model(
         require(module, "train")
     from smoothnet_core.training.architectures import ARCHITECTURES
     from smoothnet_core.training.loop import train
-    from smoothnet_core.training.recipes import crop_run, window_run
+    from smoothnet_core.training.recipes import body_run, crop_run, window_run
     from smoothnet_core.training.run_state import remove_state
 
     architecture = ARCHITECTURES[plan.architecture]
@@ -73,10 +73,11 @@ def train_model(
             received = f"{clip.groundtruth.shape[2]} numbers a joint"
             raise mismatch(f"clip {clip.name}, on which scores are taken", "3D positions", received)
     pairs = [_as_pair(clip) for clip in training]
-    if plan.recipe == "windows":
-        run = window_run(architecture, plan.sizes, plan.training, pairs)
-    else:
+    if plan.recipe == "crops":
         run = crop_run(architecture, plan.sizes, plan.training, pairs, sources.clean, plan.mix)
+    else:
+        runs = {"windows": window_run, "bodies": body_run}
+        run = runs[plan.recipe](architecture, plan.sizes, plan.training, pairs)
     metadata = {
         "architecture": plan.architecture,
         "name": plan.name,
@@ -166,8 +167,7 @@ Made by `smoothnet train`; written by it, not by hand.
 - Data: {plan.data}
 - Licence: {plan.licence}
 - Checkpoint: {chosen}.
-- Use: joint positions in 2D or 3D, rotations, single channels; any skeleton. Time alone is seen: a joint that stays
-  wrong for longer than the window stays wrong, and motion faster than about a third of a second may lose height.
+{_use(metadata)}
 
 ## Paired validation: real estimator output against exact truth
 
@@ -182,6 +182,22 @@ counts only beside speed and jitter ratios near 1 (output over truth).
 ```yaml
 {plan.as_yaml()}```
 """
+
+
+def _use(metadata: Mapping[str, Any]) -> str:
+    if "joints" not in metadata:
+        return """\
+- Use: joint positions in 2D or 3D, rotations, single channels; any skeleton. Time alone is seen: a joint that stays
+  wrong for longer than the window stays wrong, and motion faster than about a third of a second may lose height."""
+    joints = metadata["joints"]
+    root = " and ".join(joints[i] for i in metadata["root"])
+    return f"""\
+- Use: 3D positions of the {len(joints)} joints of `{metadata["joint_set"]}` in any unit, from any origin.
+- Joints: {", ".join(joints)}.
+- Root: {root}. Further joints, such as the rest of MediaPipe's 33, follow the nearest of these.
+- Axes, those of the camera: {metadata["axes"]}.
+- Estimator: it has learned what that of the data above does wrong, and corrects that. For another one, make pairs with
+  `smoothnet pairs` and train with `smoothnet train`."""
 
 
 def _truth_acceleration(clips: Sequence[PairedClip]) -> float:

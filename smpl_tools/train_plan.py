@@ -31,13 +31,13 @@ class Plan:
         data: one line on what they are trained on, for the metadata.
         licence: one line on the weights' terms.
         architecture: a key of ``smoothnet_core.models.sizes.SIZES``.
-        recipe: ``crops`` or ``windows`` (the paper's), see :mod:`smoothnet_core.training.recipes`.
+        recipe: ``crops``, ``windows`` (the paper's) or ``bodies``, see :mod:`smoothnet_core.training.recipes`.
         sources: of training data, see :func:`smpl_tools.sources.read_sources`.
         validation: of the data that the model card's scores are taken on, likewise.
         select: how the best checkpoint is found; None takes the last.
         sizes: of the network.
         training: settings of the recipe.
-        mix: of the sources of crops; None for windows.
+        mix: of the sources of crops; None for the other recipes.
     """
 
     name: str
@@ -103,6 +103,8 @@ def plan_from(content: Any) -> Plan:
             raise mismatch(key, "text", repr(content[key]))
     architecture = one_of("architecture", content["architecture"], SIZES)
     recipe = one_of("recipe", content["recipe"], SETTINGS)
+    if (architecture == "body_aware") != (recipe == "bodies"):
+        raise mismatch("recipe", "bodies for body_aware, and for that alone", f"{recipe} for {architecture}")
     sizes: Any = numbers_from(SIZES[architecture], content.get("sizes", {}), "size")
     training: Any = numbers_from(SETTINGS[recipe], content.get("training", {}), "training setting")
     if training.hop > sizes.window:
@@ -112,11 +114,11 @@ def plan_from(content: Any) -> Plan:
     for key in ("sources", "validation"):
         if not isinstance(content[key], list) or not content[key]:
             raise mismatch(key, "a list of sources", repr(content[key]))
-    if recipe == "windows":
+    if recipe != "crops":
         if "mix" in content:
-            raise mismatch("mix", "none with the recipe windows, which takes pairs only", repr(content["mix"]))
+            raise mismatch("mix", f"none with the recipe {recipe}, which takes pairs only", repr(content["mix"]))
         if "clean" in [source.get("kind") for source in content["sources"] if isinstance(source, Mapping)]:
-            raise mismatch("sources", "none of clean motion with the recipe windows, which takes pairs only", "clean")
+            raise mismatch("sources", f"none of clean motion with the recipe {recipe}, which takes pairs only", "clean")
     return Plan(
         **{key: content[key] for key in _NEEDED},
         select=selection_from(content.get("select")),

@@ -42,10 +42,18 @@ def median(
 
     def smooth(prepared: Any) -> Array:
         x = prepared.values
-        middle = _vector_median(x, size) if prepared.is_rotation else median_filter(x, (size, 1, 1), mode="nearest")
-        return gaussian_filter1d(middle, sigma, axis=0, mode="reflect")
+        return _averaged(_vector_median(x, size), sigma) if prepared.is_rotation else median_gaussian(x, size, sigma)
 
     return filtered(track, smooth, kind=kind, strength=strength, mask=mask, confidence=confidence, order=order)
+
+
+def median_gaussian(values: Array, size: int, sigma: float) -> Array:
+    """Return (T, N, D) positions or channels without gaps, filtered as :func:`median` does."""
+    return _averaged(median_filter(values, (size, 1, 1), mode="nearest"), sigma)
+
+
+def _averaged(values: Array, sigma: float) -> Array:
+    return gaussian_filter1d(values, sigma, axis=0, mode="reflect")
 
 
 def _vector_median(x: Array, size: int) -> Array:

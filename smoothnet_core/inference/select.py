@@ -35,7 +35,10 @@ def resolve_backend(backend: str, *, is_tensor: bool) -> str:
 def select_engine(
     architecture: str, tensors: Mapping[str, Array], metadata: Mapping[str, Any], backend: str, device: str
 ) -> Run:
-    """Return the function from windows (N, W, D) and quality (N, W, 2) to refined windows (N, W, D), all float32."""
+    """Return the function from windows (N, W, D) and quality (N, W, 2) to refined windows (N, W, D), all float32.
+
+    The body-aware network has the J joints of a body in one window: D = 3 J, and quality (N, W, 2 J).
+    """
     if backend == "torch":
         from smoothnet_core.inference.torch_engine import build
 
@@ -51,6 +54,8 @@ def select_engine(
             return out.reshape(rows.shape).transpose(0, 2, 1)
 
         return by_channel
-    from smoothnet_core.inference import vector_filter_numpy
+    from smoothnet_core.inference import body_aware_numpy, vector_filter_numpy
 
+    if architecture == "body_aware":
+        return lambda windows, quality: body_aware_numpy.forward(tensors, metadata["root"], windows, quality)
     return lambda windows, quality: vector_filter_numpy.forward(tensors, windows, quality)

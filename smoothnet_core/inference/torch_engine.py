@@ -20,16 +20,20 @@ _BLOCK = 8192
 def build(
     architecture: str, tensors: Mapping[str, Array], metadata: Mapping[str, Any], device: str
 ) -> Callable[[Array, Array], Array]:
-    """Return the function from windows (N, W, D) and quality (N, W, 2) to refined windows, run on ``device``.
+    """Return the function from windows and quality to refined windows, as ``select_engine``, run on ``device``.
 
     Raises:
         MissingExtraError: torch is not installed.
     """
     torch = require("torch", "torch")
-    from smoothnet_core.models import motion_aware, published, vector_filter
+    from smoothnet_core.models import body_aware, motion_aware, published, vector_filter
 
-    modules = {"smoothnet": published, "motion_aware": motion_aware, "vector_filter": vector_filter}
-    network = modules[architecture].from_tensors(tensors).to(device).eval()
+    if architecture == "body_aware":
+        made = body_aware.from_tensors(tensors, metadata["root"])
+    else:
+        modules = {"smoothnet": published, "motion_aware": motion_aware, "vector_filter": vector_filter}
+        made = modules[architecture].from_tensors(tensors)
+    network = made.to(device).eval()
 
     def forward(windows: Any, quality: Any) -> Any:
         if architecture in CHANNEL_NETWORKS:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from smoothnet_core._checks import check_positive, mismatch
+from smoothnet_core._checks import check_positive, mismatch, one_of
+from smoothnet_core.joint_sets import JOINT_SETS, JointSet
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,7 @@ class PublishedSizes:
 
     def __post_init__(self) -> None:
         check_positive("size", self, ("window", "hidden", "bottleneck", "blocks"))
-        if not 0 <= self.dropout < 1:
-            raise mismatch("size dropout", "at least 0 and below 1", self.dropout)
+        _check_dropout(self.dropout)
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,50 @@ class Sizes:
         check_positive("size", self, ("window", "probes", "hidden", "filters"))
 
 
+@dataclass(frozen=True)
+class BodySizes:
+    """Sizes of the body-aware network.
+
+    Attributes:
+        joints: a key of ``JOINT_SETS`` in :mod:`smoothnet_core.joint_sets`.
+        window: frames W.
+        hidden: width between the blocks.
+        blocks: number of residual blocks; that of number i sees frames 2**i apart.
+        dropout: probability, in training only.
+        median: frames of the median that smooths a take before its windows are cut, odd.
+        sigma: standard deviation in frames of the Gaussian after it.
+    """
+
+    joints: str = "mediapipe_15"
+    window: int = 64
+    hidden: int = 128
+    blocks: int = 4
+    dropout: float = 0.2
+    median: int = 7
+    sigma: float = 2.0
+
+    def __post_init__(self) -> None:
+        one_of("size joints", self.joints, JOINT_SETS)
+        check_positive("size", self, ("window", "hidden", "blocks", "median", "sigma"))
+        _check_dropout(self.dropout)
+        if self.median % 2 == 0:
+            raise mismatch("size median", "an odd number of frames", self.median)
+
+    @property
+    def joint_set(self) -> JointSet:
+        """The joints by name."""
+        return JOINT_SETS[self.joints]
+
+
+def _check_dropout(dropout: float) -> None:
+    if not 0 <= dropout < 1:
+        raise mismatch("size dropout", "at least 0 and below 1", dropout)
+
+
 # By architecture.
-SIZES: dict[str, type[PublishedSizes] | type[Sizes]] = {
+SIZES: dict[str, type[PublishedSizes] | type[Sizes] | type[BodySizes]] = {
     "smoothnet": PublishedSizes,
     "motion_aware": PublishedSizes,
     "vector_filter": Sizes,
+    "body_aware": BodySizes,
 }

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from smoothnet_core.joint_sets import AXES
+from smoothnet_core.models.body_aware import BodyAware
 from smoothnet_core.models.motion_aware import MotionAware
 from smoothnet_core.models.published import SmoothNet
-from smoothnet_core.models.sizes import PublishedSizes
+from smoothnet_core.models.sizes import BodySizes, PublishedSizes
 from smoothnet_core.models.vector_filter import VectorFilter
 from smoothnet_core.windows import blend_weights, window_starts
 
@@ -22,9 +24,10 @@ class Architecture:
 
     Attributes:
         build: returns a new network of its sizes, see ``SIZES`` in :mod:`smoothnet_core.models.sizes`.
-        run: refines windows (N, W, D) with a network and their quality (N, W, 2); (N, W, D).
+        run: refines windows (N, W, D) with a network and their quality (N, W, 2); (N, W, D). The body-aware network has
+            the J joints of a body in one window, D = 3 J, and quality (N, W, 2 J).
         blend: how overlapping windows are blended in use, see :mod:`smoothnet_core.windows`.
-        metadata: what a file of its weights states about sizes.
+        metadata: what a file of its weights states about sizes, and about the body it knows.
     """
 
     build: Callable[[Any], nn.Module]
@@ -45,10 +48,27 @@ def _published_metadata(sizes: PublishedSizes) -> dict[str, Any]:
     return {name: size for name, size in asdict(sizes).items() if name not in ("window", "dropout")}
 
 
+def _body(sizes: BodySizes) -> BodyAware:
+    joints = sizes.joint_set
+    return BodyAware(len(joints.joints), joints.root, sizes.hidden, sizes.blocks, sizes.dropout)
+
+
+def _body_metadata(sizes: BodySizes) -> dict[str, Any]:
+    return {
+        "sizes": asdict(sizes),
+        "joint_set": sizes.joints,
+        "joints": list(sizes.joint_set.joints),
+        "root": list(sizes.joint_set.root),
+        "axes": AXES,
+        "smoothing": {"median": sizes.median, "sigma": sizes.sigma},
+    }
+
+
 ARCHITECTURES = {
     "smoothnet": Architecture(lambda s: SmoothNet(**asdict(s)), _by_channel, "uniform", _published_metadata),
     "motion_aware": Architecture(lambda s: MotionAware(**asdict(s)), _by_channel, "uniform", _published_metadata),
     "vector_filter": Architecture(VectorFilter, _by_vector, "taper", lambda s: {"sizes": asdict(s)}),
+    "body_aware": Architecture(_body, _by_vector, "taper", _body_metadata),
 }
 
 

@@ -16,6 +16,7 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from smoothnet_core._checks import mismatch
 from smoothnet_core.training.curves import Row, add_events, events, write_curves
@@ -54,7 +55,8 @@ class Trained:
     """What came of a run.
 
     Attributes:
-        tensors: of the network with the best score; of the last one where nothing was selected.
+        tensors: of the network with the best score; of the last one where nothing was selected. Where the schedule
+            averages the weights, of the averaged network.
         step: after which they were taken.
         score: theirs; None where nothing was selected.
         curve: the course of the run.
@@ -89,8 +91,8 @@ def train(
         batches: what is drawn from.
         loss: returns the scalar loss from the network and a batch, whose arrays have become tensors on its device.
         schedule: of the optimizer.
-        select: returns a score of the network (in evaluation mode, without gradients), lower is better; called every
-            ``schedule.select_every`` steps and after the last.
+        select: returns a score of the network (in evaluation mode, without gradients; the averaged one where the
+            schedule averages), lower is better; called every ``schedule.select_every`` steps and after the last.
         folder: for ``state.safetensors``, ``curves.csv`` and TensorBoard's events. A run that was interrupted there
             continues, one that is complete returns at once what came of it.
         settings: whatever else decides the result, as values that JSON can hold; a run is continued only with the same.
@@ -104,17 +106,17 @@ def train(
     """
     fabric = Fabric(accelerator=accelerator, devices=1)
     torch.manual_seed(schedule.seed)
-    plain = torch.optim.Adam(
-        [p for p in network.parameters() if p.requires_grad],
-        lr=schedule.learning_rate,
-        amsgrad=schedule.optimizer == "amsgrad",
-    )
+    plain = _optimizer(network, schedule)
     rates = _learning_rates(plain, schedule)
     model, optimizer = fabric.setup(network, plain)
     run = {"schedule": asdict(schedule), "network": _shapes(network), "settings": settings or {}}
     # As JSON gives it back, since it is compared with what a file holds.
     run = json.loads(json.dumps(run))
-    state = _State(network, plain, batches, run)
+    averaged = None
+    if schedule.average:
+        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average))
+    answer = network if averaged is None else averaged.module
+    state = _State(network, averaged, plain, batches, run)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         state.read(folder)
@@ -132,14 +134,16 @@ def train(
             if schedule.clip:
                 fabric.clip_gradients(model, optimizer, max_norm=schedule.clip)
             optimizer.step()
+            if averaged is not None:
+                averaged.update_parameters(network)
             rate = plain.param_groups[0]["lr"]
             rates.step()
             state.step = step
             state.running = newest if step == 1 else (1 - _NEWEST) * state.running + _NEWEST * newest
             score = None
             if select is not None and _due(step, schedule.select_every, schedule.steps):
-                score = _finite(_score(select, network), f"selection score at step {step}")
-                state.keep_if_best(score)
+                score = _finite(_score(select, answer), f"selection score at step {step}")
+                state.keep_if_best(score, answer)
             if score is not None or _due(step, schedule.record_every, schedule.steps):
                 state.curve.append(Row(step, state.running, rate, score))
                 if writer is not None:
@@ -149,7 +153,7 @@ def train(
             if interrupted():
                 raise KeyboardInterrupt
             report(step, state.running)
-    chosen, step = (network.state_dict(), state.step) if state.score is None else (state.best, state.best_step)
+    chosen, step = (answer.state_dict(), state.step) if state.score is None else (state.best, state.best_step)
     tensors = {name: tensor.detach().cpu().numpy().copy() for name, tensor in chosen.items()}
     return Trained(tensors, step, state.score, state.curve)
 
@@ -159,6 +163,7 @@ class _State:
     """A run between two steps."""
 
     network: nn.Module
+    averaged: nn.Module | None
     optimizer: torch.optim.Optimizer
     batches: Batches
     run: Mapping[str, Any]
@@ -169,14 +174,16 @@ class _State:
     best: dict[str, Tensor] = field(default_factory=dict)
     curve: list[Row] = field(default_factory=list)
 
-    def keep_if_best(self, score: float) -> None:
+    def keep_if_best(self, score: float, answer: nn.Module) -> None:
         if self.score is None or score < self.score:
             self.score, self.best_step = score, self.step
-            self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+            self.best = {name: tensor.detach().cpu().clone() for name, tensor in answer.state_dict().items()}
 
     def write(self, folder: Path) -> None:
         tensors = network_and_optimizer(self.network, self.optimizer)
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        if self.averaged is not None:
+            tensors |= {f"average/{name}": tensor for name, tensor in self.averaged.state_dict().items()}
         values = {name: getattr(self, name) for name in ("run", "step", "running", "score", "best_step", "curve")}
         values["groups"] = self.optimizer.state_dict()["param_groups"]
         values["batches"] = self.batches.state()
@@ -190,6 +197,8 @@ class _State:
         tensors, values = saved
         check_same_run(folder, values["run"], self.run)
         restore_network_and_optimizer(self.network, self.optimizer, tensors, values["groups"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(under("average", tensors))
         self.batches.restore(values["batches"])
         torch.set_rng_state(tensors["generator"])
         self.best = under("best", tensors)
@@ -200,6 +209,14 @@ class _State:
 
 def _shapes(network: nn.Module) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def _optimizer(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    options: dict[str, Any] = {"lr": schedule.learning_rate, "amsgrad": schedule.optimizer == "amsgrad"}
+    if schedule.weight_decay:
+        return torch.optim.AdamW(parameters, weight_decay=schedule.weight_decay, **options)
+    return torch.optim.Adam(parameters, **options)
 
 
 def _learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule) -> torch.optim.lr_scheduler.LRScheduler:

@@ -18,12 +18,14 @@ def loss(refined: Tensor, groundtruth: Tensor, weights: LossWeights) -> Tensor:
 
     Position and acceleration errors as in SmoothNet (ECCV 2022), but as lengths of a joint's vector instead of one
     channel at a time, so that no direction is special. An error norm is lowest where the output hesitates between
-    possible motions, that is, too slow; the third term charges for a root-mean-square speed other than the truth's.
+    possible motions, that is, too slow; the third term charges for a root-mean-square speed other than the truth's,
+    and, where the weights say so, more for one below it (a pinball loss: it aims at a quantile of the possible speeds).
     """
     error = refined - groundtruth
     position = lengths(error).mean()
     acceleration = lengths(error.diff(n=2, dim=1)).mean()
-    speed = (_speed(refined) - _speed(groundtruth)).abs().mean()
+    missing = _speed(groundtruth) - _speed(refined)
+    speed = (missing.clamp(min=0) - weights.too_fast * missing.clamp(max=0)).mean()
     return weights.position * position + weights.acceleration * acceleration + weights.speed * speed
 
 

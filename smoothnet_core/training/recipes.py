@@ -1,4 +1,4 @@
-"""The two ways to train: on crops that are blended as in use, and on single windows as the paper does."""
+"""The ways to train: on crops that are blended as in use, on single windows as the paper does, on whole bodies."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from smoothnet_core._checks import mismatch
 from smoothnet_core.training.architectures import Architecture, refine_crops
 from smoothnet_core.training.batches import Mix, Pair, Sampler
+from smoothnet_core.training.body_batches import BodyBatches
 from smoothnet_core.training.loop import Batches
 from smoothnet_core.training.losses import loss, published_loss
-from smoothnet_core.training.settings import Schedule, Settings, WindowSettings
+from smoothnet_core.training.settings import BodySettings, Schedule, Settings, WindowSettings
 from smoothnet_core.training.window_batches import WindowBatches
 
 
@@ -104,6 +105,43 @@ def window_run(architecture: Architecture, sizes: Any, settings: WindowSettings,
         seed=settings.seed,
     )
     return Run(_built(architecture, sizes, settings.seed), batches, window_loss, schedule)
+
+
+def body_run(architecture: Architecture, sizes: Any, settings: BodySettings, pairs: Sequence[Pair]) -> Run:
+    """Return a run of the body-aware network on single windows, see :class:`BodyBatches`.
+
+    The loss, :func:`smoothnet_core.training.losses.loss`, is taken of each joint's track relative to the estimate's
+    root; so a correction of the root itself counts as an error too, and cannot shake what looks still from the root.
+
+    Args:
+        architecture: of the network.
+        sizes: of the network.
+        settings: of the run.
+        pairs: paired clips at ``settings.fps``, metres, of the joint set ``sizes.joints``.
+
+    Raises:
+        ValueError: a clip has other joints, or none is as long as the window.
+    """
+
+    def body_loss(network: nn.Module, batch: Any) -> Tensor:
+        refined = architecture.run(network, batch.estimate, batch.quality)
+        return loss(_joint_tracks(refined), _joint_tracks(batch.groundtruth), settings.loss)
+
+    schedule = Schedule(
+        settings.steps,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        average=settings.average,
+        select_every=settings.select_every,
+        seed=settings.seed,
+    )
+    batches = BodyBatches(pairs, sizes, settings)
+    return Run(_built(architecture, sizes, settings.seed), batches, body_loss, schedule)
+
+
+def _joint_tracks(bodies: Tensor) -> Tensor:
+    """Return the tracks (B * J, T, 3) of the joints of bodies (B, T, 3 J)."""
+    return bodies.unflatten(2, (-1, 3)).transpose(1, 2).flatten(0, 1)
 
 
 def _built(architecture: Architecture, sizes: Any, seed: int) -> nn.Module:

@@ -33,6 +33,8 @@ class Schedule:
         factor: of the exponential decay.
         epoch: steps.
         clip: greatest norm of the gradient; 0 for no limit.
+        weight_decay: of the weights, apart from the gradient (AdamW; Loshchilov, Hutter, ICLR 2019).
+        average: decay, each step, of the running mean of the weights that is selected and returned; 0 for none.
         select_every: steps between selection scores.
         record_every: steps between rows of the curves.
         checkpoint_every: steps after which the run is saved, where it has a folder.
@@ -46,6 +48,8 @@ class Schedule:
     factor: float = 0.95
     epoch: int = 100
     clip: float = 1.0
+    weight_decay: float = 0.0
+    average: float = 0.0
     select_every: int = 500
     record_every: int = 50
     checkpoint_every: int = 500
@@ -56,17 +60,29 @@ class Schedule:
         one_of("schedule decay", self.decay, DECAYS)
         counts = ("steps", "epoch", "select_every", "record_every", "checkpoint_every")
         check_positive("schedule", self, (*counts, "learning_rate", "factor"))
-        if self.clip < 0:
-            raise mismatch("schedule clip", "a number that is not negative", self.clip)
+        for name in ("clip", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise mismatch(f"schedule {name}", "a number that is not negative", getattr(self, name))
+        if not 0 <= self.average < 1:
+            raise mismatch("schedule average", "at least 0 and below 1", self.average)
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms of :func:`smoothnet_core.training.losses.loss`."""
+    """Weights of the terms of :func:`smoothnet_core.training.losses.loss`.
+
+    Attributes:
+        position: of the position error.
+        acceleration: of the acceleration error.
+        speed: of the speed that is missing.
+        too_fast: of the speed that is too much, as a share of ``speed``; below 1 the output leans to the fast side of
+            what the input leaves open.
+    """
 
     position: float = 1.0
     acceleration: float = 0.5
     speed: float = 1.0
+    too_fast: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -142,36 +158,79 @@ class Settings:
             raise mismatch("training setting crop", f"at least {_SHORTEST_CROP} frames", self.crop)
 
 
+@dataclass(frozen=True)
+class BodySettings:
+    """One training run on crops of whole bodies, each one window long.
+
+    Attributes:
+        fps: frames a second of all the training data.
+        hop: frames between windows in use.
+        steps: optimiser steps.
+        learning_rate: peak of the one-cycle schedule.
+        weight_decay, average: see :class:`Schedule`.
+        batch: crops a step.
+        select_every: steps between selection scores.
+        seed: of everything random.
+        loss: weights of its terms.
+    """
+
+    fps: float = 30.0
+    hop: int = 32
+    steps: int = 1200
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 1e-3
+    average: float = 0.995
+    batch: int = 48
+    select_every: int = 200
+    seed: int = 0
+    loss: LossWeights = field(default_factory=lambda: LossWeights(1.0, 2.0, 1.0))
+
+    def __post_init__(self) -> None:
+        check_positive("training setting", self, ("fps", "hop", "steps", "learning_rate", "batch", "select_every"))
+
+
 # By recipe, see smoothnet_core.training.recipes.
-SETTINGS: dict[str, type[Settings] | type[WindowSettings]] = {"crops": Settings, "windows": WindowSettings}
+SETTINGS: dict[str, type[Settings] | type[WindowSettings] | type[BodySettings]] = {
+    "crops": Settings,
+    "windows": WindowSettings,
+    "bodies": BodySettings,
+}
 
 
 def numbers_from(cls: type[T], values: Mapping[str, Any], what: str) -> T:
     """Return the dataclass of numbers that a configuration states; what it leaves out has the defaults.
 
     Args:
-        cls: a dataclass whose fields are numbers, or such dataclasses again.
+        cls: a dataclass whose fields are numbers or texts, or such dataclasses again.
         values: by field name.
         what: names the values in messages.
 
     Raises:
         ValueError: an unknown name or a wrong type, named.
     """
+    return _changed(cls(), values, what)
+
+
+def _changed(defaults: T, values: Mapping[str, Any], what: str) -> T:
     if not isinstance(values, Mapping):
         raise mismatch(what, "names with values", repr(values))
-    fields = {f.name: f for f in dataclasses.fields(cast(Any, cls))}
+    fields = [field.name for field in dataclasses.fields(cast(Any, defaults))]
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise mismatch(what, "one of " + ", ".join(fields), ", ".join(map(str, unknown)))
     made = {}
     for name, value in values.items():
-        default = fields[name].default
-        if default is dataclasses.MISSING:
-            made[name] = numbers_from(cast(Any, fields[name].default_factory), value, f"{what} {name}")
+        default = getattr(defaults, name)
+        if dataclasses.is_dataclass(default):
+            made[name] = _changed(default, value, f"{what} {name}")
+        elif isinstance(default, str):
+            if not isinstance(value, str):
+                raise mismatch(f"{what} {name}", "text", repr(value))
+            made[name] = value
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
             raise mismatch(f"{what} {name}", "a number", repr(value))
         elif isinstance(default, int) and value != int(value):
             raise mismatch(f"{what} {name}", "a whole number", value)
         else:
             made[name] = type(default)(value)
-    return cls(**made)
+    return dataclasses.replace(cast(Any, defaults), **made)

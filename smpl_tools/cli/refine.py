@@ -227,5 +227,7 @@ def _show(source: Path, target: Path, report: MotionReport, notes: tuple[str, ..
         out.print(f"  {counted(report.splits, 'longer absence')}: what lies before and after was refined separately")
     for name in report.unobserved:
         out.print(f"  {printable(name)}: no value at all, left as it is", soft_wrap=True)
+    for name in report.unknown:
+        out.print(f"  {printable(name)}: not 3D joints that the model knows, left as it is", soft_wrap=True)
     for note in notes:
         out.print(f"  note: {printable(note)}", soft_wrap=True)

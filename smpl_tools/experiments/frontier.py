@@ -10,6 +10,7 @@ import numpy as np
 from smoothnet_core._checks import require
 from smpl_tools.experiments.figures import COLOURS, STYLE
 from smpl_tools.experiments.frame import Bench, Drawing, Result, Table
+from smpl_tools.experiments.informed import informed_table
 from smpl_tools.experiments.refiners import Scores, Tried, networks, score_rows, setting_text, try_all
 from smpl_tools.experiments.tuning import PROTOCOL
 from smpl_tools.paired_scores import COLUMNS, MEASURES, paired_scores
@@ -64,7 +65,7 @@ def run(bench: Bench) -> Result:
         "paired validation, 30 frames a second.",
         _figure(modes, tried, ours),
     )
-    return Result("the paper has no such study.", lost, [table], [drawing])
+    return Result("the paper has no such study.", lost, [table, informed_table(bench)], [drawing])
 
 
 def _calmest(tried: Sequence[Tried], mode: str, jitter: float) -> Tried | None:

@@ -100,6 +100,8 @@ def test_loss_terms():
     assert loss(shifted, truth, LossWeights(0, 1, 1)).item() == pytest.approx(0.0, abs=1e-3)
     assert loss(bent, truth, LossWeights(0, 1, 0)).item() == pytest.approx(5.0, rel=1e-4)
     assert loss(truth / 2, truth, LossWeights(0, 0, 1)).item() == pytest.approx(3**0.5 / 2, rel=1e-3)
+    assert loss(truth / 2, truth, LossWeights(0, 0, 1, 0.25)).item() == pytest.approx(3**0.5 / 2, rel=1e-3)
+    assert loss(truth * 2, truth, LossWeights(0, 0, 1, 0.25)).item() == pytest.approx(3**0.5 / 4, rel=1e-3)
 
 
 def test_simulated_errors_count_alike_whatever_their_size():

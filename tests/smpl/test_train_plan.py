@@ -6,7 +6,7 @@ import pytest
 
 yaml = pytest.importorskip("yaml")
 
-from smoothnet_core.models.sizes import PublishedSizes, Sizes  # noqa: E402 -- after the check that it can be imported
+from smoothnet_core.models.sizes import BodySizes, PublishedSizes, Sizes  # noqa: E402 -- after the check that it can be imported
 from smoothnet_core.training.settings import Settings, WindowSettings  # noqa: E402
 from smpl_tools.train_plan import plan_from, preset_names, read_plan, read_preset  # noqa: E402
 from tests.helpers import REPOSITORY, shared  # noqa: E402
@@ -47,6 +47,7 @@ def test_what_is_left_out_has_its_default():
         {"architecture": "motion_aware", "sizes": {"window": 8}, "training": {"loss": {"acceleration": 1}}},
         {"architecture": "vector_filter", "recipe": "crops", "mix": {"clean": 0.5}, "training": {"crop": 40}},
         {"recipe": "crops", "sources": [{"kind": "clean", "file": "x.npz"}]},
+        {"architecture": "body_aware", "recipe": "bodies", "sizes": {"joints": "h36m_17", "hidden": 8}},
     ],
 )
 def test_the_resolved_configuration_makes_the_same_plan(tmp_path, changes):
@@ -68,9 +69,9 @@ def test_the_resolved_configuration_makes_the_same_plan(tmp_path, changes):
         ({"name": 3}, r"^name: expected text, received 3$"),
         (
             {"architecture": "gru"},
-            r"^architecture: expected one of smoothnet, motion_aware, vector_filter, received 'gru'",
+            r"^architecture: expected one of smoothnet, motion_aware, vector_filter, body_aware, received 'gru'",
         ),
-        ({"recipe": "cake"}, r"^recipe: expected one of crops, windows, received 'cake'$"),
+        ({"recipe": "cake"}, r"^recipe: expected one of crops, windows, bodies, received 'cake'$"),
         ({"step": 3}, r"^key: expected one of name, version, .*, select, received 'step'$"),
         (
             {"sizes": {"windw": 8}},
@@ -91,6 +92,30 @@ def test_the_resolved_configuration_makes_the_same_plan(tmp_path, changes):
         (
             {"recipe": "crops", "training": {"crop": 20}},
             r"^training setting crop: expected at least the window, 32 frames, received 20$",
+        ),
+        (
+            {"architecture": "body_aware"},
+            r"^recipe: expected bodies for body_aware, and for that alone, received windows for body_aware$",
+        ),
+        (
+            {"recipe": "bodies"},
+            r"^recipe: expected bodies for body_aware, and for that alone, received bodies for smoothnet$",
+        ),
+        (
+            {"architecture": "body_aware", "recipe": "bodies", "sizes": {"joints": "coco_17"}},
+            r"^size joints: expected one of mediapipe_15, h36m_17, smpl_24, received 'coco_17'$",
+        ),
+        (
+            {"architecture": "body_aware", "recipe": "bodies", "sizes": {"joints": 15}},
+            r"^size joints: expected text, received 15$",
+        ),
+        (
+            {"architecture": "body_aware", "recipe": "bodies", "sizes": {"median": 4}},
+            r"^size median: expected an odd number of frames, received 4$",
+        ),
+        (
+            {"architecture": "body_aware", "recipe": "bodies", "mix": {}},
+            r"^mix: expected none with the recipe bodies, which takes pairs only, received \{\}$",
         ),
         ({"select": 3}, r"^select: expected none, or the keys subjects and score, received 3$"),
         ({"select": {"subject": []}}, r"^select, key: expected one of subjects, score, received 'subject'$"),
@@ -127,7 +152,9 @@ def test_refused_files_are_named(tmp_path):
         read_plan(path)
     assert "\n" not in str(refused.value)
     path.write_text(MINIMAL.replace("windows", "doors"))
-    with pytest.raises(ValueError, match=rf"^{path}: recipe: expected one of crops, windows, received 'doors'$"):
+    with pytest.raises(
+        ValueError, match=rf"^{path}: recipe: expected one of crops, windows, bodies, received 'doors'$"
+    ):
         read_plan(path)
     # YAML can name Python objects; they are refused, not made.
     path.write_text("name: !!python/object/apply:os.getcwd []")
@@ -148,7 +175,12 @@ def test_presets():
     assert (default.architecture, default.sizes) == ("vector_filter", Sizes(32, 128, 192, 128))
     assert isinstance(default.training, Settings)
     assert default.select is None
-    with pytest.raises(ValueError, match=r"^preset: expected one of default, motion-aware, .*, received 'best'$"):
+    body = read_preset("body")
+    assert (body.architecture, body.recipe, body.sizes) == ("body_aware", "bodies", BodySizes())
+    assert (body.mix, body.select) == (None, None)
+    with pytest.raises(
+        ValueError, match=r"^preset: expected one of body, default, .*, motion-aware, .*, received 'best'$"
+    ):
         read_preset("best")
 
 
