@@ -8,8 +8,8 @@ import numpy as np
 
 from smoothnet_core import filters, refine
 from smoothnet_core.rotations import geodesic_angle
-from smpl_tools.experiments.clean_motion import CleanClip, clean_clips
 from smpl_tools.experiments.frame import Bench, Result, Table
+from smpl_tools.sources.clean import CleanClip, clean_clips
 
 _RATES = (30.0, 60.0, 120.0)
 # In millimetres and degrees, on average.

@@ -7,6 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from smoothnet_core._checks import mismatch
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.sources import MODES, PairedClip
@@ -39,7 +42,7 @@ def picture_size(bench: Bench, clip: PairedClip) -> tuple[int, int]:
 
 
 def camera(bench: Bench, clip: PairedClip, size: float) -> dict[str, float]:
-    """Return the arguments of ``clean_motion.projected`` for a clip's camera, with pictures ``size`` pixels wide.
+    """Return the arguments of :func:`projected` for a clip's camera, with pictures ``size`` pixels wide.
 
     Raises:
         ValueError: the file's metadata do not say.
@@ -52,6 +55,37 @@ def camera(bench: Bench, clip: PairedClip, size: float) -> dict[str, float]:
         "focal": seen["f_px"] * size / picture_size(bench, clip)[0],
         "size": size,
     }
+
+
+def projected(
+    points: NDArray[np.float64], *, distance: float, height: float, azimuth: float, focal: float, size: float
+) -> NDArray[np.float64]:
+    """Return (T, J, 2) pixels, y down, of points (T, J, 3) with Y up.
+
+    The camera stands ``distance`` from the mean of all points (horizontally) and ``height`` above the lowest, and
+    looks at that mean. Who walks far is brought nearer to the mean until nobody comes closer to the camera than half
+    of ``distance``.
+
+    Args:
+        points: metres.
+        distance: metres.
+        height: metres.
+        azimuth: radians about Y.
+        focal: focal length in pixels.
+        size: width and height of the picture in pixels.
+    """
+    middle = points.mean(axis=(0, 1))
+    walk = points.mean(axis=1, keepdims=True) - middle
+    walk[..., 1] = 0.0
+    farthest = float(np.linalg.norm(walk, axis=-1).max())
+    points = points - walk * max(0.0, 1 - 0.4 * distance / farthest) if farthest > 0 else points
+    eye = middle + distance * np.array([np.sin(azimuth), 0.0, np.cos(azimuth)])
+    eye[1] = points[..., 1].min() + height
+    ahead = (middle - eye) / np.linalg.norm(middle - eye)
+    right = np.cross(ahead, [0.0, 1.0, 0.0])
+    right /= np.linalg.norm(right)
+    seen = (points - eye) @ np.stack([right, np.cross(ahead, right), ahead], axis=-1)
+    return focal * seen[..., :2] / seen[..., 2:] + size / 2
 
 
 def _said(bench: Bench, clip: str, key: str) -> Any:

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core import metrics
-from smpl_tools.experiments.clean_motion import CleanClip, clean_clips, projected
 from smpl_tools.experiments.frame import Bench, Result, Table
-from smpl_tools.experiments.images import camera
+from smpl_tools.experiments.images import camera, projected
 from smpl_tools.experiments.refiners import best, filtering, networks, raw, setting_text, try_all
 from smpl_tools.paired_scores import Measure, paired_scores
 from smpl_tools.sources import PairedClip
+from smpl_tools.sources.clean import CleanClip, clean_clips
 
 Array = NDArray[np.float64]
 
@@ -95,8 +95,8 @@ def with_noise(level: Level, truth: Array, rng: np.random.Generator) -> Array:
 
 def run(bench: Bench) -> Result:
     """Compare our networks with one filter a row, tuned on the noise of that row over other subjects' motion."""
-    held_out = _clips(bench, clean_clips(bench.clean_file, keep=HELD_OUT))
-    others = clean_clips(bench.clean_file, leave_out=HELD_OUT)
+    held_out = _clips(bench, list(clean_clips(bench.clean_file, keep=HELD_OUT)))
+    others = list(clean_clips(bench.clean_file, leave_out=HELD_OUT))
     # Every eighth clip, so that all sources of the file are among them.
     search = _clips(bench, others[::8], _SEARCH_FRAMES)
     cameras = [camera(bench, clip, _PICTURE) for clip in bench.validation if clip.mode == bench.validation[0].mode]

@@ -3,46 +3,112 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
+from scipy.interpolate import CubicSpline
+from scipy.spatial.transform import Rotation, Slerp
 
 from smoothnet_core._checks import mismatch
 from smpl_tools.skeleton import Skeleton, positions
 from smpl_tools.sources._arrays import load
 
+Array = NDArray[np.float64]
 
-def read_clean(path: Path, exclude_subjects: Collection[str], fps: float) -> list[NDArray[np.float32]]:
-    """Read clean motion capture: joint positions (T, J, 3) in metres at ``fps`` (a whole fraction of each clip's own).
+# Capture shows hands as a whole; fingers and eyes ride on them.
+_NO_BODY = re.compile("finger|thumb|index|mid|ring|pinky|eye", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class CleanClip:
+    """A captured motion.
+
+    Attributes:
+        name: of the clip.
+        subject: who moves.
+        fps: frames a second.
+        joints: J names.
+        positions: (T, J, 3) metres, Y up.
+        rotations: (T, J, 3, 3) local.
+    """
+
+    name: str
+    subject: str
+    fps: float
+    joints: tuple[str, ...]
+    positions: Array
+    rotations: Array
+
+    def body(self) -> CleanClip:
+        """Return the clip without fingers and eyes."""
+        kept = [j for j, name in enumerate(self.joints) if not _NO_BODY.search(name)]
+        return replace(
+            self,
+            joints=tuple(self.joints[j] for j in kept),
+            positions=self.positions[:, kept],
+            rotations=self.rotations[:, kept],
+        )
+
+    def at(self, fps: float) -> CleanClip:
+        """Return the clip at another frame rate: every n-th frame, or cubic splines and spherical interpolation."""
+        step = self.fps / fps
+        if step == int(step):
+            pick = slice(None, None, int(step))
+            return replace(self, fps=fps, positions=self.positions[pick], rotations=self.rotations[pick])
+        own = np.arange(len(self.positions)) / self.fps
+        clock = np.arange(int(own[-1] * fps + 1e-6) + 1) / fps
+        turned = [Slerp(own, Rotation.from_matrix(r))(clock).as_matrix() for r in self.rotations.swapaxes(0, 1)]
+        moved = CubicSpline(own, self.positions)(clock)
+        return replace(self, fps=fps, positions=moved, rotations=np.stack(turned, axis=1))
+
+
+def clean_clips(path: Path, keep: Collection[str] = (), leave_out: Collection[str] = ()) -> Iterator[CleanClip]:
+    """Read a file of clean motion capture, one clip after the other.
 
     The file holds ``index`` (JSON), and for every clip quaternions ``q`` (int16 times 1/32767, xyzw), ``root`` (T, 3)
-    and the skeleton's ``names``, ``parents`` and ``offsets``.
+    in metres and the skeleton's ``names``, ``parents`` and ``offsets``.
+
+    Args:
+        path: the ``.npz``.
+        keep: subjects; none: all.
+        leave_out: subjects.
 
     Raises:
-        ValueError: a missing or different file.
+        ValueError: a missing or different file, or no clip of such a subject.
     """
     arrays = load(path)
-    tracks = []
+    found = False
     try:
-        for clip in json.loads(str(arrays["index"])):
-            step = clip["fps"] / fps
-            if str(clip["subject"]) in exclude_subjects or step != int(step):
+        for entry in json.loads(str(arrays["index"])):
+            subject = str(entry["subject"])
+            if subject in leave_out or (keep and subject not in keep):
                 continue
-            tracks.append(_clean_positions(arrays, clip)[:: int(step)])
+            place = f"skel/{entry['skeleton']}/"
+            names = tuple(map(str, arrays[place + "names"]))
+            skeleton = Skeleton(names, arrays[place + "parents"], arrays[place + "offsets"].astype(float))
+            quat_xyzw = arrays[entry["clip"] + "/q"].astype(np.float64)
+            turned = Rotation.from_quat(quat_xyzw.reshape(-1, 4)).as_matrix().reshape((*quat_xyzw.shape[:2], 3, 3))
+            placed = positions(turned, arrays[entry["clip"] + "/root"].astype(float), skeleton)
+            found = True
+            yield CleanClip(entry["clip"], subject, float(entry["fps"]), names, placed, turned)
     except KeyError as error:
         raise mismatch(f"{path}", "the arrays of clean motion", f"none named {error}") from None
-    return tracks
+    if not found:
+        asked = "of subjects " + ", ".join(keep) if keep else "without subjects " + ", ".join(leave_out)
+        raise mismatch(f"{path}", f"clips {asked}", "none")
 
 
-def _clean_positions(arrays: dict[str, Any], clip: dict[str, Any]) -> NDArray[np.float32]:
-    quat_xyzw = arrays[clip["clip"] + "/q"].astype(np.float64)
-    place = f"skel/{clip['skeleton']}/"
-    skeleton = Skeleton(
-        tuple(map(str, arrays[place + "names"])), arrays[place + "parents"], arrays[place + "offsets"].astype(float)
-    )
-    matrices = Rotation.from_quat(quat_xyzw.reshape(-1, 4)).as_matrix().reshape((*quat_xyzw.shape[:2], 3, 3))
-    return positions(matrices, arrays[clip["clip"] + "/root"].astype(float), skeleton).astype(np.float32)
+def read_clean(path: Path, exclude_subjects: Collection[str], fps: float) -> list[NDArray[np.float32]]:
+    """Return the joint positions (T, J, 3) in metres of all clips whose own rate is a multiple of ``fps``.
+
+    Raises:
+        ValueError: as :func:`clean_clips`.
+    """
+    clips = clean_clips(path, leave_out=exclude_subjects)
+    return [
+        clip.positions[:: int(clip.fps / fps)].astype(np.float32) for clip in clips if (clip.fps / fps).is_integer()
+    ]

@@ -12,13 +12,14 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from smoothnet_core import filters, load_model, metrics
-from smpl_tools.experiments import clean_motion, images, noise, refiners, rotations, tuning, unseen
+from smpl_tools.experiments import images, noise, refiners, rotations, tuning, unseen
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.experiments.images import image_clips
 from smpl_tools.experiments.table import STUDIES, run_study
 from smpl_tools.paired_scores import HIPS, LIMBS, MEASURES, PIXEL_MEASURES, paired_scores
 from smpl_tools.rotations import rotation_6d_to_matrix
 from smpl_tools.sources import MODES, PairedClip
+from smpl_tools.sources.clean import clean_clips
 from tests.helpers import shared
 from tests.smpl.cli_helpers import Program
 from tests.smpl.experiment_data import CAMERA, write_data
@@ -147,9 +148,9 @@ def test_the_noise_has_the_errors_that_the_paper_states(level):
 
 def test_clean_clips(data):
     path = data / "cmu" / "cmu_train.npz"
-    clips = clean_motion.clean_clips(path, keep=noise.HELD_OUT)
+    clips = list(clean_clips(path, keep=noise.HELD_OUT))
     assert [(c.subject, c.fps) for c in clips] == [("13", 30.0), ("60", 60.0)]
-    assert {c.subject for c in clean_motion.clean_clips(path, leave_out=noise.HELD_OUT)} == {"7"}
+    assert {c.subject for c in clean_clips(path, leave_out=noise.HELD_OUT)} == {"7"}
     clip = clips[1].body()
     assert clip.joints == ("hips", "chest", "hand")
     np.testing.assert_allclose(np.linalg.norm(clip.positions[:, 2] - clip.positions[:, 1], axis=-1), 0.3, atol=1e-6)
@@ -164,13 +165,13 @@ def test_clean_clips(data):
     assert between.magnitude() == pytest.approx(whole.magnitude() / 2)
     assert len(clips[0].at(50.0).positions) == 99
     with pytest.raises(ValueError, match=r"cmu_train.npz: expected clips of subjects 99, received none$"):
-        clean_motion.clean_clips(path, keep=["99"])
+        list(clean_clips(path, keep=["99"]))
 
 
 def test_projection():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(30, 6, 3)) * [0.2, 0.4, 0.2] + [3, 1, 5]
-    seen = clean_motion.projected(points, distance=4.0, height=1.5, azimuth=0.6, focal=1300.0, size=1000.0)
+    seen = images.projected(points, distance=4.0, height=1.5, azimuth=0.6, focal=1300.0, size=1000.0)
     middle = points.mean(axis=(0, 1))
     walk = points.mean(axis=1, keepdims=True) - middle
     assert np.linalg.norm(walk[..., [0, 2]], axis=-1).max() < 0.4 * 4  # nobody walks far: nothing is brought nearer
@@ -187,7 +188,7 @@ def test_projection():
     assert np.corrcoef(points[..., 1].ravel(), seen[..., 1].ravel())[0, 1] < -0.9
     # Somebody who walks away by 50 m stays in front of the camera.
     far = points + np.linspace(0, 50, 30)[:, None, None] * [0, 0, 1]
-    assert np.isfinite(clean_motion.projected(far, distance=4.0, height=1.5, azimuth=0.0, focal=1.0, size=1.0)).all()
+    assert np.isfinite(images.projected(far, distance=4.0, height=1.5, azimuth=0.0, focal=1.0, size=1.0)).all()
 
 
 def test_image_points(data, bench):

@@ -57,7 +57,8 @@ def test_modes_and_subjects_are_chosen(data):
     assert [(c.name, c.mode) for c in read_sources([spec], data, 30.0).pairs] == [("a", "video"), ("b", "video")]
     spec["exclude_subjects"] = ["subject a"]
     assert [c.subject for c in read_sources([spec], data, 30.0).pairs] == ["subject b"]
-    assert read_sources([{"kind": "clean", "file": "clean.npz", "exclude_subjects": ["7"]}], data, 30.0).clean == []
+    with pytest.raises(ValueError, match=r"clean.npz: expected clips without subjects 7, received none$"):
+        read_sources([{"kind": "clean", "file": "clean.npz", "exclude_subjects": ["7"]}], data, 30.0)
 
 
 PAIRED = {"kind": "paired", "folder": "paired", "splits": ["train"]}
