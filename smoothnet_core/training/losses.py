@@ -29,6 +29,24 @@ def loss(refined: Tensor, groundtruth: Tensor, weights: LossWeights) -> Tensor:
     return weights.position * position + weights.acceleration * acceleration + weights.speed * speed
 
 
+def aligned_error(poses: Tensor, groundtruth: Tensor) -> Tensor:
+    """Return the mean error of poses (N, J, 3) after the similarity that brings each nearest to the truth.
+
+    The mean of PA-MPJPE over the poses, in the unit of the input (Umeyama, PAMI 1991). The similarity is taken as
+    given: at its optimum the squared error has no slope in it, and its derivative is ill-conditioned for flat poses.
+    """
+    pose = poses - poses.mean(dim=1, keepdim=True)
+    truth = groundtruth - groundtruth.mean(dim=1, keepdim=True)
+    with torch.no_grad():
+        left, values, right = torch.linalg.svd(pose.transpose(1, 2) @ truth)
+        # Without mirroring: the weakest axis is turned where the best orthogonal matrix is no rotation.
+        sign = torch.ones_like(values)
+        sign[:, 2] = torch.sign(torch.linalg.det(left @ right))
+        rotation = (left * sign[:, None]) @ right
+        scale = (values * sign).sum(dim=1) / pose.square().sum(dim=(1, 2)).clamp(min=1e-12)
+    return lengths(scale[:, None, None] * pose @ rotation - truth).mean()
+
+
 def published_loss(refined: Tensor, groundtruth: Tensor, weights: PublishedLossWeights) -> Tensor:
     """Return the loss of SmoothNet (ECCV 2022) for windows (N, T, D): L1 of positions and of second differences.
 

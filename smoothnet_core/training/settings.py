@@ -86,6 +86,19 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class BodyLossWeights(LossWeights):
+    """Weights of the terms of the loss of whole bodies.
+
+    Attributes:
+        position, acceleration, speed, too_fast: as for :class:`LossWeights`.
+        aligned: of the position error that a similarity leaves, :func:`smoothnet_core.training.losses.aligned_error`.
+    """
+
+    acceleration: float = 2.0
+    aligned: float = 0.0
+
+
+@dataclass(frozen=True)
 class PublishedLossWeights:
     """Weights of the terms of :func:`smoothnet_core.training.losses.published_loss`, the paper's."""
 
@@ -183,7 +196,7 @@ class BodySettings:
     batch: int = 48
     select_every: int = 200
     seed: int = 0
-    loss: LossWeights = field(default_factory=lambda: LossWeights(1.0, 2.0, 1.0))
+    loss: BodyLossWeights = field(default_factory=BodyLossWeights)
 
     def __post_init__(self) -> None:
         check_positive("training setting", self, ("fps", "hop", "steps", "learning_rate", "batch", "select_every"))

@@ -17,7 +17,7 @@ from smoothnet_core.model import Model
 from smoothnet_core.models.sizes import BodySizes
 from smoothnet_core.training.batches import Pair
 from smoothnet_core.training.body_batches import BodyBatches, mirrored
-from smoothnet_core.training.settings import BodySettings, LossWeights, Schedule, numbers_from
+from smoothnet_core.training.settings import BodyLossWeights, BodySettings, Schedule, numbers_from
 
 SET = JOINT_SETS["mediapipe_15"]
 JOINTS = len(SET.joints)
@@ -148,6 +148,24 @@ def test_batches_go_on_where_they_were():
         np.testing.assert_array_equal(a, b)
 
 
+def test_the_loss_may_count_whole_poses_after_alignment():
+    torch = pytest.importorskip("torch")
+    from smoothnet_core.training.architectures import ARCHITECTURES
+    from smoothnet_core.training.losses import aligned_error
+    from smoothnet_core.training.recipes import body_run
+
+    values = []
+    for aligned in (0.0, 2.0):
+        settings = replace(SETTINGS, loss=replace(SETTINGS.loss, aligned=aligned))
+        run = body_run(ARCHITECTURES["body_aware"], SIZES, settings, [pair(moving())])
+        batch = type(made := run.batches.batch())(**{name: torch.from_numpy(a) for name, a in vars(made).items()})
+        values.append(run.loss(run.network.eval(), batch).item())
+        poses, truth = (
+            b[:, ::4].reshape(-1, 15, 3) for b in (run.network(batch.estimate, batch.quality), batch.groundtruth)
+        )
+    assert values[1] - values[0] == pytest.approx(2 * aligned_error(poses, truth).item(), rel=1e-4)
+
+
 def test_refused_clips():
     message = r"^paired clip clip: expected 17 joints in 3D, those of h36m_17, received shape \(50, 15, 3\)$"
     with pytest.raises(ValueError, match=message):
@@ -159,7 +177,7 @@ def test_refused_clips():
 
 def test_settings_are_read_with_the_recipes_own_defaults():
     made = numbers_from(BodySettings, {"steps": 5, "loss": {"speed": 2}}, "")
-    assert made.loss == LossWeights(1.0, 2.0, 2.0)
+    assert made.loss == BodyLossWeights(1.0, 2.0, 2.0, 1.0, 0.0)
     assert (made.steps, made.hop, made.average) == (5, 32, 0.995)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from smoothnet_core import metrics
 from smoothnet_core.models.sizes import Sizes
 from smoothnet_core.training.batches import Mix, Pair, Sampler
 from smoothnet_core.training.settings import Settings, WindowSettings, numbers_from
@@ -102,6 +103,20 @@ def test_loss_terms():
     assert loss(truth / 2, truth, LossWeights(0, 0, 1)).item() == pytest.approx(3**0.5 / 2, rel=1e-3)
     assert loss(truth / 2, truth, LossWeights(0, 0, 1, 0.25)).item() == pytest.approx(3**0.5 / 2, rel=1e-3)
     assert loss(truth * 2, truth, LossWeights(0, 0, 1, 0.25)).item() == pytest.approx(3**0.5 / 4, rel=1e-3)
+
+
+def test_the_aligned_error_is_pa_mpjpe():
+    torch = pytest.importorskip("torch")
+    from smoothnet_core.training.losses import aligned_error
+
+    rng = np.random.default_rng(4)
+    truth = rng.normal(size=(12, 6, 3))
+    # Half of the poses are mirrored, for which the best orthogonal matrix is no rotation.
+    poses = truth * np.where(np.arange(12) % 2, 1, -1)[:, None, None] + 0.3 * rng.normal(size=truth.shape)
+    expected = metrics.pa_mpjpe(poses, truth).mean() / 1e3
+    value = aligned_error(torch.from_numpy(poses).requires_grad_(), torch.from_numpy(truth))
+    assert value.item() == pytest.approx(expected, rel=1e-4)
+    value.backward()
 
 
 def test_simulated_errors_count_alike_whatever_their_size():
