@@ -32,7 +32,9 @@ test-oldest: .venv-oldest/stamp # the tests on the oldest NumPy and SciPy, witho
 	.venv-oldest/bin/python -m pytest -n 2
 
 weights: .venv/stamp # train the shipped weights again
-	.venv/bin/smoothnet train --preset default --data ../shared/data -o assets/models/default.safetensors --force
+	for name in default fast body; do \
+		.venv/bin/smoothnet train --preset $$name --data ../shared/data -o assets/models/$$name.safetensors --force || exit 1; \
+	done
 
 takes: .venv-demo/stamp # make the shipped takes again; needs the reference data in ../shared
 	.venv-demo/bin/python assets/make_takes.py

@@ -28,4 +28,5 @@ def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON doc
     out = console()
     out.print(rows)
     for name, metadata in found.items():
-        out.print(f"{name}: trained on {printable(metadata.get('data', 'data not stated'))}", soft_wrap=True)
+        about = printable(metadata.get("configuration", {}).get("about", metadata["architecture"]))
+        out.print(f"{name}: {about}. Trained on {printable(metadata.get('data', 'data not stated'))}", soft_wrap=True)

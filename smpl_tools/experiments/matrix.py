@@ -55,16 +55,29 @@ def matrix_table(title: str, protocol: str, scores: Mapping[str, Scores], column
     for key in next(iter(columns.values())).measures:
         heading = " / ".join(dict.fromkeys(column.measures[key].heading for column in columns.values()))
         rows += [[heading, row, *(by_column[name][key] for name in columns)] for row, by_column in scores.items()]
-    return Table(title, protocol, {"measure": None, "trained on": None, **dict.fromkeys(columns, 2)}, rows)
+    return Table(title, protocol, {"measure": None, "refiner": None, **dict.fromkeys(columns, 2)}, rows)
 
 
 def matrix_losses(bench: Bench, scores: Mapping[str, Scores], columns: Mapping[str, Column]) -> str:
-    """Return in words where our first network is behind, measured alike or not; a row may lack some columns."""
+    """Return in words where our first network is behind, and which rows make errors larger than those of ``raw``.
+
+    A row may lack some of the columns.
+    """
+    ours = next(iter(bench.networks))
     alike: dict[int, list[str]] = {}
-    for name, column in columns.items():
-        alike.setdefault(id(column.measures), []).append(name)
+    for name in scores[ours]:
+        alike.setdefault(id(columns[name].measures), []).append(name)
     said = []
     for names in alike.values():
-        here = {row: {name: by_column[name] for name in names if name in by_column} for row, by_column in scores.items()}
-        said.append(losses(next(iter(bench.networks)), here, columns[names[0]].measures))
-    return " ".join(said)
+        here = {
+            row: {name: by_column[name] for name in names if name in by_column} for row, by_column in scores.items()
+        }
+        sentence = losses(ours, here, columns[names[0]].measures)
+        said.append(sentence if len(alike) == 1 else f"{', '.join(names)}: {sentence}")
+    above = [
+        f"{name}: {row} {by_column[name]['mpjpe']:.1f} ({scores['raw'][name]['mpjpe']:.1f})"
+        for name in columns
+        for row, by_column in scores.items()
+        if name in by_column and by_column[name]["mpjpe"] > scores["raw"][name]["mpjpe"]
+    ]
+    return " ".join([*said, *([f"MPJPE above raw: {'; '.join(above)}."] if above else [])])

@@ -28,8 +28,8 @@ def run(bench: Bench) -> Result:
         "Paired validation clips, 30 frames a second, all three modes of the estimator together: rotations of the 14 "
         "joints of one small skeleton by inverse kinematics, estimate and truth alike. Errors are of the 15 joints of "
         "that skeleton by forward kinematics, hip-centred; a 3D position is that of these joints, so that all kinds of "
-        "numbers have the same errors before they are refined, but for frames without a detection, which are "
-        "interpolated in each kind by itself."
+        "numbers have the same errors before they are refined, but for frames without a detection, where rotations or "
+        "positions are interpolated."
     )
     table = mode_table("SmoothNet 512/16/1, window 32, by the numbers it sees", protocol, scores, METRES, "used on")
     differs = (
@@ -37,4 +37,4 @@ def run(bench: Bench) -> Result:
         "at most pi long and a quaternion's real part not negative, wherever that makes them jump. Our own network "
         f"takes rotations as matrices. {SHORT}"
     )
-    return Result(differs, matrix_losses(bench, scores, {on: columns[on] for on in _CONTINUOUS}), [table])
+    return Result(differs, matrix_losses(bench, scores, columns), [table])

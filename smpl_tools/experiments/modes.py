@@ -20,9 +20,10 @@ _UNSEEN = (
 def run(bench: Bench) -> Result:
     """Train the published network on each mode and on all, and test each on every mode."""
     trained = {
-        mode: by_channel(train_short(bench, [clip for clip in bench.training if clip.mode == mode])) for mode in MODES
+        f"trained on {mode}": by_channel(train_short(bench, [clip for clip in bench.training if clip.mode == mode]))
+        for mode in MODES
     }
-    trained["all three"] = by_channel(train_short(bench, bench.training))
+    trained["trained on all three"] = by_channel(train_short(bench, bench.training))
     columns = {mode: Column([clip for clip in bench.validation if clip.mode == mode], METRES) for mode in MODES}
     scores = score_matrix(columns, compared_with(bench, trained))
     table = matrix_table("Across the modes of the estimator: SmoothNet 512/16/1, window 32", PROTOCOL, scores, columns)

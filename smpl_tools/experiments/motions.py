@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from smoothnet_core._checks import mismatch
-from smpl_tools.experiments.clean_motion import clean_clips
 from smpl_tools.experiments.frame import Bench, Result
 from smpl_tools.experiments.matrix import Column, compared_with, matrix_losses, matrix_table, score_matrix
 from smpl_tools.experiments.noise import LEVELS, with_noise
@@ -16,6 +15,7 @@ from smpl_tools.experiments.spaces import METRES
 from smpl_tools.paired_scores import COLUMNS
 from smpl_tools.selection import CARD_MEASURES
 from smpl_tools.sources import PairedClip
+from smpl_tools.sources.clean import clean_clips
 
 _LEVEL = next(level for level in LEVELS if (level.space, level.share, level.sigma) == (3, 0.5, 50))
 _FPS = 30.0
@@ -41,7 +41,7 @@ def run(bench: Bench) -> Result:
     trained = {}
     for name, clips in seen.items():
         bench.say(f"  {name}")
-        trained[name] = by_channel(train_short(bench, clips))
+        trained[f"trained on {name}"] = by_channel(train_short(bench, clips))
     # Those that suit clips of any joints.
     measures = {key: CARD_MEASURES[name] for key, name in zip(METRES, COLUMNS, strict=True)}
     columns = {name: Column(clips, measures) for name, clips in unseen.items()}
@@ -72,7 +72,7 @@ def _by_source(clips: Sequence[PairedClip]) -> dict[str, list[PairedClip]]:
 def _noisy(bench: Bench, keep: Collection[str] = (), leave_out: Collection[str] = ()) -> list[PairedClip]:
     """Return clean motion of some subjects with synthetic noise, the same at every call."""
     rng = np.random.default_rng(0)
-    captured = clean_clips(bench.clean_file, keep, leave_out)
+    captured = list(clean_clips(bench.clean_file, keep, leave_out))
     pairs = []
     for clip in captured[:_QUICK_CLIPS] if bench.quick else captured:
         joints = clip.body().at(_FPS).positions[: _QUICK_FRAMES if bench.quick else None]

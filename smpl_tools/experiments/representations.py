@@ -13,7 +13,7 @@ def run(bench: Bench) -> Result:
     columns, trained = {}, {}
     for name, space in {"2D": picture(bench), "3D": positions(), "6D": rotations()["6D rotation"]}.items():
         bench.say(f"  {name}")
-        trained[name] = by_channel(train_short(bench, space.clips(bench.training)))
+        trained[f"trained on {name}"] = by_channel(train_short(bench, space.clips(bench.training)))
         columns[name] = Column(space.clips(bench.validation), space.measures)
     scores = score_matrix(columns, compared_with(bench, trained))
     protocol = (

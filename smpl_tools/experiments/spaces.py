@@ -10,6 +10,7 @@ import numpy as np
 
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.experiments.images import image_clips, picture_size
+from smpl_tools.experiments.refiners import raw
 from smpl_tools.experiments.rotations import rotation_clips
 from smpl_tools.inverse_kinematics import rotations_to_joints
 from smpl_tools.paired_scores import COLUMNS, MEASURES, PIXEL_MEASURES, Measure
@@ -34,7 +35,7 @@ class Space:
     """Numbers in which a network may see motion.
 
     Attributes:
-        clips: of these numbers (T, J, D), as networks see them; NaN where nobody was detected.
+        clips: of these numbers (T, J, D), as networks see them; where nobody was detected NaN, or filled in.
         measures: of such numbers; the keys of ``METRES``.
     """
 
@@ -67,14 +68,16 @@ def rotations() -> dict[str, Space]:
     """Return what inverse kinematics makes of the joints, estimate and truth alike, in four forms by name.
 
     Rotations are those of 14 joints of one small skeleton, each by itself (see ``smpl_tools.inverse_kinematics``); an
-    angle-axis is at most pi long and the real part of a quaternion not negative, wherever that makes them jump. Joints
-    are those of that skeleton, so all forms have the same errors before they are refined.
+    angle-axis is at most pi long and the real part of a quaternion not negative, wherever that makes them jump; of
+    these two, gaps are filled. Joints are those of that skeleton, so all forms have the same errors before they are
+    refined.
     """
 
     def in_form(encode: Callable[[Any], Any], decode: Callable[[Any], Any]) -> Space:
         def clips(paired: Sequence[PairedClip]) -> list[PairedClip]:
-            turned = rotation_clips(paired)
-            return [_mapped(clip, lambda track: encode(rotation_6d_to_matrix(track))) for clip in turned]
+            # Gaps are filled before, since between numbers that jump there is no rotation to be had.
+            filled = [replace(clip, estimate=raw(clip)) for clip in rotation_clips(paired)]
+            return [_mapped(clip, lambda track: encode(rotation_6d_to_matrix(track))) for clip in filled]
 
         return Space(clips, _measured(METRES, lambda track: rotations_to_joints(decode(track))))
 

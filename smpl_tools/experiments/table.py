@@ -37,14 +37,14 @@ STUDIES: dict[str, Study] = {
     "refinenet": Study("RefineNet, and refiners on top of it", "refinenet", 5),
     "epochs": Study("Backbones by epoch, with and without acceleration loss", "backbones_epochs", 12),
     "stages": Study("One stage against two", "backbones_stages", 22),
-    "losses": Study("The terms of the loss", "loss_terms", 4),
+    "losses": Study("The terms of the loss", "loss_terms", 3),
     "windows": Study("The length of the window", "window_lengths", 4),
-    "modalities": Study("Modalities, and across them", "modalities", 6),
+    "modalities": Study("Modalities, and across them", "modalities", 5),
     "normalisation": Study("Normalisation", "normalisation", 3),
     "modes": Study("Across the modes of the estimator", "modes", 4),
     "representations": Study("Across representations", "representations", 4),
-    "data": Study("Across data", "motions", 4),
-    "architectures": Study("Architectures and their sizes", "architectures", 12),
+    "data": Study("Across data", "motions", 3),
+    "architectures": Study("Architectures and their sizes", "architectures", 20),
 }
 
 

@@ -153,7 +153,7 @@ def random_shape(generator: np.random.Generator) -> Shape:
         race=(african, asian, european),
         weight=float(np.clip(generator.normal(0, 0.4), -1, 1)),
         muscle=float(np.clip(generator.normal(0, 0.4), -1, 1)),
-        scale=float(np.clip(generator.normal(1, 0.04), 0.9, 1.1)),
+        scale=float(np.clip(generator.normal(1, 0.04), 0.93, 1.08)),
     )
 
 

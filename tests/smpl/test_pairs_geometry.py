@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -430,6 +430,7 @@ def test_bad_files_of_cameras(tmp_path, content, message):
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1))
+@example(53304518)
 def test_drawn_people_are_people(seed):
     drawn = make_body(random_shape(np.random.default_rng(seed)))
     assert 1.4 < drawn.stature < 2.1

@@ -6,7 +6,8 @@ import pytest
 
 yaml = pytest.importorskip("yaml")
 
-from smoothnet_core.models.sizes import BodySizes, PublishedSizes, Sizes  # noqa: E402 -- after the check that it can be imported
+from smoothnet_core import load_model  # noqa: E402 -- after the check that it can be imported
+from smoothnet_core.models.sizes import BodySizes, PublishedSizes, Sizes  # noqa: E402
 from smoothnet_core.training.settings import Settings, WindowSettings  # noqa: E402
 from smpl_tools.train_plan import plan_from, preset_names, read_plan, read_preset  # noqa: E402
 from tests.helpers import REPOSITORY, shared  # noqa: E402
@@ -184,9 +185,11 @@ def test_presets():
         read_preset("best")
 
 
-def test_the_configuration_beside_the_shipped_weights_is_the_preset():
-    path = REPOSITORY / "assets" / "models" / "default.yaml"
-    assert path.read_text(encoding="utf-8") == read_preset("default").as_yaml()
+@pytest.mark.parametrize("name", ["default", "fast", "body"])
+def test_the_configuration_beside_the_shipped_weights_is_the_preset(name):
+    path = REPOSITORY / "assets" / "models" / f"{name}.yaml"
+    assert path.read_text(encoding="utf-8") == read_preset(name).as_yaml()
+    assert load_model(name).metadata["configuration"] == read_preset(name).resolved()
 
 
 def test_the_sources_of_the_presets_are_there():
