@@ -212,9 +212,9 @@ def trained(settings=SETTINGS, **options):
 
 
 def test_it_learns_what_the_estimator_does_wrong():
+    result = trained(replace(SETTINGS, steps=250, average=0.95))
     from smoothnet_core.training.architectures import ARCHITECTURES
 
-    result = trained(replace(SETTINGS, steps=250, average=0.95))
     metadata = {"architecture": "body_aware", "window": 16, "hop": 8, "fps": 30.0}
     metadata |= ARCHITECTURES["body_aware"].metadata(SIZES)
     _, (example, *_) = body_run_of()
