@@ -72,7 +72,7 @@ def train_model(
         if clip.groundtruth.shape[2] != 3:
             received = f"{clip.groundtruth.shape[2]} numbers a joint"
             raise mismatch(f"clip {clip.name}, on which scores are taken", "3D positions", received)
-    pairs = [_as_pair(clip) for clip in training]
+    pairs = [as_pair(clip) for clip in training]
     if plan.recipe == "crops":
         run = crop_run(architecture, plan.sizes, plan.training, pairs, sources.clean, plan.mix)
     else:
@@ -117,7 +117,8 @@ def train_model(
     return card
 
 
-def _as_pair(clip: PairedClip) -> Pair:
+def as_pair(clip: PairedClip) -> Pair:
+    """Return a clip as training takes it: gaps interpolated, and told where they were."""
     observed = np.broadcast_to(clip.detected[:, None], clip.confidence.shape).astype(np.float32)
     return Pair(clip.name, interpolated(clip), clip.groundtruth, clip.confidence, observed)
 

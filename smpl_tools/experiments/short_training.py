@@ -14,7 +14,7 @@ from smoothnet_core.models.sizes import PublishedSizes, Sizes
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.paired_scores import Refiner
 from smpl_tools.sources import PairedClip
-from smpl_tools.train_model import _as_pair, interpolated
+from smpl_tools.train_model import as_pair, interpolated
 
 if TYPE_CHECKING:
     from smoothnet_core.training.architectures import Architecture
@@ -94,7 +94,7 @@ def _train(bench: Bench, clips: Sequence[PairedClip], name: str, sizes: Publishe
 
     architecture = ARCHITECTURES[name]
     settings = WindowSettings(_FPS, batch=_QUICK_BATCH if bench.quick else _BATCH)
-    run = window_run(architecture, sizes, settings, [_as_pair(clip) for clip in clips])
+    run = window_run(architecture, sizes, settings, [as_pair(clip) for clip in clips])
     schedule = Schedule(_QUICK_STEPS if bench.quick else _STEPS, "amsgrad", _LEARNING_RATE, seed=settings.seed)
     trained = train(run.network, run.batches, _loss(architecture, terms), schedule)
     hop = _OWN_HOP if isinstance(sizes, Sizes) else _HOP
