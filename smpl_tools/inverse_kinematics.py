@@ -57,22 +57,19 @@ SKELETON = Skeleton(
 )
 # The joints whose rotations make up a pose; the others are the ends of the last bones.
 TURNING = _NAMES[:14]
-# The bone that each of these joints turns, by its far end; a chain is worked off from the body outwards.
-_BONES = (
-    ("spine", "chest"),
-    ("neck", "nose"),
-    *(
-        (f"{side}_{joint}", f"{side}_{end}")
-        for joint, end in (
-            ("shoulder", "elbow"),
-            ("elbow", "wrist"),
-            ("hip", "knee"),
-            ("knee", "ankle"),
-            ("ankle", "foot_index"),
-        )
-        for side in ("left", "right")
-    ),
+# The joints of the limbs that turn a bone, each with the bone's far end; a chain is worked off from the body outwards.
+LIMB_BONES = tuple(
+    (f"{side}_{joint}", f"{side}_{end}")
+    for joint, end in (
+        ("shoulder", "elbow"),
+        ("elbow", "wrist"),
+        ("hip", "knee"),
+        ("knee", "ankle"),
+        ("ankle", "foot_index"),
+    )
+    for side in ("left", "right")
 )
+_BONES = (("spine", "chest"), ("neck", "nose"), *LIMB_BONES)
 
 
 def joints_to_rotations(joints: ArrayLike) -> Array:

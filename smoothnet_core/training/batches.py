@@ -81,7 +81,22 @@ class Mix:
     low_passed: float = 0.3
 
 
-class Sampler:
+class Seeded:
+    """Batches that a random generator alone decides: where it stands is where they go on."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs to continue with the same batches; JSON can hold it."""
+        return dict(self._rng.bit_generator.state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue where :meth:`state` was taken."""
+        self._rng.bit_generator.state = state
+
+
+class Sampler(Seeded):
     """Draws batches; the same seed gives the same batches."""
 
     def __init__(self, pairs: Sequence[Pair], clean: Sequence[Array], mix: Mix, settings: Settings) -> None:
@@ -90,6 +105,7 @@ class Sampler:
         Raises:
             ValueError: nothing is as long as one crop.
         """
+        super().__init__(settings.seed)
         self._settings = settings
         self._mix = mix
         self._pairs = [p for p in pairs if len(p.estimate) >= settings.crop]
@@ -100,15 +116,6 @@ class Sampler:
         self._swing_crops = round(settings.batch * mix.swing)
         self._pair_odds = _by_length([len(p.estimate) for p in self._pairs])
         self._clean_odds = _by_length([len(captured) for captured, _ in self._clean])
-        self._rng = np.random.default_rng(settings.seed)
-
-    def state(self) -> dict[str, Any]:
-        """Return what :meth:`restore` needs to continue with the same batches; JSON can hold it."""
-        return dict(self._rng.bit_generator.state)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue where :meth:`state` was taken."""
-        self._rng.bit_generator.state = state
 
     def batch(self) -> Batch:
         """Return the next batch; all its crops have the same number D of dimensions."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smoothnet_core.filters.median import median_gaussian
 from smoothnet_core.models.sizes import BodySizes
-from smoothnet_core.training.batches import Batch, Pair
+from smoothnet_core.training.batches import Batch, Pair, Seeded
 from smoothnet_core.training.settings import BodySettings
 
 Array = NDArray[np.floating]
@@ -27,7 +26,7 @@ _ROLLED = 0.5
 _NO_CONFIDENCE = 0.2
 
 
-class BodyBatches:
+class BodyBatches(Seeded):
     """Draws crops one window long, as the body-aware network sees them in use; the same seed gives the same batches.
 
     Estimates are smoothed once, clip by clip. Estimate and truth are each relative to their own root in every frame.
@@ -48,6 +47,7 @@ class BodyBatches:
         used = [pair for pair in pairs if len(pair.estimate) >= sizes.window]
         if not used:
             raise mismatch("paired clips", f"at least one of {sizes.window} frames or more", f"none of {len(pairs)}")
+        super().__init__(settings.seed)
         self._window, self._size, self._swap = sizes.window, settings.batch, joints.swap
         self._lengths = np.array([len(pair.estimate) for pair in used])
         self._first = np.cumsum(self._lengths) - self._lengths
@@ -58,15 +58,6 @@ class BodyBatches:
         self._truth = np.concatenate([_centred(pair.groundtruth, root) for pair in used])
         self._confidence = np.concatenate([pair.confidence for pair in used]).astype(np.float32)
         self._observed = np.concatenate([pair.observed for pair in used]).astype(np.float32)
-        self._rng = np.random.default_rng(settings.seed)
-
-    def state(self) -> dict[str, Any]:
-        """Return what :meth:`restore` needs to continue with the same batches; JSON can hold it."""
-        return dict(self._rng.bit_generator.state)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue where :meth:`state` was taken."""
-        self._rng.bit_generator.state = state
 
     def batch(self) -> Batch:
         """Return the next batch: estimate and truth (B, W, 3 J) and quality (B, W, 2 J), one body a track."""

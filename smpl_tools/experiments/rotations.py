@@ -23,7 +23,7 @@ from smpl_tools.experiments.refiners import (
     setting_text,
     try_all,
 )
-from smpl_tools.inverse_kinematics import JOINTS, TURNING, joints_to_rotations, rotations_to_joints
+from smpl_tools.inverse_kinematics import JOINTS, LIMB_BONES, TURNING, joints_to_rotations, rotations_to_joints
 from smpl_tools.paired_scores import LIMBS, Measure, paired_scores
 from smpl_tools.sources import PairedClip
 
@@ -35,31 +35,23 @@ _ENDS: dict[str, tuple[str, ...]] = {
     "spine": ("left_shoulder", "right_shoulder"),
     "chest": ("left_shoulder", "right_shoulder"),
     "neck": ("nose",),
-    **{
-        f"{side}_{joint}": (f"{side}_{end}",)
-        for joint, end in (
-            ("shoulder", "elbow"),
-            ("elbow", "wrist"),
-            ("hip", "knee"),
-            ("knee", "ankle"),
-            ("ankle", "foot_index"),
-        )
-        for side in ("left", "right")
-    },
+    **{joint: (end,) for joint, end in LIMB_BONES},
 }
 
 
-def _matrices(track: Array) -> Array:
-    return rotation_6d_to_matrix(track)
+def _degrees(track: Array, truth: Array) -> Array:
+    return metrics.geodesic_degrees(rotation_6d_to_matrix(track), rotation_6d_to_matrix(truth))
 
 
 def _joints(track: Array) -> Array:
-    return rotations_to_joints(_matrices(track))
+    return rotations_to_joints(rotation_6d_to_matrix(track))
 
 
 _MEASURES = {
     "geodesic_deg": Measure(
-        "geodesic degrees", 2, lambda p, g, fps: metrics.geodesic_degrees(_matrices(p), _matrices(g))
+        "geodesic degrees",
+        2,
+        lambda p, g, fps: metrics.geodesic_degrees(rotation_6d_to_matrix(p), rotation_6d_to_matrix(g)),
     ),
     "mpjpe_mm": Measure("MPJPE mm", 1, lambda p, g, fps: metrics.mpjpe(_joints(p), _joints(g))),
     "accel_mm_per_frame2": Measure("Accel mm/frame²", 2, lambda p, g, fps: metrics.accel(_joints(p), _joints(g))),

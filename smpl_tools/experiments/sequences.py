@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core.training.batches import Seeded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +35,7 @@ class Example:
     truth: Array
 
 
-class Crops:
+class Crops(Seeded):
     """Draws batches of crops, every frame of every example equally often on average; the same seed, the same batches.
 
     Args:
@@ -58,6 +59,7 @@ class Crops:
         seed: int,
         vary: Vary = lambda rng, inputs, truth: (inputs, truth),
     ) -> None:
+        super().__init__(seed)
         usable = [e for e in examples if len(e.truth) >= frames]
         if not usable:
             raise mismatch("training clips", f"at least one of {frames} frames or more", f"none of {len(examples)}")
@@ -66,7 +68,6 @@ class Crops:
         self._starts = np.array([(i, s) for i, e in enumerate(usable) for s in range(len(e.truth) - frames + 1)])
         self._frames, self._margin, self._batch = frames, margin, batch
         self._vary = vary
-        self._rng = np.random.default_rng(seed)
 
     @property
     def epoch(self) -> int:
@@ -80,14 +81,6 @@ class Crops:
         inputs = np.stack([self._inputs[i][s : s + wide] for i, s in chosen])
         truth = np.stack([self._truths[i][s : s + self._frames] for i, s in chosen])
         return self._vary(self._rng, inputs, truth)
-
-    def state(self) -> dict[str, Any]:
-        """Return what :meth:`restore` needs to go on with the same batches."""
-        return dict(self._rng.bit_generator.state)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state` was taken."""
-        self._rng.bit_generator.state = state
 
 
 def padded(inputs: Array, margin: int) -> Array:
