@@ -23,7 +23,8 @@ from smpl_tools.cli._shared import (
 
 if TYPE_CHECKING:
     from smpl_tools.pairs.camera import View
-    from smpl_tools.pairs.paired_set import Result
+    from smpl_tools.pairs.paired_set import Job, Result
+    from smpl_tools.pairs.stage import Settings
 
 MODES = ("static", "video", "video smoothed")
 PYTHON_VARIABLE = "SMOOTHNET_MEDIAPIPE_PYTHON"
@@ -46,6 +47,19 @@ def pairs(
     estimator: Annotated[
         str, typer.Option(metavar="COMMAND", help="Estimator to run on the pictures, or mediapipe; see docs/pairs.md.")
     ] = "mediapipe",
+    drawn: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="In place of every motion before every camera: N clips of a few seconds, drawn at random from all "
+            "motions, mirrored, re-timed, tilted, with limbs of another motion, by another body before another camera.",
+        ),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="SUBJECTS", help="Comma-separated, whose motions are not rendered.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Clips that are made at the same time.")] = 1,
     modes: Annotated[
         list[str] | None, typer.Option(metavar="NAMES", help=f"Comma-separated, of {', '.join(MODES)}. Default: all.")
     ] = None,
@@ -58,7 +72,7 @@ def pairs(
     ] = False,
     validation: Annotated[
         list[str] | None,
-        typer.Option(metavar="SUBJECTS", help="Comma-separated, to validate on. Default: every fifth, none of one."),
+        typer.Option(metavar="SUBJECTS", help="Comma-separated, to validate on, or none. Default: every fifth."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of bodies, cameras, colours and occluders.")] = 0,
     pictures: Annotated[
@@ -75,9 +89,13 @@ def pairs(
     for mode in chosen:
         one_name_of(MODES, "--modes")(mode)
 
+    if drawn and (cameras != "2" or bodies != 1 or occluders):
+        raise ValueError("--drawn: expected no --cameras, --bodies or --occluders, which it draws itself, received one")
+
     from smpl_tools.pairs.estimator import given_estimator
-    from smpl_tools.pairs.paired_set import make_clip, read_motion, subjects_in, write_splits
-    from smpl_tools.pairs.stage import Settings, clips_of
+    from smpl_tools.pairs.motions import read_motions
+    from smpl_tools.pairs.paired_set import drawn_jobs, grid_jobs, subjects_in, write_splits
+    from smpl_tools.pairs.stage import Settings
 
     settings = Settings(
         given_estimator(estimator, timeout, mediapipe_python),
@@ -89,43 +107,62 @@ def pairs(
         fps,
         seed,
     )
-    motions = [read_motion(path, motion_fps) for path in inputs]
-    jobs = [
-        (clip, motion)
-        for path, motion in zip(inputs, motions, strict=True)
-        for clip in clips_of(path, motion, settings, by_folder=by_folder)
-    ]
-    names = [clip.name for clip, _ in jobs]
+    sources = read_motions(inputs, motion_fps, by_folder=by_folder, leave_out=comma_list(leave_out) or ())
+    planned = drawn_jobs(sources, drawn, settings) if drawn else grid_jobs(sources, settings)
+    names = [job.name for job in planned]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(
             f"names of the clips: expected different ones, received {twice} twice; rename a motion file, or --by-folder"
         )
-    subjects = comma_list(validation) if validation else None
+    subjects = [] if validation == ["none"] else comma_list(validation) if validation else None
     if subjects is not None:
-        known = {clip.subject for clip, _ in jobs} | set(subjects_in(output).values())
+        there = {subject for found in subjects_in(output).values() for subject in found}
+        known = {source.subject for source in sources} | there
         if not set(subjects) <= known:
             raise mismatch("subjects to validate on", "some of " + ", ".join(sorted(known)), ", ".join(subjects))
     output.mkdir(parents=True, exist_ok=True)
-    results: list[Result] = []
-    screen = console(stderr=True)
-    for count, (clip, motion) in enumerate(jobs, 1):
-        try:
-            with screen.status(f"{count} of {len(jobs)}: {printable(clip.name)}"):
-                results.append(make_clip(clip, motion, settings, output, force=force, keep_pictures=pictures))
-        except (ValueError, OSError) as error:
-            if len(jobs) == 1:
-                raise
-            complain(f"{clip.name}: {error}")
-        else:
-            screen.print(f"{count} of {len(jobs)}: {printable(clip.name)}")
+    results = _made(planned, settings, output, jobs, force=force, pictures=pictures)
     if not results:
         raise ValueError(f"{output}: no clip could be made")
     splits = write_splits(output, subjects)
     _show(results)
     console().print(", ".join(f"{name}: {counted(len(clips), 'clip')}" for name, clips in splits.items()))
-    if len(results) < len(jobs):
+    if len(results) < len(planned):
         raise typer.Exit(SOME_FAILED)
+
+
+def _made(
+    planned: list[Job], settings: Settings, output: Path, jobs: int, *, force: bool, pictures: bool
+) -> list[Result]:
+    """Make the clips, in the order of the plan as seen from outside; what fails is said and left out."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from smpl_tools.pairs.paired_set import make_clip
+
+    results: list[Result] = []
+    screen = console(stderr=True)
+    # Threads are enough: the estimator, which takes most of the time, is a process of its own.
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = [
+            pool.submit(make_clip, job, settings, output, force=force, keep_pictures=pictures) for job in planned
+        ]
+        try:
+            for count, (job, made) in enumerate(zip(planned, waiting, strict=True), 1):
+                progress = f"{count} of {len(planned)}: {printable(job.name)}"
+                try:
+                    with screen.status(progress):
+                        results.append(made.result())
+                except (ValueError, OSError) as error:
+                    if len(planned) == 1:
+                        raise
+                    complain(f"{job.name}: {error}")
+                else:
+                    screen.print(progress)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return results
 
 
 def _views(text: str) -> tuple[View, ...] | int:

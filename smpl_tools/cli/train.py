@@ -21,7 +21,15 @@ def train(
         Path | None,
         typer.Option("--output", "-o", help="Weights to write; default: CONFIG with .safetensors, or ./NAME."),
     ] = None,
-    data: Annotated[Path, typer.Option("--data", help="Folder that the configuration's paths start from.")] = Path(),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            help="Folder that the configuration's paths start from; of several, each by its own --data, the first that "
+            "has a path. Default: here.",
+        ),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin again, in place of continuing a run that was interrupted.")
     ] = False,
@@ -63,7 +71,7 @@ def train(
                 if not screen.is_terminal and step % max(1, steps // 10) == 0:
                     screen.print(f"step {step} of {steps}, loss {loss * 1e3:.1f} mm")
 
-            card = train_model(plan, data, output, fresh=fresh, report=report)
+            card = train_model(plan, data or [Path()], output, fresh=fresh, report=report)
     except KeyboardInterrupt:
         complain(f"interrupted; the same command goes on from {run_folder(output)}, with --fresh it begins again")
         raise typer.Exit(INTERRUPTED) from None

@@ -6,6 +6,7 @@ forwards; the bones' own axes are those of the body at rest, so a bone's world r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -40,6 +41,17 @@ JOINTS = (
     ("left_foot_index", "left_toe"),
     ("right_foot_index", "right_toe"),
 )
+# The bone that ends at a joint and carries what lies beside it.
+CARRIERS = {
+    "nose": "head",
+    **{f"{side}_shoulder": f"clavicle_{side[0]}" for side in ("left", "right")},
+    **{f"{side}_elbow": f"upperarm_{side[0]}" for side in ("left", "right")},
+    **{f"{side}_wrist": f"lowerarm_{side[0]}" for side in ("left", "right")},
+    **{f"{side}_hip": "pelvis" for side in ("left", "right")},
+    **{f"{side}_knee": f"thigh_{side[0]}" for side in ("left", "right")},
+    **{f"{side}_ankle": f"calf_{side[0]}" for side in ("left", "right")},
+    **{f"{side}_foot_index": f"foot_{side[0]}" for side in ("left", "right")},
+}
 JOINT_NAMES = tuple(name for name, _ in JOINTS)
 HIPS = (JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip"))
 
@@ -174,22 +186,27 @@ def bone_places(body: Body, rotations: Array, root: Array) -> Array:
     return places
 
 
-def truth(body: Body, rotations: Array, places: Array) -> Array:
+def truth(body: Body, rotations: Array, places: Array, offsets: Mapping[str, tuple[float, ...]] | None = None) -> Array:
     """Return the 15 joints of ``JOINTS``, (T, 15, 3), in the world.
 
     Args:
         body: B bones.
         rotations: (T, B, 3, 3) of each bone in the world.
         places: (T, B, 3) where they begin, of ``bone_places``.
+        offsets: how far from a joint of that name what is asked for lies, (3,) in the axes of the body at rest; it
+            turns with the bone of ``CARRIERS``. A joint that is not named is meant itself.
     """
     joints = []
-    for _, name in JOINTS:
+    for joint, name in JOINTS:
         if name in body.bones:
-            joints.append(places[:, body.bones.index(name)])
+            place = places[:, body.bones.index(name)]
         else:
             m = body.points.index(name)
             bone = body.point_bones[m]
-            joints.append(places[:, bone] + rotations[:, bone] @ (body.point_places[m] - body.joints[bone]))
+            place = places[:, bone] + rotations[:, bone] @ (body.point_places[m] - body.joints[bone])
+        if offsets and joint in offsets:
+            place = place + rotations[:, body.bones.index(CARRIERS[joint])] @ np.array(offsets[joint])
+        joints.append(place)
     return np.stack(joints, axis=1)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,23 @@ MAKE_ENVIRONMENT = (
     f"python3.12 -m venv mediapipe-env && mediapipe-env/bin/pip install mediapipe=={MEDIAPIPE_VERSION} 'numpy<2'"
     f" && export {PYTHON_VARIABLE}=$PWD/mediapipe-env/bin/python"
 )
+# Where MediaPipe's landmarks lie beside the joints of MakeHuman's skeleton, in metres to the left, up and forwards of
+# the body at rest; of the left side, the right one mirrored. As the rendered paired set that the shipped weights are
+# trained on states them (``definition_offsets_m`` in its metadata).
+_MEDIAPIPE_LEFT = {
+    "shoulder": (-0.0066, 0.0314, 0.0001),
+    "elbow": (-0.0112, 0.0057, 0.0026),
+    "wrist": (0.0015, 0.0017, 0.0071),
+    "hip": (-0.0116, 0.0072, 0.0135),
+    "knee": (-0.0055, 0.0099, -0.0032),
+    "ankle": (-0.0007, 0.0221, 0.0030),
+    "foot_index": (-0.0099, -0.0049, -0.0152),
+}
+MEDIAPIPE_OFFSETS = {
+    "nose": (0.0, 0.0173, -0.0222),
+    **{f"left_{name}": offset for name, offset in _MEDIAPIPE_LEFT.items()},
+    **{f"right_{name}": (-x, y, z) for name, (x, y, z) in _MEDIAPIPE_LEFT.items()},
+}
 _RUNNER = Path(__file__).with_name("mediapipe_runner.py")
 # How much of what a failed command printed is repeated, from its end.
 _SHOWN = 300
@@ -38,11 +56,13 @@ class Estimator:
         name: for the metadata of what it makes.
         command: program and first arguments; folder of pictures, output file, mode and frame rate follow.
         timeout: seconds that one run may take.
+        offsets: how far from the joints of the rendered skeleton the estimator's own lie, see ``body.truth``.
     """
 
     name: str
     command: tuple[str, ...]
     timeout: float
+    offsets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def run(self, pictures: Path, output: Path, mode: str, fps: float, frames: int) -> dict[str, Array]:
         """Run it on a folder of pictures.
@@ -115,7 +135,8 @@ def given_estimator(text: str, timeout: float, python: str | None) -> Estimator:
     """
     if text == "mediapipe":
         version = _mediapipe_version(python)
-        return Estimator(f"MediaPipe Pose {version}, model_complexity 1", (str(python), "-I", str(_RUNNER)), timeout)
+        name, command = f"MediaPipe Pose {version}, model_complexity 1", (str(python), "-I", str(_RUNNER))
+        return Estimator(name, command, timeout, MEDIAPIPE_OFFSETS)
     try:
         words = shlex.split(text)
     except ValueError as error:

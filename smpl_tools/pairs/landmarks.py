@@ -59,6 +59,12 @@ class Landmarks:
     points: dict[str, Array]
     head: Array
 
+    def at(self, frames: Array) -> Landmarks:
+        """Return them at times (T',) in frames from the first, by cubic splines."""
+        clock = np.arange(len(self.head))
+        points = {name: CubicSpline(clock, track, axis=0)(frames) for name, track in self.points.items()}
+        return Landmarks(points, CubicSpline(clock, self.head, axis=0)(frames))
+
 
 def landmarks(motion: Motion, person: Person, fps: float) -> Landmarks:
     """Return a person's landmarks at another frame rate, low-passed at ``LOWPASS_HZ``, gaps interpolated.

@@ -6,8 +6,10 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Collection
+import zlib
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,12 @@ from numpy.typing import NDArray
 
 from smoothnet_core import metrics
 from smoothnet_core._checks import mismatch
-from smpl_tools import formats
 from smpl_tools.formats._files import replacing, replacing_folder, write_npz
-from smpl_tools.motion import Motion
 from smpl_tools.pairs.body import HIPS, JOINT_NAMES
+from smpl_tools.pairs.drawn import Pool
 from smpl_tools.pairs.estimator import array_shapes
-from smpl_tools.pairs.stage import Clip, Settings, render, staged
+from smpl_tools.pairs.motions import Source
+from smpl_tools.pairs.stage import Settings, Stage, clips_of, render, staged
 from smpl_tools.sources._arrays import load
 from smpl_tools.sources.paired import MODES
 
@@ -45,8 +47,48 @@ class Result:
     render_fps: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One clip to make.
+
+    Attributes:
+        name: of its file.
+        made_with: what decides the clip beside the settings, as JSON gives it back.
+        stage: returns what it is rendered from.
+    """
+
+    name: str
+    made_with: dict[str, Any]
+    stage: Callable[[], Stage]
+
+
+def grid_jobs(sources: Sequence[Source], settings: Settings) -> list[Job]:
+    """Return a job for every motion with every body before every camera."""
+    jobs = []
+    for source in sources:
+        motion = source.motion
+        about = {"motion": motion.path.name if motion.path else "", "motion_fps": motion.fps}
+        for clip in clips_of(source, settings):
+            views = settings.views if isinstance(settings.views, int) else asdict(settings.views[clip.view])
+            made_with = {**about, "views": views, "occluders": settings.occluders}
+            jobs.append(Job(clip.name, made_with, partial(staged, clip, source, settings)))
+    return jobs
+
+
+def drawn_jobs(sources: Sequence[Source], count: int, settings: Settings) -> list[Job]:
+    """Return jobs for so many clips drawn at random.
+
+    Raises:
+        ValueError: a motion cannot be used, or none is long enough.
+    """
+    pool = Pool(sources, settings.fps)
+    motions = zlib.crc32("\n".join(source.name for source in sources).encode())
+    made_with = {"drawn": True, "motions": len(sources), "motions_crc32": motions}
+    return [Job(f"drawn_{k:05d}", made_with, partial(pool.stage, k, settings)) for k in range(count)]
+
+
 def make_clip(
-    clip: Clip, motion: Motion, settings: Settings, folder: Path, *, force: bool = False, keep_pictures: bool = False
+    job: Job, settings: Settings, folder: Path, *, force: bool = False, keep_pictures: bool = False
 ) -> Result:
     """Render a clip, run the estimator in every mode, and write ``NAME.npz``; one that is there is left as it is.
 
@@ -56,31 +98,33 @@ def make_clip(
         ValueError: the motion cannot be used, the estimator failed, or the file there was made with other settings.
         MissingExtraError: the renderer is not installed.
     """
-    target = folder / f"{clip.name}.npz"
-    made_with = _made_with(clip, motion, settings)
+    target = folder / f"{job.name}.npz"
+    made_with = {**job.made_with, **_of_settings(settings)}
     if target.exists() and not force:
         arrays = load(target)
         _check_same(target, arrays, made_with)
-        return _result(clip, settings, arrays, None)
-    stage = staged(clip, motion, settings)
+        return _result(job.name, settings, arrays, None)
+    stage = job.stage()
     with tempfile.TemporaryDirectory(prefix="smoothnet-pairs-") as scratch:
         pictures = Path(scratch) / "frames"
         began = time.perf_counter()
-        render(stage, settings.occluders, pictures)
+        render(stage, pictures)
         rate = len(stage.joints) / (time.perf_counter() - began)
-        joints = stage.camera.seen(stage.joints)
+        joints = stage.camera.seen(stage.landmarks)
         arrays = {
             "gt_3d": (joints - joints[:, HIPS].mean(axis=1, keepdims=True)).astype(np.float32),
             "gt_2d": stage.camera.project(joints).astype(np.float32),
             **_estimates(pictures, Path(scratch), settings, len(joints)),
         }
         if keep_pictures:
-            with replacing_folder(folder / clip.name) as kept:
+            with replacing_folder(folder / job.name) as kept:
                 shutil.copytree(pictures, kept, dirs_exist_ok=True)
     arrays["fps"] = np.float32(settings.fps)
-    arrays["metadata"] = np.array(json.dumps({**_described(clip, settings), **stage.described, "made_with": made_with}))
+    arrays["metadata"] = np.array(
+        json.dumps({**_described(job.name, settings), **stage.described, "made_with": made_with})
+    )
     write_npz(target, arrays, compressed=True)
-    return _result(clip, settings, arrays, rate)
+    return _result(job.name, settings, arrays, rate)
 
 
 def _estimates(pictures: Path, scratch: Path, settings: Settings, frames: int) -> dict[str, NDArray[Any]]:
@@ -96,26 +140,22 @@ def _estimates(pictures: Path, scratch: Path, settings: Settings, frames: int) -
     return arrays
 
 
-def _made_with(clip: Clip, motion: Motion, settings: Settings) -> dict[str, Any]:
-    """Return what decides a clip, as JSON gives it back."""
-    views = settings.views if isinstance(settings.views, int) else asdict(settings.views[clip.view])
+def _of_settings(settings: Settings) -> dict[str, Any]:
     return {
-        "motion": motion.path.name if motion.path else "",
         "estimator": settings.estimator.name,
+        "landmarks": [settings.estimator.offsets.get(name) for name in JOINT_NAMES],
         "modes": list(settings.modes),
-        "views": views,
-        "occluders": settings.occluders,
         "size": settings.size,
         "fps": settings.fps,
         "seed": settings.seed,
-        "motion_fps": motion.fps,
     }
 
 
 def _check_same(target: Path, arrays: dict[str, Any], made_with: dict[str, Any]) -> None:
     try:
         before = json.loads(str(arrays["metadata"]))["made_with"]
-        differing = [key for key, value in made_with.items() if before[key] != value]
+        wanted = json.loads(json.dumps(made_with))
+        differing = [key for key, value in wanted.items() if before[key] != value]
     except (KeyError, TypeError, ValueError):
         raise mismatch(f"{target}", "a clip made by smoothnet pairs (--force replaces it)", "another file") from None
     if differing:
@@ -123,10 +163,9 @@ def _check_same(target: Path, arrays: dict[str, Any], made_with: dict[str, Any])
         raise mismatch(f"{target}: {key} (--force makes it again)", repr(made_with[key]), repr(before[key]))
 
 
-def _described(clip: Clip, settings: Settings) -> dict[str, Any]:
+def _described(name: str, settings: Settings) -> dict[str, Any]:
     return {
-        "clip": clip.name,
-        "subject": clip.subject,
+        "clip": name,
         "fps": settings.fps,
         "joint_names": list(JOINT_NAMES),
         "image_size": [settings.size, settings.size],
@@ -137,7 +176,7 @@ def _described(clip: Clip, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _result(clip: Clip, settings: Settings, arrays: dict[str, Any], rate: float | None) -> Result:
+def _result(name: str, settings: Settings, arrays: dict[str, Any], rate: float | None) -> Result:
     found, errors = {}, {}
     for mode in settings.modes:
         estimate = arrays["est_3d" + MODES[mode]]
@@ -146,11 +185,13 @@ def _result(clip: Clip, settings: Settings, arrays: dict[str, Any], rate: float 
         errors[mode] = float("nan")
         if seen.any():
             errors[mode] = float(np.mean(metrics.mpjpe(estimate[seen], arrays["gt_3d"][seen], root=HIPS)))
-    return Result(clip.name, len(arrays["gt_3d"]), found, errors, rate)
+    return Result(name, len(arrays["gt_3d"]), found, errors, rate)
 
 
 def write_splits(folder: Path, validation: Collection[str] | None) -> dict[str, list[str]]:
     """Write ``splits.json`` over all clips of a folder, split by subject into ``train`` and ``val``.
+
+    A clip in which limbs of one of the two move a body of the other is in neither.
 
     Args:
         folder: of the clips.
@@ -163,20 +204,20 @@ def write_splits(folder: Path, validation: Collection[str] | None) -> dict[str, 
         ValueError: a file there is no paired sequence, or nothing can be written.
     """
     clips = subjects_in(folder)
-    known = sorted(set(clips.values()))
+    known = sorted({subject for subjects in clips.values() for subject in subjects})
     if validation is None:
         validation = known[1::5]
     splits = {
-        "train": [name for name, subject in clips.items() if subject not in validation],
-        "val": [name for name, subject in clips.items() if subject in validation],
+        "train": [name for name, subjects in clips.items() if not set(subjects) & set(validation)],
+        "val": [name for name, subjects in clips.items() if set(subjects) <= set(validation)],
     }
     with replacing(folder / "splits.json") as file:
         file.write(json.dumps(splits, indent=1).encode())
     return splits
 
 
-def subjects_in(folder: Path) -> dict[str, str]:
-    """Return who moves in each clip of a folder, by the clip's name.
+def subjects_in(folder: Path) -> dict[str, list[str]]:
+    """Return who moves in each clip of a folder, by the clip's name: the subject, then of whom single limbs are.
 
     Raises:
         ValueError: a file there is no paired sequence.
@@ -184,19 +225,9 @@ def subjects_in(folder: Path) -> dict[str, str]:
     subjects = {}
     for path in sorted(folder.glob("*.npz")):
         try:
-            subjects[path.stem] = str(json.loads(str(load(path)["metadata"]))["subject"])
-        except (KeyError, TypeError, ValueError):
+            metadata = json.loads(str(load(path)["metadata"]))
+            limbs = metadata["drawn"].get("limbs_of") if "drawn" in metadata else None
+            subjects[path.stem] = [str(metadata["subject"]), *([str(limbs)] if limbs is not None else [])]
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise mismatch(f"{path}", "a paired sequence", "another file") from None
     return subjects
-
-
-def read_motion(path: Path, fps: float | None) -> Motion:
-    """Read a motion and refuse one without people.
-
-    Raises:
-        ValueError: not a motion, or nobody is in it.
-    """
-    motion = formats.read(path, fps=fps)
-    if not motion.people:
-        raise mismatch(f"{path}: people", "at least one", "none")
-    return motion

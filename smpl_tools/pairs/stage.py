@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import require
-from smpl_tools.motion import Motion
-from smpl_tools.pairs.body import JOINT_NAMES, Body, bone_places, make_body, random_shape, skinned, truth
+from smpl_tools.pairs.body import JOINT_NAMES, Body, Shape, bone_places, make_body, random_shape, skinned, truth
 from smpl_tools.pairs.camera import Camera, View, middle, path_change, place, random_views
 from smpl_tools.pairs.estimator import Estimator
 from smpl_tools.pairs.landmarks import landmarks
+from smpl_tools.pairs.motions import Source
 from smpl_tools.pairs.render import Renderer
 from smpl_tools.pairs.retarget import retarget
 from smpl_tools.pairs.scene import Look, boxes, painted, random_look
@@ -57,39 +57,19 @@ class Clip:
 
     Attributes:
         name: of its file.
-        subject: who moves.
-        person: index of the person in the motion.
         view: number of the camera.
         body: number of the body.
     """
 
     name: str
-    subject: str
-    person: int
     view: int
     body: int
 
 
-def clips_of(path: Path, motion: Motion, settings: Settings, *, by_folder: bool = False) -> list[Clip]:
-    """Return the clips to make of a motion: every person with every body before every camera.
-
-    Args:
-        path: of the motion; its name is the subject's.
-        motion: that was read from it.
-        settings: how many bodies and cameras.
-        by_folder: whether the folder's name is the subject's.
-    """
+def clips_of(source: Source, settings: Settings) -> list[Clip]:
+    """Return the clips to make of a motion: with every body before every camera."""
     count = settings.views if isinstance(settings.views, int) else len(settings.views)
-    path = path.absolute()
-    subject = path.parent.name if by_folder else path.stem
-    stem = f"{subject}_{path.stem}" if by_folder else path.stem
-    several = len(motion.people) > 1
-    return [
-        Clip(f"{stem}{f'_p{p}' if several else ''}_b{b}_c{c}", f"{subject}{f'_p{p}' if several else ''}", p, c, b)
-        for p in range(len(motion.people))
-        for b in range(settings.bodies)
-        for c in range(count)
-    ]
+    return [Clip(f"{source.name}_b{b}_c{c}", c, b) for b in range(settings.bodies) for c in range(count)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +80,12 @@ class Stage:
         body: of B bones.
         rotations: (T, B, 3, 3) of the bones in the world.
         places: (T, B, 3) where they begin, metres.
-        joints: (T, 15, 3) the truth in the world.
+        joints: (T, 15, 3) where the skeleton's joints are in the world.
+        landmarks: (T, 15, 3) what the estimator is to find: the joints, or where it calls them so.
         camera: that looks.
         look: colours and patterns.
         floor: height of the floor.
+        occluders: how many things are in the way.
         described: all of this in words and numbers, for the metadata.
         generator: draws what is left to draw.
     """
@@ -112,14 +94,16 @@ class Stage:
     rotations: Array
     places: Array
     joints: Array
+    landmarks: Array
     camera: Camera
     look: Look
     floor: float
+    occluders: int
     described: dict[str, Any]
     generator: np.random.Generator
 
 
-def staged(clip: Clip, motion: Motion, settings: Settings) -> Stage:
+def staged(clip: Clip, source: Source, settings: Settings) -> Stage:
     """Draw all that a clip is rendered from, by the seed and the names of motion, body and clip alone.
 
     Raises:
@@ -133,11 +117,36 @@ def staged(clip: Clip, motion: Motion, settings: Settings) -> Stage:
     if isinstance(views, int):
         views = tuple(random_views(views, _generator(settings, f"{stem} views")))
     body = make_body(shape)
-    rotations, root = retarget(landmarks(motion, motion.people[clip.person], settings.fps), body)
+    rotations, root = retarget(landmarks(source.motion, source.person, settings.fps), body)
+    stage = set_up(shape, rotations, root, views[clip.view], settings, generator)
+    return replace(stage, described={**stage.described, "subject": source.subject})
+
+
+def set_up(
+    shape: Shape,
+    rotations: Array,
+    root: Array,
+    view: View,
+    settings: Settings,
+    generator: np.random.Generator,
+    floor: float | None = None,
+) -> Stage:
+    """Put a moving body before a camera, and draw how all looks.
+
+    Args:
+        shape: of the body.
+        rotations: (T, B, 3, 3) of its bones in the world.
+        root: (T, 3) where the pelvis begins, metres, Y up.
+        view: of the camera.
+        settings: the estimator, whose landmarks are the truth; size of the pictures and number of occluders.
+        generator: of what is drawn.
+        floor: its height; None for where the feet stand.
+    """
+    body = make_body(shape)
     joints = truth(body, rotations, bone_places(body, rotations, root))
-    floor = _floor(joints)
+    floor = _floor(joints) if floor is None else floor
     facing = rotations[:, 0, :, 2].mean(axis=0)
-    camera, path_scale = place(views[clip.view], joints, facing, floor, settings.size)
+    camera, path_scale = place(view, joints, facing, floor, settings.size)
     places = bone_places(body, rotations, root + path_change(joints, path_scale))
     look = random_look(generator)
     described = {
@@ -147,15 +156,26 @@ def staged(clip: Clip, motion: Motion, settings: Settings) -> Stage:
             "cy": settings.size / 2,
             "distance_m": round(float(np.linalg.norm((camera.position - middle(joints))[[0, 2]])), 3),
             "path_scale": path_scale,
-            **{key: value for key, value in asdict(views[clip.view]).items() if key != "distance_m"},
+            **{key: value for key, value in asdict(view).items() if key != "distance_m"},
         },
         "floor_m": floor,
         "body": asdict(shape),
         "stature_m": round(body.stature, 3),
         "look": asdict(look),
     }
-    joints = truth(body, rotations, places)
-    return Stage(body, rotations, places, joints, camera, look, floor, described, generator)
+    return Stage(
+        body=body,
+        rotations=rotations,
+        places=places,
+        joints=truth(body, rotations, places),
+        landmarks=truth(body, rotations, places, settings.estimator.offsets),
+        camera=camera,
+        look=look,
+        floor=floor,
+        occluders=settings.occluders,
+        described=described,
+        generator=generator,
+    )
 
 
 def _generator(settings: Settings, name: str) -> np.random.Generator:
@@ -172,7 +192,7 @@ def _floor(joints: Array) -> float:
     return float(np.quantile(heights.min(axis=0), 0.02))
 
 
-def render(stage: Stage, occluders: int, folder: Path) -> None:
+def render(stage: Stage, folder: Path) -> None:
     """Write the pictures ``000000.jpg``, ``000001.jpg``, ... into a new folder.
 
     Raises:
@@ -181,7 +201,7 @@ def render(stage: Stage, occluders: int, folder: Path) -> None:
     image = require("PIL.Image", "pairs")
     folder.mkdir()
     body, look, generator = stage.body, stage.look, stage.generator
-    things = boxes(occluders, stage.camera, stage.joints, stage.floor, generator)
+    things = boxes(stage.occluders, stage.camera, stage.joints, stage.floor, generator)
     colours = painted(body, look, generator)
     renderer = Renderer(body, colours, stage.camera, look, stage.floor, things, generator)
     for t, (rotations, places) in enumerate(zip(stage.rotations, stage.places, strict=True)):

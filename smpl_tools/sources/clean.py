@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, Slerp
 
 from smoothnet_core._checks import mismatch
-from smpl_tools.skeleton import Skeleton, positions
+from smpl_tools.motion import Motion, Person, Skeleton, Track
+from smpl_tools.skeleton import positions
 from smpl_tools.sources._arrays import load
 
 Array = NDArray[np.float64]
@@ -66,6 +68,15 @@ class CleanClip:
         return replace(self, fps=fps, positions=moved, rotations=np.stack(turned, axis=1))
 
 
+def is_clean(path: Path) -> bool:
+    """Say whether a file looks like one of clean motion capture, by the names of its arrays alone."""
+    if path.suffix != ".npz" or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    return "index.npy" in names and any(name.startswith("skel/") for name in names)
+
+
 def clean_clips(path: Path, keep: Collection[str] = (), leave_out: Collection[str] = ()) -> Iterator[CleanClip]:
     """Read a file of clean motion capture, one clip after the other.
 
@@ -80,6 +91,31 @@ def clean_clips(path: Path, keep: Collection[str] = (), leave_out: Collection[st
     Raises:
         ValueError: a missing or different file, or no clip of such a subject.
     """
+    for name, subject, fps, skeleton, turned, root in _captured(path, keep, leave_out):
+        yield CleanClip(name, subject, fps, skeleton.joints, positions(turned, root, skeleton), turned)
+
+
+def clean_motions(path: Path, leave_out: Collection[str] = ()) -> Iterator[tuple[str, Motion]]:
+    """Read the same file as motions of one person each, their ``path`` the clip's name; with each its subject.
+
+    Raises:
+        ValueError: as :func:`clean_clips`.
+    """
+    for name, subject, fps, skeleton, turned, root in _captured(path, (), leave_out):
+        first, others = skeleton.joints[:1], skeleton.joints[1:]
+        tracks = {
+            "global_orient": Track(turned[:, :1], "rotation_matrix", "root", first),
+            "body_pose": Track(turned[:, 1:], "rotation_matrix", "body", others),
+            "transl": Track(root[:, None], "position", "root", first),
+        }
+        person = Person("0", tracks, np.arange(len(root)))
+        yield subject, Motion("bvh", (person,), fps, skeleton=skeleton, path=Path(name))
+
+
+def _captured(
+    path: Path, keep: Collection[str], leave_out: Collection[str]
+) -> Iterator[tuple[str, str, float, Skeleton, Array, Array]]:
+    """Yield name, subject, frames a second, skeleton, local rotations (T, J, 3, 3) and root (T, 3) of each clip."""
     arrays = load(path)
     found = False
     try:
@@ -89,12 +125,19 @@ def clean_clips(path: Path, keep: Collection[str] = (), leave_out: Collection[st
                 continue
             place = f"skel/{entry['skeleton']}/"
             names = tuple(map(str, arrays[place + "names"]))
-            skeleton = Skeleton(names, arrays[place + "parents"], arrays[place + "offsets"].astype(float))
+            parents = arrays[place + "parents"].astype(np.int64)
+            skeleton = Skeleton(names, parents, arrays[place + "offsets"].astype(float))
             quat_xyzw = arrays[entry["clip"] + "/q"].astype(np.float64)
             turned = Rotation.from_quat(quat_xyzw.reshape(-1, 4)).as_matrix().reshape((*quat_xyzw.shape[:2], 3, 3))
-            placed = positions(turned, arrays[entry["clip"] + "/root"].astype(float), skeleton)
             found = True
-            yield CleanClip(entry["clip"], subject, float(entry["fps"]), names, placed, turned)
+            yield (
+                entry["clip"],
+                subject,
+                float(entry["fps"]),
+                skeleton,
+                turned,
+                arrays[entry["clip"] + "/root"].astype(float),
+            )
     except KeyError as error:
         raise mismatch(f"{path}", "the arrays of clean motion", f"none named {error}") from None
     if not found:

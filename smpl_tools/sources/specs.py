@@ -35,11 +35,11 @@ class Sources(NamedTuple):
     clean: list[NDArray[np.float32]]
 
 
-def read_sources(specs: Sequence[Mapping[str, Any]], data: Path, fps: float) -> Sources:
+def read_sources(specs: Sequence[Mapping[str, Any]], data: Sequence[Path], fps: float) -> Sources:
     """Read the sources that a configuration lists, at ``fps`` frames a second.
 
     Each is a mapping with ``kind`` and that kind's own keys, of which those on the right may be left out; paths are
-    relative to ``data``. For published data the kind is a key of ``DATASETS``::
+    relative to the first of the folders ``data`` in which they exist. For published data the kind is a key of ``DATASETS``::
 
         {kind: paired, folder: paired, splits: [train, extra_train]}    modes, exclude_subjects
         {kind: clean, file: cmu/cmu_train.npz}                          exclude_subjects
@@ -54,11 +54,16 @@ def read_sources(specs: Sequence[Mapping[str, Any]], data: Path, fps: float) -> 
     for number, spec in enumerate(specs, start=1):
         kind, given = _checked(f"source {number}", spec)
         if kind == "clean":
-            result.clean.extend(read_clean(data / given["file"], given.get("exclude_subjects", []), fps))
+            result.clean.extend(read_clean(_found(data, given["file"]), given.get("exclude_subjects", []), fps))
         else:
             clips = _paired(data, given) if kind == "paired" else _published(data, kind, given)
             result.pairs.extend(at_rate(clip, fps) for clip in clips)
     return result
+
+
+def _found(data: Sequence[Path], name: str) -> Path:
+    """Return where a path exists; where none does, in the first folder, so that reading it says so."""
+    return next((folder / name for folder in data if (folder / name).exists()), data[0] / name)
 
 
 def _checked(what: str, spec: Any) -> tuple[str, dict[str, Any]]:
@@ -79,13 +84,13 @@ def _checked(what: str, spec: Any) -> tuple[str, dict[str, Any]]:
     return kind, given
 
 
-def _paired(data: Path, given: Mapping[str, Any]) -> list[PairedClip]:
+def _paired(data: Sequence[Path], given: Mapping[str, Any]) -> list[PairedClip]:
     modes = [one_of("mode of paired files", mode, MODES) for mode in given.get("modes", MODES)]
     excluded = given.get("exclude_subjects", [])
-    clips = read_paired(data / given["folder"], given["splits"])
+    clips = read_paired(_found(data, given["folder"]), given["splits"])
     return [clip for clip in clips if clip.mode in modes and clip.subject not in excluded]
 
 
-def _published(data: Path, dataset: str, given: Mapping[str, Any]) -> list[PairedClip]:
+def _published(data: Sequence[Path], dataset: str, given: Mapping[str, Any]) -> list[PairedClip]:
     options = {key: given[key] for key in _PUBLISHED_KEYS[1] if key in given}
-    return read_published(data / given["folder"], dataset, given["estimator"], **options)
+    return read_published(_found(data, given["folder"]), dataset, given["estimator"], **options)

@@ -16,7 +16,7 @@ from smpl_tools.pairs import render, stage
 from smpl_tools.pairs.body import HIPS, JOINT_NAMES, Shape, bone_places, make_body, skinned, truth
 from smpl_tools.pairs.camera import View, place
 from smpl_tools.pairs.estimator import Estimator
-from smpl_tools.pairs.paired_set import read_motion
+from smpl_tools.pairs.motions import read_motions
 from smpl_tools.pairs.stage import Settings, clips_of, staged
 from smpl_tools.sources.paired import read_paired
 from tests.helpers import REPOSITORY
@@ -184,6 +184,13 @@ def test_subjects_by_folder_and_by_name(program, fake, tmp_path):
             "estimator: expected mediapipe, or a command whose program exists",
         ),
         (["--size", "10"], 2, "Invalid value for '--size': "),
+        (
+            ["--drawn", 2, "--occluders", 1],
+            1,
+            "--drawn: expected no --cameras, --bodies or --occluders, which it draws",
+        ),
+        (["--drawn", 2], 1, "motions: expected one of at least 1.33 s, received none"),
+        (["--leave-out", "anna"], 1, "motions: expected at least one, received none without subjects anna"),
     ],
 )
 def test_refusals_come_before_any_work(program, walks, fake, tmp_path, given, status, message):
@@ -206,22 +213,22 @@ def test_without_the_renderer_the_extra_is_named(program, walks, fake, tmp_path,
     assert message == "embreex is not installed; add it with: pip install 'smoothnet[pairs]'"
 
 
-def test_bodies_and_cameras_are_shared_as_they_should_be(tmp_path):
-    motion = read_motion(REPOSITORY / "assets" / "takes" / "dance_smplh_truth.npz", None)
+def test_bodies_and_cameras_are_shared_as_they_should_be():
+    (source,) = read_motions([REPOSITORY / "assets" / "takes" / "dance_smplh_truth.npz"])
     settings = Settings(Estimator("none", ("none",), 1.0), ("static",), 2, bodies=2)
-    clips = clips_of(tmp_path / "dance.npz", motion, settings)
-    assert [clip.name for clip in clips] == ["dance_b0_c0", "dance_b0_c1", "dance_b1_c0", "dance_b1_c1"]
-    made = [staged(clip, motion, settings).described for clip in clips]
+    clips = clips_of(source, settings)
+    assert [clip.name for clip in clips] == [f"dance_smplh_truth_b{b}_c{c}" for b in (0, 1) for c in (0, 1)]
+    made = [staged(clip, source, settings).described for clip in clips]
     assert made[0]["body"] == made[1]["body"] != made[2]["body"] == made[3]["body"]
     assert made[0]["camera"]["azimuth_deg"] == made[2]["camera"]["azimuth_deg"] != made[1]["camera"]["azimuth_deg"]
     assert made[0]["look"] != made[1]["look"]
 
 
-def test_all_joints_are_in_the_picture_and_the_body_is_where_they_are(tmp_path):
-    motion = read_motion(REPOSITORY / "assets" / "takes" / "dance_smplh_truth.npz", None)
+def test_all_joints_are_in_the_picture_and_the_body_is_where_they_are():
+    (source,) = read_motions([REPOSITORY / "assets" / "takes" / "dance_smplh_truth.npz"])
     settings = Settings(Estimator("none", ("none",), 1.0), ("static",), (View(15, 1.3, 45),), size=128)
-    (clip,) = clips_of(tmp_path / "dance.npz", motion, settings)
-    scene = staged(clip, motion, settings)
+    (clip,) = clips_of(source, settings)
+    scene = staged(clip, source, settings)
     pixels = scene.camera.project(scene.camera.seen(scene.joints))
     assert 0 < pixels.min() < pixels.max() < 128
     # Feet are on the floor, not in it.

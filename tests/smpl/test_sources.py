@@ -45,20 +45,32 @@ def test_a_mix_is_read_at_one_rate(data):
         {"kind": "clean", "file": "clean.npz"},
         {"kind": "pw3d", "folder": "poses", "estimator": "spin"},
     ]
-    sources = read_sources(specs, data, 15.0)
+    sources = read_sources(specs, [data], 15.0)
     assert {clip.mode for clip in sources.pairs} == {*MODES, "spin"}
     assert {clip.fps for clip in sources.pairs} == {15.0}
     assert len(sources.pairs[0].estimate) == FRAMES // 2
     assert [track.shape for track in sources.clean] == [(5, 1, 3)]
 
 
+def test_the_first_folder_that_has_a_path_counts(data, tmp_path):
+    spec = {"kind": "paired", "folder": "paired", "splits": ["train"]}
+    other = tmp_path / "other"
+    other.mkdir()
+    assert len(read_sources([spec], [other, data], 30.0).pairs) == len(read_sources([spec], [data], 30.0).pairs)
+    (other / "paired").mkdir()
+    with pytest.raises(ValueError, match=f"^{other / 'paired' / 'splits.json'}: expected a JSON file"):
+        read_sources([spec], [other, data], 30.0)
+    with pytest.raises(ValueError, match=f"^{tmp_path / 'no' / 'clean.npz'}: "):
+        read_sources([{"kind": "clean", "file": "clean.npz"}], [tmp_path / "no", tmp_path / "neither"], 30.0)
+
+
 def test_modes_and_subjects_are_chosen(data):
     spec = {"kind": "paired", "folder": "paired", "splits": ["train"], "modes": ["video"]}
-    assert [(c.name, c.mode) for c in read_sources([spec], data, 30.0).pairs] == [("a", "video"), ("b", "video")]
+    assert [(c.name, c.mode) for c in read_sources([spec], [data], 30.0).pairs] == [("a", "video"), ("b", "video")]
     spec["exclude_subjects"] = ["subject a"]
-    assert [c.subject for c in read_sources([spec], data, 30.0).pairs] == ["subject b"]
+    assert [c.subject for c in read_sources([spec], [data], 30.0).pairs] == ["subject b"]
     with pytest.raises(ValueError, match=r"clean.npz: expected clips without subjects 7, received none$"):
-        read_sources([{"kind": "clean", "file": "clean.npz", "exclude_subjects": ["7"]}], data, 30.0)
+        read_sources([{"kind": "clean", "file": "clean.npz", "exclude_subjects": ["7"]}], [data], 30.0)
 
 
 PAIRED = {"kind": "paired", "folder": "paired", "splits": ["train"]}
@@ -90,7 +102,7 @@ PAIRED = {"kind": "paired", "folder": "paired", "splits": ["train"]}
 )
 def test_refused_sources(data, spec, message):
     with pytest.raises(ValueError, match=message) as raised:
-        read_sources([{"kind": "clean", "file": "clean.npz"}, spec], data, 30.0)
+        read_sources([{"kind": "clean", "file": "clean.npz"}, spec], [data], 30.0)
     assert "\n" not in str(raised.value)
 
 
@@ -136,6 +148,6 @@ def test_too_few_detections_to_interpolate():
 
 def test_the_real_sets_as_a_mix():
     specs = [PAIRED, {"kind": "clean", "file": "cmu/cmu_train.npz", "exclude_subjects": ["85", "94"]}]
-    sources = read_sources(specs, shared("data"), 30.0)
+    sources = read_sources(specs, [shared("data")], 30.0)
     assert len(sources.pairs) == len(read_paired(shared("data", "paired"), ["train"])) == 3 * 34
     assert len(sources.clean) > 100
