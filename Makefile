@@ -4,9 +4,10 @@
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 PY ?= python3.13
 TAKES := assets/takes
+DRAWN := --jobs 2 --leave-out 85,94 --validation none
 BASE_ENV := .venv-base-$(notdir $(PY))
 
-.PHONY: demo test check test-base test-oldest weights takes clean
+.PHONY: demo test check test-base test-oldest weights pairs takes clean
 .DELETE_ON_ERROR:
 
 demo: .venv-demo/stamp # refine a real BVH take and an AMASS clip into demo_output/
@@ -31,10 +32,14 @@ test-base: $(BASE_ENV)/stamp # the tests on another Python (PY=python3.13) witho
 test-oldest: .venv-oldest/stamp # the tests on the oldest NumPy and SciPy, without torch and the other extras
 	.venv-oldest/bin/python -m pytest -n 2
 
-weights: .venv/stamp # train the shipped weights again
-	for name in default fast body; do \
-		.venv/bin/smoothnet train --preset $$name --data ../shared/data -o assets/models/$$name.safetensors --force || exit 1; \
+weights: .venv/stamp # train the shipped weights again; `body` needs what `make pairs` makes
+	for name in default fast body body-h36m body-smpl; do \
+		.venv/bin/smoothnet train --preset $$name --data ../shared/data --data data -o assets/models/$$name.safetensors --force || exit 1; \
 	done
+
+pairs: .venv/stamp # render people and run MediaPipe on them, into data/; needs SMOOTHNET_MEDIAPIPE_PYTHON, see docs/pairs.md
+	.venv/bin/smoothnet pairs ../shared/data/cmu/cmu_train.npz -o data/drawn --drawn 400 --seed 77 $(DRAWN)
+	.venv/bin/smoothnet pairs ../shared/data/real/reactidle/000_genuine.bvh -o data/drawn_idle --drawn 40 --seed 78 $(DRAWN)
 
 takes: .venv-demo/stamp # make the shipped takes again; needs the reference data in ../shared
 	.venv-demo/bin/python assets/make_takes.py

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from smoothnet_core._checks import mismatch
-from smoothnet_core.filters.median import median_gaussian
 from smoothnet_core.windows import refine_windows
 
 Array = NDArray[np.float64]
 Refine = Callable[[Array, Array], Array]
+# Standard deviation in frames.
+_ROUGHNESS_SIGMA = 5.0
 Run = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -25,22 +27,17 @@ class Body:
     Attributes:
         joints: J names in the network's order.
         root: indices of the joints whose mean is the root.
-        median: frames of the median that a take is smoothed by, odd.
-        sigma: standard deviation in frames of the Gaussian after it.
     """
 
     joints: tuple[str, ...]
     root: tuple[int, ...]
-    median: int
-    sigma: float
 
 
 def body_of(metadata: Mapping[str, Any]) -> Body | None:
     """Return the body of weights' metadata; None where they are not body-aware."""
     if metadata["architecture"] != "body_aware":
         return None
-    smoothing = metadata["smoothing"]
-    return Body(tuple(metadata["joints"]), tuple(metadata["root"]), smoothing["median"], float(smoothing["sigma"]))
+    return Body(tuple(metadata["joints"]), tuple(metadata["root"]))
 
 
 def find_joints(body: Body, model: str, kind: str, shape: tuple[int, ...], names: Sequence[str] | None) -> list[int]:
@@ -80,9 +77,16 @@ def common_frame(values: Array) -> tuple[Array, Array]:
     return np.full((count, size), peak if peak > 0 else 1.0), np.broadcast_to(offset, (count, size))
 
 
+def roughness(values: NDArray[np.floating], smoothed: NDArray[np.floating]) -> Array:
+    """Return the distance (T, N) between two tracks (T, N, 3), averaged over about half a second at 30 frames."""
+    apart = np.linalg.norm(np.asarray(values, np.float64) - smoothed, axis=2)
+    return gaussian_filter1d(apart, _ROUGHNESS_SIGMA, axis=0, mode="nearest")
+
+
 def refine_body(
     values: Array,
     quality: Array,
+    smooth: Refine,
     run: Run,
     body: Body,
     places: Sequence[int],
@@ -98,7 +102,8 @@ def refine_body(
     Args:
         values: (T, N, 3) positions at the network's frame rate, without gaps.
         quality: (T, N, 2) confidence and whether the frame was observed.
-        run: the engine, from float32 windows (M, W, 3 J) and quality (M, W, 2 J) to refined windows.
+        smooth: refines a track (T, N, 3) of that quality joint by joint.
+        run: the engine, from float32 windows (M, W, 3 J) and quality (M, W, 3 J) to refined windows.
         body: of the model.
         places: indices of the body's joints among the N.
         window: frames W; a shorter take is one window as it is.
@@ -108,13 +113,14 @@ def refine_body(
     Returns:
         (T, N, 3).
     """
-    smooth = median_gaussian(values, body.median, body.sigma)
+    smoothed = smooth(values, quality)
+    trust = np.concatenate([quality, roughness(values, smoothed)[..., None]], axis=2)
     frames = len(values)
     window = min(window, frames)
-    inner = smooth[:, places].reshape(1, frames, -1)
+    inner = smoothed[:, places].reshape(1, frames, -1)
     refined = refine_windows(
         inner,
-        quality[:, places].reshape(1, frames, -1),
+        trust[:, places].reshape(1, frames, -1),
         _rooted(run, body),
         window=window,
         hop=min(hop, window),
@@ -124,9 +130,9 @@ def refine_body(
     nearest = np.empty(values.shape[1], np.int64)
     nearest[places] = np.arange(len(places))
     for other in set(range(values.shape[1])) - set(places):
-        apart = np.linalg.norm(smooth[:, places] - smooth[:, other, None], axis=2).mean(axis=0)
+        apart = np.linalg.norm(smoothed[:, places] - smoothed[:, other, None], axis=2).mean(axis=0)
         nearest[other] = apart.argmin()
-    return smooth + correction[:, nearest]
+    return smoothed + correction[:, nearest]
 
 
 def _rooted(run: Run, body: Body) -> Refine:
@@ -141,7 +147,8 @@ def _rooted(run: Run, body: Body) -> Refine:
         size = np.abs(relative).max(axis=(1, 2, 3), keepdims=True)
         size[size == 0] = 1.0
         inner = (relative / size).reshape(windows.shape).astype(np.float32)
-        refined = run(inner, quality.astype(np.float32)).astype(np.float64)
+        trust = quality.reshape(*quality.shape[:2], -1, 3) / np.concatenate([np.ones_like(size)] * 2 + [size], axis=3)
+        refined = run(inner, trust.reshape(quality.shape).astype(np.float32)).astype(np.float64)
         return windows + (refined - inner) * size[:, :, 0]
 
     return rooted

@@ -157,16 +157,20 @@ def refine_with_report(
         raise mismatch("hop", f"a whole number of frames from 1 to the window, {network.window}", hop)
     blend = _own_blend(network) if blend == "auto" else blend
     pixels = None if image_size is None else _checked_image_size(image_size, kind, values.shape[2])
-    run = network.engine(backend, str(track.device) if tensor and backend == "torch" else "cpu")
+    device = str(track.device) if tensor and backend == "torch" else "cpu"
+    run = network.engine(backend, device)
     how: dict[str, Any] = {"window": network.window, "hop": int(hop), "blend": blend}
-    if network.body is None:
+    if network.body is None or network.first is None:
         scale, offset = _frame_of_reference(values, network, kind, pixels)
         at_own_rate = _by_joint(_in_float32(run) if network.is_published else _centred(run), how)
         at_once = max(1, _BLOCK_NUMBERS // max(1, len(values) * values.shape[2]))
     else:
         places = find_joints(network.body, network.name, kind, values.shape, joints)
         scale, offset = common_frame(values)
-        at_own_rate = partial(refine_body, run=run, body=network.body, places=places, **how)
+        first = network.first
+        by_time = {"window": first.window, "hop": first.hop, "blend": _own_blend(first)}
+        smooth = _by_joint(_centred(first.engine(backend, device)), by_time)
+        at_own_rate = partial(refine_body, smooth=smooth, run=run, body=network.body, places=places, **how)
         at_once = max(1, values.shape[1])
 
     def in_own_frame(inner: Array, quality: Array) -> Array:

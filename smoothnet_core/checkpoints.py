@@ -2,7 +2,8 @@
 
 A file of ours is a safetensors file whose metadata have one entry, ``smoothnet``, a JSON object. It has at least
 ``architecture``, ``window`` and ``hop`` (frames); the paper's networks also state ``hidden``, ``bottleneck`` and
-``blocks``, the body-aware one the joints it knows.
+``blocks``, the body-aware one the joints it knows. Body-aware weights also hold the network that refines joint by joint
+before them: its tensors by names that begin with ``first.``, its metadata as the entry ``first``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from smoothnet_core.torch_files import load_torch
 Array = NDArray[np.float32]
 
 _ENTRY = "smoothnet"
+# What the names of the tensors begin with that refine before a body-aware network.
+FIRST = "first."
 _BLOCK_NAME = re.compile(r"res_blocks\.(\d{1,4})\.")
 
 
@@ -151,7 +154,7 @@ def _validate_shapes(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[in
 
 def _validate_body_aware(weights: Weights) -> None:
     metadata = weights.metadata
-    sizes, joints, root, smoothing = (metadata.get(name) for name in ("sizes", "joints", "root", "smoothing"))
+    sizes, joints, root, swap = (metadata.get(name) for name in ("sizes", "joints", "root", "swap"))
     if not isinstance(sizes, dict) or not all(type(sizes.get(name)) is int for name in ("hidden", "blocks")):
         raise mismatch("metadata entry 'sizes'", "the whole numbers hidden, blocks", repr(sizes))
     named = isinstance(joints, list) and all(isinstance(joint, str) for joint in joints)
@@ -159,16 +162,33 @@ def _validate_body_aware(weights: Weights) -> None:
         raise mismatch("metadata entry 'joints'", "a list of different names", repr(joints))
     if not isinstance(root, list) or not root or not all(type(i) is int and 0 <= i < len(joints) for i in root):
         raise mismatch("metadata entry 'root'", f"a list of indices below {len(joints)}", repr(root))
-    median, sigma = map(smoothing.get, ("median", "sigma")) if isinstance(smoothing, dict) else (None, None)
-    odd = type(median) is int and median > 0 and median % 2
-    if not odd or not isinstance(sigma, (int, float)) or not sigma > 0:
-        raise mismatch("metadata entry 'smoothing'", "an odd median and a positive sigma", repr(smoothing))
+    if not isinstance(swap, list) or not _exchanges(swap, len(joints)):
+        raise mismatch("metadata entry 'swap'", "each joint's counterpart on the other side, by index", repr(swap))
+    _validate_first(weights)
     hidden, numbers = sizes["hidden"], 3 * len(joints)
-    layers = {"encoder": (hidden, 5 * len(joints), 3), "decoder": (numbers, hidden, 1)}
+    layers = {"encoder": (hidden, 6 * len(joints), 3), "decoder": (numbers, hidden, 1)}
     for i in range(sizes["blocks"]):
         layers |= {f"blocks.{i}.wide": (hidden, hidden, 3), f"blocks.{i}.narrow": (hidden, hidden, 1)}
     shapes = {f"{layer}.weight": shape for layer, shape in layers.items()}
-    _validate_shapes(weights.tensors, shapes | {f"{layer}.bias": shape[:1] for layer, shape in layers.items()})
+    own = {name: tensor for name, tensor in weights.tensors.items() if not name.startswith(FIRST)}
+    _validate_shapes(own, shapes | {f"{layer}.bias": shape[:1] for layer, shape in layers.items()})
+
+
+def _exchanges(swap: list[Any], count: int) -> bool:
+    whole = len(swap) == count and all(type(i) is int and 0 <= i < count for i in swap)
+    return whole and all(swap[swap[i]] == i for i in range(count))
+
+
+def _validate_first(weights: Weights) -> None:
+    first = weights.metadata.get("first")
+    if not isinstance(first, dict) or first.get("architecture") != "vector_filter":
+        raise mismatch("metadata entry 'first'", "the metadata of a vector_filter network", one_line(first, 80))
+    if first.get("fps") != weights.metadata.get("fps"):
+        expected = f"fps {weights.metadata.get('fps')}, as the network's own"
+        raise mismatch("metadata entry 'first'", expected, f"fps {first.get('fps')}")
+    tensors = {name[len(FIRST) :]: t for name, t in weights.tensors.items() if name.startswith(FIRST)}
+    with _named("network before the body-aware one"):
+        _check(Weights(tensors, first))
 
 
 # By architecture: what the networks must be made of.
@@ -266,12 +286,12 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Put the path before the message of a ``ValueError`` from the block."""
+def _named(what: str | Path) -> Iterator[None]:
+    """Put the path, or what it is, before the message of a ``ValueError`` from the block."""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{path}: {one_line(error, 600)}") from error
+        raise ValueError(f"{what}: {one_line(error, 600)}") from error
 
 
 def _as_float32(name: str, value: Any) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core._body import Body, body_of
 from smoothnet_core._checks import mismatch
-from smoothnet_core.checkpoints import read_weights
+from smoothnet_core.checkpoints import FIRST, read_weights
 from smoothnet_core.inference.select import CHANNEL_NETWORKS, select_engine
 
 Array = NDArray[np.float32]
@@ -70,6 +70,15 @@ class Model:
         """The joints that body-aware weights know; None for weights of any other architecture."""
         return body_of(self.metadata)
 
+    @cached_property
+    def first(self) -> Model | None:
+        """The network that refines joint by joint before body-aware weights see the take; None for any other."""
+        if self.body is None:
+            return None
+        tensors = {name[len(FIRST) :]: t for name, t in self.tensors.items() if name.startswith(FIRST)}
+        metadata = self.metadata["first"]
+        return Model(str(metadata.get("name", "first")), tensors, metadata)
+
     def engine(self, backend: str, device: str = "cpu") -> Run:
         """Return the function that refines windows on a backend and device, see ``select_engine``.
 
@@ -79,7 +88,8 @@ class Model:
         """
         key = (backend, device)
         if key not in self._engines:
-            self._engines[key] = select_engine(self.architecture, self.tensors, self.metadata, backend, device)
+            own = {name: tensor for name, tensor in self.tensors.items() if not name.startswith(FIRST)}
+            self._engines[key] = select_engine(self.architecture, own, self.metadata, backend, device)
         return self._engines[key]
 
 

@@ -109,7 +109,10 @@ def model_refiner(model: Model, hop: int | None = None) -> Callable[[PairedClip]
 
 
 def selection_score(
-    clips: Sequence[PairedClip], score: Mapping[str, float], metadata: Mapping[str, Any]
+    clips: Sequence[PairedClip],
+    score: Mapping[str, float],
+    metadata: Mapping[str, Any],
+    fixed: Mapping[str, Any] | None = None,
 ) -> Callable[[Any], float]:
     """Return the function from a torch network to its score on clips.
 
@@ -120,13 +123,14 @@ def selection_score(
         clips: that were kept back.
         score: see :class:`Selection`.
         metadata: of the weights.
+        fixed: tensors of the weights beside the network's own.
     """
     measures = {name: CARD_MEASURES[name] for name in score}
     hop = max(int(metadata["hop"]), int(metadata["window"]) // 4)
 
     def scored(network: Any) -> float:
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
-        refiner = model_refiner(Model("in training", tensors, metadata), hop)
+        refiner = model_refiner(Model("in training", {**tensors, **(fixed or {})}, metadata), hop)
         by_mode = paired_scores(clips, refiner, measures).values()
         means = {name: np.mean([values[name] for values in by_mode]) for name in score}
         return float(sum(weight * abs(means[name] - measures[name].target) for name, weight in score.items()))

@@ -30,7 +30,7 @@ def run_folder(output: Path) -> Path:
 
 def train_model(
     plan: Plan,
-    data: Path,
+    data: Sequence[Path],
     output: Path,
     *,
     fresh: bool = False,
@@ -44,7 +44,7 @@ def train_model(
 
     Args:
         plan: what to train.
-        data: the folder that the plan's paths are relative to.
+        data: the folders that the plan's paths are relative to; the first that holds one counts.
         output: a ``.safetensors`` file.
         fresh: begin again in place of continuing.
         report: called with the step, the number of steps, and the running loss.
@@ -90,6 +90,7 @@ def train_model(
         "licence": plan.licence,
         "configuration": plan.resolved(),
     }
+    fixed = architecture.fixed(plan.sizes)
     output.parent.mkdir(parents=True, exist_ok=True)
     folder = run_folder(output)
     if fresh and folder.exists():
@@ -99,14 +100,15 @@ def train_model(
         run.batches,
         run.loss,
         run.schedule,
-        select=None if plan.select is None else selection_score(kept_back, plan.select.score, metadata),
+        select=None if plan.select is None else selection_score(kept_back, plan.select.score, metadata, fixed),
         folder=folder,
         settings={**plan.resolved(), "clips": len(pairs)},
         report=lambda step, value: report(step, run.schedule.steps, value),
     )
     metadata["selected"] = {"step": trained.step, "steps": run.schedule.steps, "score": trained.score}
-    card = _model_card(plan, metadata, trained.tensors, validation)
-    write_safetensors(output, Weights(trained.tensors, metadata))
+    tensors = {**run.finish(trained.tensors), **fixed}
+    card = _model_card(plan, metadata, tensors, validation)
+    write_safetensors(output, Weights(tensors, metadata))
     with replacing(output.with_suffix(".md")) as file:
         file.write(card.encode())
     configuration = output.with_suffix(".yaml")
@@ -120,14 +122,7 @@ def train_model(
 def as_pair(clip: PairedClip) -> Pair:
     """Return a clip as training takes it: gaps interpolated, and told where they were."""
     observed = np.broadcast_to(clip.detected[:, None], clip.confidence.shape).astype(np.float32)
-    return Pair(clip.name, interpolated(clip), clip.groundtruth, clip.confidence, observed)
-
-
-def interpolated(clip: PairedClip) -> Any:
-    """Return the estimate (T, J, D) with undetected frames interpolated in time, as the filters see it."""
-    kind = "position" if clip.estimate.shape[2] in (2, 3) else "channels"
-    # A filter of strength 0 changes nothing but the gaps.
-    return filters.gaussian(clip.estimate, strength=0.0, mask=clip.detected, kind=kind)
+    return Pair(clip.name, clip.interpolated, clip.groundtruth, clip.confidence, observed)
 
 
 def _states(path: Path, plan: Plan) -> bool:
@@ -142,10 +137,10 @@ def _model_card(
     plan: Plan, metadata: Mapping[str, Any], tensors: Mapping[str, Any], validation: Sequence[PairedClip]
 ) -> str:
     def median(clip: PairedClip) -> Any:
-        return filters.median(interpolated(clip), fps=clip.fps)
+        return filters.median(clip.interpolated, fps=clip.fps)
 
     model = model_refiner(Model(plan.name, tensors, metadata))
-    rows = {"raw": interpolated, "median 5 + Gaussian 1.5": median, plan.name: model}
+    rows = {"raw": lambda clip: clip.interpolated, "median 5 + Gaussian 1.5": median, plan.name: model}
     scores = {name: paired_scores(validation, refiner, CARD_MEASURES) for name, refiner in rows.items()}
     parameters = sum(int(np.size(t)) for t in tensors.values())
     selected = metadata["selected"]

@@ -16,41 +16,67 @@ Array = NDArray[np.floating]
 # the order of 1.
 POSITION_SCALE, CORRECTION_SCALE = 1.5, 0.2
 LEAK = 0.1
+# Roughness comes in in sizes of the body times this, at most so much.
+ROUGHNESS_SCALE, ROUGHEST = 4.0, 2.0
+# Numbers of the quality of a joint in a frame.
+QUALITIES = 3
 # Standard deviation in frames of the Gaussian that corrections are smoothed by, and how far its weights reach.
 CORRECTION_SIGMA, CORRECTION_RADIUS = 1.5, 6
 # Windows whose hidden activations are held at once.
 _BLOCK = 128
 
 
-def forward(tensors: Mapping[str, Array], root: Sequence[int], windows: Array, quality: Array) -> Array:
+def forward(
+    tensors: Mapping[str, Array], root: Sequence[int], swap: Sequence[int], windows: Array, quality: Array
+) -> Array:
     """Refine windows.
 
     Args:
         tensors: by the torch module's names.
         root: indices of the joints whose mean is the root.
-        windows: (N, W, 3 J) smoothed positions, x, y, z of one joint after the other; of the dtype of the tensors.
-        quality: (N, W, 2 J) likewise: confidence in [0, 1], and 1 where the frame was observed.
+        swap: index of each joint's counterpart on the other side.
+        windows: (N, W, 3 J) positions, x, y, z of one joint after the other; of the dtype of the tensors.
+        quality: (N, W, 3 J) likewise: confidence in [0, 1], 1 where the frame was observed, and roughness, the
+            distance that joints were refined by before, in the unit of the positions.
 
     Returns:
         (N, W, 3 J).
     """
-    blocks = range(0, len(windows), _BLOCK)
-    return np.concatenate([_block(tensors, root, windows[i : i + _BLOCK], quality[i : i + _BLOCK]) for i in blocks])
+    result = windows.copy()
+    for start in range(0, len(windows), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        correction = _correction(tensors, root, windows[rows], quality[rows])
+        joints = quality[rows].reshape(*quality[rows].shape[:2], -1, QUALITIES)
+        sides = joints[:, :, list(swap)].reshape(quality[rows].shape)
+        image = _correction(tensors, root, _mirrored(windows[rows], swap), sides)
+        result[rows] += (correction + _mirrored(image, swap)) / 2
+    return result
 
 
-def _block(tensors: Mapping[str, Array], root: Sequence[int], windows: Array, quality: Array) -> Array:
+def _mirrored(positions: Array, swap: Sequence[int]) -> Array:
+    """Return positions or corrections (N, W, 3 J) as a mirror shows them."""
+    image = positions.reshape(*positions.shape[:2], -1, 3)[:, :, list(swap)]
+    image[..., 0] *= -1
+    return image.reshape(positions.shape)
+
+
+def _correction(tensors: Mapping[str, Array], root: Sequence[int], windows: Array, quality: Array) -> Array:
     count, frames = windows.shape[:2]
     joints = windows.reshape(count, frames, -1, 3)
     body = joints - joints[:, :, list(root)].mean(axis=2, keepdims=True)
     size = np.sqrt(np.square(body).sum(axis=3)).mean(axis=(1, 2))[:, None, None]
     scaled = body.reshape(windows.shape) * (POSITION_SCALE / np.where(size > 0, size, 1)).astype(windows.dtype)
-    hidden = _leaky(_convolved(tensors, "encoder", np.concatenate([scaled, quality], axis=2), 1))
+    trust = quality.reshape(count, frames, -1, QUALITIES).copy()
+    relative = trust[..., 2] * (ROUGHNESS_SCALE / np.where(size > 0, size, 1)).astype(windows.dtype)
+    trust[..., 2] = np.minimum(relative, ROUGHEST)
+    given = np.concatenate([scaled, trust.reshape(quality.shape)], axis=2)
+    hidden = _leaky(_convolved(tensors, "encoder", given, 1))
     for i in range(sum(name.endswith(".narrow.bias") for name in tensors)):
         wide = _leaky(_convolved(tensors, f"blocks.{i}.wide", hidden, 2**i))
         hidden += _convolved(tensors, f"blocks.{i}.narrow", wide, 1)
     correction = _convolved(tensors, "decoder", hidden, 1) * (CORRECTION_SCALE * size).astype(windows.dtype)
     truncate = CORRECTION_RADIUS / CORRECTION_SIGMA
-    return windows + gaussian_filter1d(correction, CORRECTION_SIGMA, axis=1, mode="nearest", truncate=truncate)
+    return gaussian_filter1d(correction, CORRECTION_SIGMA, axis=1, mode="nearest", truncate=truncate)
 
 
 def _convolved(tensors: Mapping[str, Array], layer: str, x: Array, dilation: int) -> Array:

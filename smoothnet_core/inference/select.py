@@ -37,7 +37,7 @@ def select_engine(
 ) -> Run:
     """Return the function from windows (N, W, D) and quality (N, W, 2) to refined windows (N, W, D), all float32.
 
-    The body-aware network has the J joints of a body in one window: D = 3 J, and quality (N, W, 2 J).
+    The body-aware network has the J joints of a body in one window: D = 3 J, and quality (N, W, 3 J), roughness too.
     """
     if backend == "torch":
         from smoothnet_core.inference.torch_engine import build
@@ -57,5 +57,6 @@ def select_engine(
     from smoothnet_core.inference import body_aware_numpy, vector_filter_numpy
 
     if architecture == "body_aware":
-        return lambda windows, quality: body_aware_numpy.forward(tensors, metadata["root"], windows, quality)
+        root, swap = metadata["root"], metadata["swap"]
+        return lambda windows, quality: body_aware_numpy.forward(tensors, root, swap, windows, quality)
     return lambda windows, quality: vector_filter_numpy.forward(tensors, windows, quality)

@@ -29,7 +29,7 @@ def build(
     from smoothnet_core.models import body_aware, motion_aware, published, vector_filter
 
     if architecture == "body_aware":
-        made = body_aware.from_tensors(tensors, metadata["root"])
+        made = body_aware.from_tensors(tensors, metadata["root"], metadata["swap"])
     else:
         modules = {"smoothnet": published, "motion_aware": motion_aware, "vector_filter": vector_filter}
         made = modules[architecture].from_tensors(tensors)

@@ -61,24 +61,21 @@ class BodySizes:
         hidden: width between the blocks.
         blocks: number of residual blocks; that of number i sees frames 2**i apart.
         dropout: probability, in training only.
-        median: frames of the median that smooths a take before its windows are cut, odd.
-        sigma: standard deviation in frames of the Gaussian after it.
+        first: the model that refines a take joint by joint before its windows are cut, a shipped name or a file of
+            weights; it becomes part of the weights.
     """
 
     joints: str = "mediapipe_15"
     window: int = 64
-    hidden: int = 128
+    hidden: int = 256
     blocks: int = 4
     dropout: float = 0.2
-    median: int = 7
-    sigma: float = 2.0
+    first: str = "default"
 
     def __post_init__(self) -> None:
         one_of("size joints", self.joints, JOINT_SETS)
-        check_positive("size", self, ("window", "hidden", "blocks", "median", "sigma"))
+        check_positive("size", self, ("window", "hidden", "blocks"))
         _check_dropout(self.dropout)
-        if self.median % 2 == 0:
-            raise mismatch("size median", "an odd number of frames", self.median)
 
     @property
     def joint_set(self) -> JointSet:

@@ -6,16 +6,22 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from smoothnet_core.checkpoints import FIRST
 from smoothnet_core.joint_sets import AXES
+from smoothnet_core.model import load_model
 from smoothnet_core.models.body_aware import BodyAware
 from smoothnet_core.models.motion_aware import MotionAware
 from smoothnet_core.models.published import SmoothNet
 from smoothnet_core.models.sizes import BodySizes, PublishedSizes
 from smoothnet_core.models.vector_filter import VectorFilter
 from smoothnet_core.windows import blend_weights, window_starts
+
+_NOT_NEEDED = ("configuration", "selected")
 
 
 @dataclass(frozen=True)
@@ -25,15 +31,17 @@ class Architecture:
     Attributes:
         build: returns a new network of its sizes, see ``SIZES`` in :mod:`smoothnet_core.models.sizes`.
         run: refines windows (N, W, D) with a network and their quality (N, W, 2); (N, W, D). The body-aware network has
-            the J joints of a body in one window, D = 3 J, and quality (N, W, 2 J).
+            the J joints of a body in one window, D = 3 J, and quality (N, W, 3 J).
         blend: how overlapping windows are blended in use, see :mod:`smoothnet_core.windows`.
         metadata: what a file of its weights states about sizes, and about the body it knows.
+        fixed: tensors that belong to the weights but are not trained: those of a network that runs before it.
     """
 
     build: Callable[[Any], nn.Module]
     run: Callable[[Callable[..., Tensor], Tensor, Tensor], Tensor]
     blend: str
     metadata: Callable[[Any], dict[str, Any]]
+    fixed: Callable[[Any], dict[str, NDArray[np.float32]]] = lambda sizes: {}
 
 
 def _by_channel(network: Callable[..., Tensor], windows: Tensor, quality: Tensor) -> Tensor:
@@ -50,7 +58,7 @@ def _published_metadata(sizes: PublishedSizes) -> dict[str, Any]:
 
 def _body(sizes: BodySizes) -> BodyAware:
     joints = sizes.joint_set
-    return BodyAware(len(joints.joints), joints.root, sizes.hidden, sizes.blocks, sizes.dropout)
+    return BodyAware(joints.root, joints.swap.tolist(), sizes.hidden, sizes.blocks, sizes.dropout)
 
 
 def _body_metadata(sizes: BodySizes) -> dict[str, Any]:
@@ -59,16 +67,22 @@ def _body_metadata(sizes: BodySizes) -> dict[str, Any]:
         "joint_set": sizes.joints,
         "joints": list(sizes.joint_set.joints),
         "root": list(sizes.joint_set.root),
+        "swap": sizes.joint_set.swap.tolist(),
         "axes": AXES,
-        "smoothing": {"median": sizes.median, "sigma": sizes.sigma},
+        # How it was trained is in the file it came from.
+        "first": {key: value for key, value in load_model(sizes.first).metadata.items() if key not in _NOT_NEEDED},
     }
+
+
+def _body_fixed(sizes: BodySizes) -> dict[str, NDArray[np.float32]]:
+    return {FIRST + name: tensor for name, tensor in load_model(sizes.first).tensors.items()}
 
 
 ARCHITECTURES = {
     "smoothnet": Architecture(lambda s: SmoothNet(**asdict(s)), _by_channel, "uniform", _published_metadata),
     "motion_aware": Architecture(lambda s: MotionAware(**asdict(s)), _by_channel, "uniform", _published_metadata),
     "vector_filter": Architecture(VectorFilter, _by_vector, "taper", lambda s: {"sizes": asdict(s)}),
-    "body_aware": Architecture(_body, _by_vector, "taper", _body_metadata),
+    "body_aware": Architecture(_body, _by_vector, "taper", _body_metadata, _body_fixed),
 }
 
 

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothnet_core._body import roughness
 from smoothnet_core._checks import mismatch
-from smoothnet_core.filters.median import median_gaussian
+from smoothnet_core._refine import refine
+from smoothnet_core.model import Model, load_model
 from smoothnet_core.models.sizes import BodySizes
 from smoothnet_core.training.batches import Batch, Pair, Seeded
 from smoothnet_core.training.settings import BodySettings
 
 Array = NDArray[np.floating]
 
-# Speeds at which clips are played.
-_SLOWEST, _FASTEST = 0.85, 1.2
+# Speeds at which clips are played: people on whom nothing was trained move more slowly or faster.
+_SLOWEST, _FASTEST = 1 / 1.6, 1.6
 _REVERSED, _MIRRORED = 0.5, 0.5
 # Radians about the vertical axis, either way. Depth is what an estimator does worst, so the camera's direction matters.
 _TURN = np.radians(20)
@@ -29,14 +31,15 @@ _NO_CONFIDENCE = 0.2
 class BodyBatches(Seeded):
     """Draws crops one window long, as the body-aware network sees them in use; the same seed gives the same batches.
 
-    Estimates are smoothed once, clip by clip. Estimate and truth are each relative to their own root in every frame.
+    Estimates go through the model before the network once, clip by clip. Estimate and truth are each relative to their
+    own root in every frame.
     """
 
     def __init__(self, pairs: Sequence[Pair], sizes: BodySizes, settings: BodySettings) -> None:
         """Take paired clips of the joint set ``sizes.joints``, metres, at one frame rate.
 
         Raises:
-            ValueError: a clip has other joints, or none is as long as a window.
+            ValueError: a clip has other joints, none is as long as a window, or the model before the network is none.
         """
         joints = sizes.joint_set
         shape = (len(joints.joints), 3)
@@ -53,21 +56,25 @@ class BodyBatches(Seeded):
         self._first = np.cumsum(self._lengths) - self._lengths
         self._odds = self._lengths / self._lengths.sum()
         root = list(joints.root)
-        smoothed = [median_gaussian(pair.estimate.astype(np.float64), sizes.median, sizes.sigma) for pair in used]
-        self._estimate = np.concatenate([_centred(positions, root) for positions in smoothed])
+        first = load_model(sizes.first)
+        refined = [_refined(pair, first, settings.fps) for pair in used]
+        self._estimate = np.concatenate([_centred(positions, root) for positions in refined])
+        rough = [roughness(pair.estimate, positions) for pair, positions in zip(used, refined, strict=True)]
+        self._roughness = np.concatenate(rough).astype(np.float32)
         self._truth = np.concatenate([_centred(pair.groundtruth, root) for pair in used])
         self._confidence = np.concatenate([pair.confidence for pair in used]).astype(np.float32)
         self._observed = np.concatenate([pair.observed for pair in used]).astype(np.float32)
 
     def batch(self) -> Batch:
-        """Return the next batch: estimate and truth (B, W, 3 J) and quality (B, W, 2 J), one body a track."""
+        """Return the next batch: estimate and truth (B, W, 3 J) and quality (B, W, 3 J), one body a track."""
         rng, count = self._rng, self._size
         frame, share = self._times()
-        estimate, truth, confidence, observed = (
-            _between(track, frame, share) for track in (self._estimate, self._truth, self._confidence, self._observed)
+        estimate, truth, confidence, observed, rough = (
+            _between(track, frame, share)
+            for track in (self._estimate, self._truth, self._confidence, self._observed, self._roughness)
         )
         confidence = np.where(rng.random((count, 1, 1)) < _NO_CONFIDENCE, 1.0, confidence)
-        quality = np.stack([confidence * observed, observed], axis=-1)
+        quality = np.stack([confidence * observed, observed, rough], axis=-1)
         turns = self._turns()
         estimate, truth = (np.einsum("bwji,bik->bwjk", track, turns, optimize=True) for track in (estimate, truth))
         flipped = rng.random(count) < _MIRRORED
@@ -104,6 +111,10 @@ def mirrored(positions: Array, swap: NDArray[np.int64]) -> Array:
         swap: (J,) index of each joint's counterpart.
     """
     return positions[..., swap, :] * np.array([-1, 1, 1], positions.dtype)
+
+
+def _refined(pair: Pair, model: Model, fps: float) -> Array:
+    return refine(pair.estimate, fps=fps, model=model, mask=pair.observed > 0, confidence=pair.confidence)
 
 
 def _centred(positions: Array, root: list[int]) -> NDArray[np.float32]:

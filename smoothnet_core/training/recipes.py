@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,12 +23,21 @@ from smoothnet_core.training.window_batches import WindowBatches
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """The first four arguments of :func:`smoothnet_core.training.loop.train`."""
+    """The first four arguments of :func:`smoothnet_core.training.loop.train`, and what is done with its tensors.
+
+    Attributes:
+        network: to train.
+        batches: what it is trained on.
+        loss: of the network and a batch.
+        schedule: of the training.
+        finish: returns the tensors of the weights from those that came of the training.
+    """
 
     network: nn.Module
     batches: Batches
     loss: Callable[[nn.Module, Any], Tensor]
     schedule: Schedule
+    finish: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]] = dict
 
 
 def crop_run(
@@ -142,7 +151,15 @@ def body_run(architecture: Architecture, sizes: Any, settings: BodySettings, pai
         seed=settings.seed,
     )
     batches = BodyBatches(pairs, sizes, settings)
-    return Run(_built(architecture, sizes, settings.seed), batches, body_loss, schedule)
+
+    def finish(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        # The correction is linear in the last layer.
+        return {
+            name: (tensor * settings.kept).astype(tensor.dtype) if name.startswith("decoder.") else tensor
+            for name, tensor in tensors.items()
+        }
+
+    return Run(_built(architecture, sizes, settings.seed), batches, body_loss, schedule, finish)
 
 
 def _joint_tracks(bodies: Tensor) -> Tensor:

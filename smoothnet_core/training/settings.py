@@ -184,6 +184,8 @@ class BodySettings:
         batch: crops a step.
         select_every: steps between selection scores.
         seed: of everything random.
+        kept: share of the learned correction that the weights keep. A network is surer of people it has seen than it
+            may be of others; what is best for those is found on people who were kept back from training.
         loss: weights of its terms.
     """
 
@@ -196,10 +198,13 @@ class BodySettings:
     batch: int = 48
     select_every: int = 200
     seed: int = 0
+    kept: float = 1.0
     loss: BodyLossWeights = field(default_factory=BodyLossWeights)
 
     def __post_init__(self) -> None:
         check_positive("training setting", self, ("fps", "hop", "steps", "learning_rate", "batch", "select_every"))
+        if not 0 < self.kept <= 1:
+            raise mismatch("training setting kept", "above 0 and at most 1", self.kept)
 
 
 # By recipe, see smoothnet_core.training.recipes.

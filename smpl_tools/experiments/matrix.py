@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from smpl_tools.experiments.frame import Bench, Table
-from smpl_tools.experiments.refiners import Scores, filtering, losses, mode_table, networks, score_rows
+from smpl_tools.experiments.refiners import Scores, filtering, losses, mode_table, networks, raw, score_rows
 from smpl_tools.experiments.tuning import PROTOCOL, UNTUNED
 from smpl_tools.paired_scores import COLUMNS, MEASURES, Measure, Refiner, paired_scores
 from smpl_tools.sources import PairedClip
-from smpl_tools.train_model import interpolated
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +27,7 @@ class Column:
 
 def compared_with(bench: Bench, trained: Mapping[str, Refiner]) -> dict[str, Refiner]:
     """Return the rows of a table: the raw input, a filter, the networks that a study trained, the judged networks."""
-    return {"raw": interpolated, UNTUNED: filtering("median", {}), **trained, **networks(bench)}
+    return {"raw": raw, UNTUNED: filtering("median", {}), **trained, **networks(bench)}
 
 
 def scored_by_mode(bench: Bench, title: str, trained: Mapping[str, Refiner]) -> tuple[Table, str]:

@@ -15,7 +15,6 @@ from smpl_tools.experiments.refiners import losses, mode_table, score_rows
 from smpl_tools.experiments.short_training import SHORT, by_channel, train_short
 from smpl_tools.paired_scores import COLUMNS, MEASURES, Refiner
 from smpl_tools.sources import PairedClip
-from smpl_tools.train_model import interpolated
 
 Array = NDArray[np.float32]
 # Mean and standard deviation over time of every coordinate of every joint, (1, J, D) each.
@@ -29,7 +28,7 @@ _BY_TRUTH, _RAW_BY_TRUTH = "by the truth's statistics", "raw, by the truth's sta
 
 def of_estimate(clip: PairedClip) -> Statistics:
     """Return the statistics of the estimate, its gaps interpolated."""
-    return _statistics(interpolated(clip))
+    return _statistics(clip.interpolated)
 
 
 def of_truth(clip: PairedClip) -> Statistics:
@@ -41,7 +40,7 @@ def normalised(clip: PairedClip, statistics: Callable[[PairedClip], Statistics])
     """Return a clip with the estimate, its gaps interpolated, by its own statistics, the truth by those named."""
     return replace(
         clip,
-        estimate=_shifted(interpolated(clip), of_estimate(clip)),
+        estimate=_shifted(clip.interpolated, of_estimate(clip)),
         groundtruth=_shifted(clip.groundtruth, statistics(clip)),
     )
 

@@ -32,15 +32,9 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
 }
 
 
-def kind_of(clip: PairedClip) -> str:
-    """Return what a clip's tracks are: positions in 2D or 3D, or 6D rotations (columns)."""
-    return "rotation_6d" if clip.estimate.shape[-1] == 6 else "position"
-
-
 def raw(clip: PairedClip) -> Any:
-    """Return the estimate with undetected frames interpolated in time, as the filters see it."""
-    # A filter of strength 0 changes nothing but the gaps.
-    return filters.gaussian(clip.estimate, strength=0.0, mask=clip.detected, kind=kind_of(clip))
+    """Return the estimate as it is, its gaps interpolated."""
+    return clip.interpolated
 
 
 def filtering(name: str, setting: Setting) -> Refiner:
@@ -49,7 +43,7 @@ def filtering(name: str, setting: Setting) -> Refiner:
 
     def refined(clip: PairedClip) -> Any:
         confidence = {"confidence": clip.confidence} if name == "kalman" else {}
-        return apply(clip.estimate, fps=clip.fps, kind=kind_of(clip), mask=clip.detected, **confidence, **setting)
+        return apply(clip.estimate, fps=clip.fps, kind=clip.kind, mask=clip.detected, **confidence, **setting)
 
     return refined
 
@@ -66,7 +60,7 @@ def network(model: Model, image_size: tuple[float, float] | None = None) -> Refi
         return refine(
             clip.estimate,
             fps=clip.fps,
-            kind=kind_of(clip),
+            kind=clip.kind,
             model=model,
             mask=clip.detected,
             confidence=clip.confidence,

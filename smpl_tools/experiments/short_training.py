@@ -14,7 +14,7 @@ from smoothnet_core.models.sizes import PublishedSizes, Sizes
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.paired_scores import Refiner
 from smpl_tools.sources import PairedClip
-from smpl_tools.train_model import as_pair, interpolated
+from smpl_tools.train_model import as_pair
 
 if TYPE_CHECKING:
     from smoothnet_core.training.architectures import Architecture
@@ -81,7 +81,7 @@ def train_short(
 
 def by_channel(model: Model) -> Refiner:
     """Return a network as a refiner that sees every number of a clip as a channel by itself, as it was trained."""
-    return lambda clip: refine(interpolated(clip), kind="channels", model=model)
+    return lambda clip: refine(clip.interpolated, kind="channels", model=model)
 
 
 def _train(bench: Bench, clips: Sequence[PairedClip], name: str, sizes: PublishedSizes | Sizes, terms: Terms) -> Model:

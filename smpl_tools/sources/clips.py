@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
+from smoothnet_core import filters
 from smoothnet_core.rates import same_rate
 
 
@@ -15,8 +16,8 @@ from smoothnet_core.rates import same_rate
 class PairedClip:
     """An estimator's output and the truth for the same frames.
 
-    Any number J of joints. D is 3 for positions in metres and 2 for points in a picture; 9 for rotations, as matrices
-    row by row.
+    Any number J of joints. D is 3 for positions in metres, 2 for points in a picture, 6 for 6D rotations (one column
+    after the other), 9 for rotations as matrices row by row.
 
     Attributes:
         name: of the clip.
@@ -40,6 +41,17 @@ class PairedClip:
     def detected(self) -> NDArray[np.bool_]:
         """(T,) True where somebody was detected."""
         return np.asarray(np.isfinite(self.estimate).all(axis=(1, 2)))
+
+    @property
+    def kind(self) -> str:
+        """What the tracks are to filters and networks."""
+        return {2: "position", 3: "position", 6: "rotation_6d"}.get(self.estimate.shape[2], "channels")
+
+    @property
+    def interpolated(self) -> NDArray[np.float32]:
+        """(T, J, D) the estimate with undetected frames interpolated in time, as the filters see it."""
+        # A filter of strength 0 changes nothing but the gaps.
+        return filters.gaussian(self.estimate, strength=0.0, mask=self.detected, kind=self.kind)
 
 
 def at_rate(clip: PairedClip, fps: float) -> PairedClip:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch, one_of
 from smpl_tools.sources.clean import read_clean
 from smpl_tools.sources.clips import PairedClip, at_rate
+from smpl_tools.sources.joint_maps import with_joints
 from smpl_tools.sources.paired import MODES, read_paired
 from smpl_tools.sources.published import DATASETS, read_published
 
@@ -21,7 +22,7 @@ _PUBLISHED_KEYS = (
     {"representation": str, "split": str, "exclude_mpjpe_mm": (int, float)},
 )
 _KEYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "paired": ({"folder": str, "splits": list}, {"modes": list, "exclude_subjects": list}),
+    "paired": ({"folder": str, "splits": list}, {"modes": list, "exclude_subjects": list, "joints": str}),
     "clean": ({"file": str}, {"exclude_subjects": list}),
     **dict.fromkeys(DATASETS, _PUBLISHED_KEYS),
 }
@@ -39,9 +40,10 @@ def read_sources(specs: Sequence[Mapping[str, Any]], data: Sequence[Path], fps: 
     """Read the sources that a configuration lists, at ``fps`` frames a second.
 
     Each is a mapping with ``kind`` and that kind's own keys, of which those on the right may be left out; paths are
-    relative to the first of the folders ``data`` in which they exist. For published data the kind is a key of ``DATASETS``::
+    relative to the first of the folders ``data`` in which they exist. For published data the kind is a key of
+    ``DATASETS``::
 
-        {kind: paired, folder: paired, splits: [train, extra_train]}    modes, exclude_subjects
+        {kind: paired, folder: paired, splits: [train, extra_train]}    modes, exclude_subjects, joints
         {kind: clean, file: cmu/cmu_train.npz}                          exclude_subjects
         {kind: pw3d, folder: poses, estimator: spin}                    representation, split, exclude_mpjpe_mm
 
@@ -88,7 +90,8 @@ def _paired(data: Sequence[Path], given: Mapping[str, Any]) -> list[PairedClip]:
     modes = [one_of("mode of paired files", mode, MODES) for mode in given.get("modes", MODES)]
     excluded = given.get("exclude_subjects", [])
     clips = read_paired(_found(data, given["folder"]), given["splits"])
-    return [clip for clip in clips if clip.mode in modes and clip.subject not in excluded]
+    kept = [clip for clip in clips if clip.mode in modes and clip.subject not in excluded]
+    return [with_joints(clip, given["joints"]) for clip in kept] if "joints" in given else kept
 
 
 def _published(data: Sequence[Path], dataset: str, given: Mapping[str, Any]) -> list[PairedClip]:

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter1d
 
-from smoothnet_core import filters, load_model, refine, refine_with_report
+from smoothnet_core import load_model, refine, refine_with_report
 from smoothnet_core.checkpoints import Weights, read_safetensors, write_safetensors
 from smoothnet_core.inference.body_aware_numpy import forward
 from smoothnet_core.joint_sets import AXES, JOINT_SETS
 from smoothnet_core.model import Model
 
 NAMES, ROOT = JOINT_SETS["mediapipe_15"].joints, JOINT_SETS["mediapipe_15"].root
+SWAP = JOINT_SETS["mediapipe_15"].swap.tolist()
 JOINTS, WINDOW, HIDDEN, BLOCKS = len(NAMES), 24, 12, 3
 METADATA = {
     "architecture": "body_aware",
@@ -27,13 +29,15 @@ METADATA = {
     "joints": list(NAMES),
     "root": list(ROOT),
     "axes": AXES,
-    "smoothing": {"median": 5, "sigma": 1.2},
+    "swap": SWAP,
+    "first": dict(load_model("default").metadata),
 }
+BEFORE = {f"first.{name}": tensor for name, tensor in load_model("default").tensors.items()}
 
 
 def tensors(joints=JOINTS):
     rng = np.random.default_rng(5)
-    layers = {"encoder": (HIDDEN, 5 * joints, 3), "decoder": (3 * joints, HIDDEN, 1)}
+    layers = {"encoder": (HIDDEN, 6 * joints, 3), "decoder": (3 * joints, HIDDEN, 1)}
     for i in range(BLOCKS):
         layers |= {f"blocks.{i}.wide": (HIDDEN, HIDDEN, 3), f"blocks.{i}.narrow": (HIDDEN, HIDDEN, 1)}
     made = {f"{name}.weight": rng.normal(size=shape) * 0.25 for name, shape in layers.items()}
@@ -43,12 +47,12 @@ def tensors(joints=JOINTS):
 
 @lru_cache
 def model():
-    return Model("test", tensors(), METADATA)
+    return Model("test", tensors() | BEFORE, METADATA)
 
 
 def windows(count=3, frames=WINDOW, seed=0):
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(count, frames, 3 * JOINTS)), rng.random((count, frames, 2 * JOINTS))
+    return rng.normal(size=(count, frames, 3 * JOINTS)), rng.random((count, frames, 3 * JOINTS))
 
 
 def take(frames=60, joints=JOINTS, seed=0, fps=30.0):
@@ -80,32 +84,45 @@ def oracle(windows, quality):
         return np.where(x > 0, x, 0.1 * x)
 
     gauss = np.exp(-0.5 * (np.arange(-6, 7) / 1.5) ** 2)
-    results = []
-    for window, trust in zip(windows, quality, strict=True):
+
+    def corrected(window, trust):
         body = window.reshape(len(window), -1, 3)
         body = body - (body[:, 7:8] + body[:, 8:9]) / 2
         size = np.mean([np.sqrt((joint**2).sum()) for frame in body for joint in frame])
-        hidden = leaky(convolved("encoder", np.hstack([1.5 * body.reshape(window.shape) / size, trust])))
+        sure = trust.reshape(len(trust), -1, 3).copy()
+        sure[..., 2] = np.minimum(4 * sure[..., 2] / size, 2)
+        given = np.hstack([1.5 * body.reshape(window.shape) / size, sure.reshape(trust.shape)])
+        hidden = leaky(convolved("encoder", given))
         for i in range(BLOCKS):
             hidden = hidden + convolved(f"blocks.{i}.narrow", leaky(convolved(f"blocks.{i}.wide", hidden, 2**i)))
         answer = 0.2 * size * convolved("decoder", hidden)
         held = answer[np.clip(np.arange(-6, len(window) + 6), 0, len(window) - 1)]
-        smooth = [np.convolve(column, gauss / gauss.sum(), "valid") for column in held.T]
-        results.append(window + np.transpose(smooth))
+        return window + np.transpose([np.convolve(column, gauss / gauss.sum(), "valid") for column in held.T])
+
+    results = []
+    for window, trust in zip(windows, quality, strict=True):
+        sides = trust.reshape(len(trust), -1, 3)[:, SWAP].reshape(trust.shape)
+        results.append((corrected(window, trust) + mirror(corrected(mirror(window), sides))) / 2)
     return np.array(results)
+
+
+def mirror(positions):
+    """Return positions (..., 3 J) as a mirror shows them."""
+    joints = positions.reshape(*positions.shape[:-1], -1, 3)
+    return (joints[..., SWAP, :] * [-1, 1, 1]).reshape(positions.shape)
 
 
 def with_torch(windows, quality):
     torch = pytest.importorskip("torch")
     from smoothnet_core.models.body_aware import from_tensors
 
-    network = from_tensors(tensors(), ROOT).eval().to(torch.from_numpy(windows[:0]).dtype)
+    network = from_tensors(tensors(), ROOT, SWAP).eval().to(torch.from_numpy(windows[:0]).dtype)
     with torch.inference_mode():
         return network(torch.from_numpy(windows), torch.from_numpy(quality)).numpy()
 
 
 def with_numpy(windows, quality):
-    return forward({k: v.astype(windows.dtype) for k, v in tensors().items()}, ROOT, windows, quality)
+    return forward({k: v.astype(windows.dtype) for k, v in tensors().items()}, ROOT, SWAP, windows, quality)
 
 
 ENGINES = pytest.mark.parametrize("engine", [with_numpy, with_torch])
@@ -133,7 +150,16 @@ def test_the_engines_agree_over_many_windows():
 def test_any_path_of_the_root_and_any_positive_scale_pass_through(engine, scale, seed):
     x, q = windows(count=2, seed=seed)
     path = np.tile(np.random.default_rng(seed + 100).normal(size=(2, WINDOW, 3)) * 5, JOINTS)
-    np.testing.assert_allclose(engine(scale * x + path, q), scale * engine(x, q) + path, rtol=1e-9, atol=1e-9)
+    # Roughness is in the unit of the positions.
+    scaled = q * np.tile([1, 1, scale], JOINTS)
+    np.testing.assert_allclose(engine(scale * x + path, scaled), scale * engine(x, q) + path, rtol=1e-9, atol=1e-9)
+
+
+@ENGINES
+def test_a_mirror_image_comes_out_as_the_mirror_image(engine):
+    x, q = windows()
+    sides = q.reshape(*q.shape[:2], -1, 3)[:, :, SWAP].reshape(q.shape)
+    np.testing.assert_allclose(engine(mirror(x), sides), mirror(engine(x, q)), atol=1e-12)
 
 
 @ENGINES
@@ -148,8 +174,8 @@ def test_a_new_network_changes_nothing():
     from smoothnet_core.models.sizes import BodySizes
     from smoothnet_core.training.architectures import ARCHITECTURES
 
-    network = ARCHITECTURES["body_aware"].build(BodySizes())
-    assert sum(p.numel() for p in network.parameters()) == 297_901
+    network = ARCHITECTURES["body_aware"].build(BodySizes()).eval()
+    assert sum(p.numel() for p in network.parameters()) == 1_131_565
     x, q = windows()
     out = network(torch.from_numpy(x).float(), torch.from_numpy(q).float())
     np.testing.assert_array_equal(out.detach().numpy(), x.astype(np.float32))
@@ -179,9 +205,10 @@ def test_the_joints_of_paired_files():
 @pytest.mark.parametrize("frames", [WINDOW, 7, 2])
 def test_one_window_of_a_take_and_a_shorter_take_are_the_definition(frames):
     track = jittery(frames=frames)
-    smooth = filters.median(track, size=5, sigma=1.2)
-    quality = np.ones((1, frames, 2 * JOINTS))
-    expected = oracle(smooth.reshape(1, frames, -1), quality).reshape(track.shape)
+    smooth = refine(track, model="default")
+    quality = np.ones((1, frames, JOINTS, 3))
+    quality[0, ..., 2] = gaussian_filter1d(np.linalg.norm(track - smooth, axis=2), 5.0, axis=0, mode="nearest")
+    expected = oracle(smooth.reshape(1, frames, -1), quality.reshape(1, frames, -1)).reshape(track.shape)
     np.testing.assert_allclose(refine(track, model=model()), expected, atol=1e-5)
 
 
@@ -215,8 +242,8 @@ def test_further_joints_follow_the_nearest():
     out = refine(whole, model=model(), joints=names)
     expected = refine(track, model=model())
     np.testing.assert_allclose(out[:, 1:16], expected, atol=1e-6)
-    smooth = filters.median(whole, size=5, sigma=1.2)
-    correction = expected - filters.median(track, size=5, sigma=1.2)
+    smooth = refine(whole, model="default")
+    correction = expected - refine(track, model="default")
     assert np.abs(correction[:, wrist] - correction[:, nose]).max() > 0.02
     for place, followed in ((0, wrist), (16, nose), (17, wrist)):
         np.testing.assert_allclose(out[:, place] - smooth[:, place], correction[:, followed], atol=1e-6)
@@ -318,12 +345,16 @@ def test_refused_tracks(track, arguments, message):
 
 def test_files_are_read_and_used(tmp_path):
     path = tmp_path / "body.safetensors"
-    write_safetensors(path, Weights(tensors(), METADATA))
+    write_safetensors(path, Weights(tensors() | BEFORE, METADATA))
     assert read_safetensors(path).metadata == METADATA
     loaded = load_model(path)
     assert loaded.body is not None
-    assert (loaded.body.joints, loaded.body.root, loaded.body.median, loaded.body.sigma) == (NAMES, ROOT, 5, 1.2)
+    assert (loaded.body.joints, loaded.body.root) == (NAMES, ROOT)
+    assert loaded.first is not None
+    assert (loaded.first.name, loaded.first.architecture) == ("default", "vector_filter")
+    np.testing.assert_array_equal(refine(jittery(), model=loaded.first), refine(jittery(), model="default"))
     assert load_model("default").body is None
+    assert load_model("default").first is None
     np.testing.assert_array_equal(refine(jittery(), model=path), refine(jittery(), model=model()))
 
 
@@ -335,13 +366,23 @@ def test_files_are_read_and_used(tmp_path):
         ({"joints": None}, r"metadata entry 'joints': expected a list of different names, received None$"),
         ({"root": [15]}, r"metadata entry 'root': expected a list of indices below 15, received \[15\]$"),
         ({"root": []}, r"metadata entry 'root': expected a list of indices below 15, received \[\]$"),
-        ({"smoothing": {"median": 4, "sigma": 1.0}}, r"'smoothing': expected an odd median and a positive sigma, "),
-        ({"smoothing": {"median": 5, "sigma": 0}}, r"'smoothing': expected an odd median and a positive sigma, "),
-        ({"smoothing": None}, r"'smoothing': expected an odd median and a positive sigma, received None$"),
-        ({"joints": list(NAMES[:14])}, r"encoder.weight: expected shape \(12, 70, 3\), received \(12, 75, 3\)$"),
+        ({"swap": SWAP[:14]}, r"'swap': expected each joint's counterpart on the other side, by index, received "),
+        ({"swap": [*SWAP[1:], 0]}, r"'swap': expected each joint's counterpart on the other side, by index, "),
+        ({"swap": None}, r"'swap': expected each joint's counterpart on the other side, by index, received None$"),
+        ({"first": None}, r"'first': expected the metadata of a vector_filter network, received None$"),
+        ({"first": {"architecture": "smoothnet"}}, r"'first': expected the metadata of a vector_filter network, "),
+        ({"fps": 25.0}, r"metadata entry 'first': expected fps 25.0, as the network's own, received fps 30"),
+        (
+            {"first": {**METADATA["first"], "window": 16}},
+            r"network before the body-aware one: probe: expected shape \(128, 16\), received \(128, 32\)$",
+        ),
+        (
+            {"joints": list(NAMES[:14]), "swap": list(range(14))},
+            r"encoder.weight: expected shape \(12, 84, 3\), received \(12, 90, 3\)$",
+        ),
         ({"sizes": {"hidden": 12, "blocks": 2}}, r"names of the weights: expected .*, received .*blocks\.2\.wide"),
     ],
 )
 def test_refused_weights(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
-        write_safetensors(tmp_path / "body.safetensors", Weights(tensors(), METADATA | change))
+        write_safetensors(tmp_path / "body.safetensors", Weights(tensors() | BEFORE, METADATA | change))

@@ -15,7 +15,7 @@ from smpl_tools.formats.mediapipe import LANDMARKS
 from smpl_tools.motion import Motion, Person, Track
 from smpl_tools.refine_motion import refine_motion
 from smpl_tools.skeleton import SMPL
-from tests.core.test_body_aware import METADATA, NAMES, jittery, model, tensors
+from tests.core.test_body_aware import BEFORE, METADATA, NAMES, jittery, model, tensors
 from tests.smpl.cli_helpers import Program
 from tests.smpl.test_train_model import paired_file
 
@@ -133,7 +133,7 @@ def program(capsys):
 @pytest.fixture
 def weights(tmp_path):
     path = tmp_path / "body.safetensors"
-    write_safetensors(path, Weights(tensors(), METADATA))
+    write_safetensors(path, Weights(tensors() | BEFORE, METADATA))
     return path
 
 
@@ -178,17 +178,25 @@ def test_the_preset_trains_and_refines(tmp_path, program):
     for seed, name in enumerate(("a", "b", "c")):
         paired_file(folder, name, name, frames=70, seed=seed)
     (folder / "splits.json").write_text(json.dumps({"train": ["a"], "extra_train": ["b"], "val": ["c"]}))
+    # What `make pairs` makes lies in another folder.
+    for number, source in enumerate(read_preset("body").sources[1:]):
+        drawn = tmp_path / "made" / source["folder"]
+        drawn.mkdir(parents=True)
+        paired_file(drawn, "d", "d", frames=70, seed=3 + number)
+        (drawn / "splits.json").write_text(json.dumps({"train": ["d"], "val": []}))
     content = read_preset("body").resolved()
     content["training"] |= {"steps": 20, "batch": 4}
     config = tmp_path / "body.yaml"
     config.write_text(yaml.safe_dump(content))
-    ran = program("train", config, "--data", tmp_path / "data")
+    ran = program("train", config, "--data", tmp_path / "data", "--data", tmp_path / "made")
     assert ran.status == 0, ran.err
     made = load_model(tmp_path / "body.safetensors")
     assert (made.architecture, made.window, made.hop, made.fps) == ("body_aware", 64, 32, 30.0)
     assert made.body is not None
     assert made.body.joints == NAMES
-    assert made.metadata["smoothing"] == {"median": 7, "sigma": 2.0}
+    assert made.first is not None
+    assert made.first.metadata["version"] == load_model("default").metadata["version"]
+    assert "configuration" not in made.first.metadata
     assert any(np.abs(t).max() > 0 for name, t in made.tensors.items() if name.startswith("decoder"))
     card = " ".join(ran.out.split())
     for said in (

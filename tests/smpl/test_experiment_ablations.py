@@ -23,13 +23,13 @@ from smpl_tools.experiments import architectures, matrix, motions, normalisation
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.experiments.images import image_clips
 from smpl_tools.experiments.matrix import Column
+from smpl_tools.experiments.refiners import raw as interpolated
 from smpl_tools.experiments.rotations import rotation_clips
 from smpl_tools.experiments.short_training import Terms, by_channel, train_short
 from smpl_tools.experiments.table import run_study
 from smpl_tools.inverse_kinematics import TURNING, joints_to_rotations
 from smpl_tools.paired_scores import COLUMNS, MEASURES, PIXEL_MEASURES, paired_scores
 from smpl_tools.sources import MODES
-from smpl_tools.train_model import interpolated
 from tests.smpl import experiment_data
 
 torch = pytest.importorskip("torch")

@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from smoothnet_core.joint_sets import JOINT_SETS
 from smpl_tools.sources import DATASETS, MODES, PairedClip, at_rate, read_paired, read_sources
+from smpl_tools.sources.joint_maps import joint_map, with_joints
 from tests.helpers import shared
 from tests.smpl.test_sources_published import write_layout
 
@@ -84,7 +86,7 @@ PAIRED = {"kind": "paired", "folder": "paired", "splits": ["train"]}
         ({"kind": "clean"}, r"source 2 \(clean\): expected the key file, received no keys"),
         (
             {**PAIRED, "mode": []},
-            r"\(paired\), key: expected one of folder, splits, modes, exclude_subjects, received 'm",
+            r"\(paired\), key: expected one of folder, splits, modes, exclude_subjects, joints, received 'm",
         ),
         ({**PAIRED, "splits": "train"}, r"source 2 \(paired\), splits: expected a list of text, received 'train'"),
         ({**PAIRED, "splits": [1]}, r"splits: expected a list of text, received \[1\]"),
@@ -151,3 +153,50 @@ def test_the_real_sets_as_a_mix():
     sources = read_sources(specs, [shared("data")], 30.0)
     assert len(sources.pairs) == len(read_paired(shared("data", "paired"), ["train"])) == 3 * 34
     assert len(sources.clean) > 100
+
+
+# Clips of other joints.
+
+
+@pytest.mark.parametrize("name", JOINT_SETS)
+def test_every_joint_of_a_set_is_made_of_shares_that_sum_to_one(name):
+    shares = joint_map(name)
+    assert shares.shape == (len(JOINT_SETS[name].joints), 15)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-12)
+    # What is made of a mirrored body is the mirror image of what is made of the body.
+    swap, ours = JOINT_SETS[name].swap, JOINT_SETS["mediapipe_15"].swap
+    np.testing.assert_allclose(shares[swap][:, ours], shares, atol=1e-12)
+
+
+def test_a_clip_of_other_joints():
+    rng = np.random.default_rng(0)
+    names = JOINT_SETS["mediapipe_15"].joints
+    truth = rng.normal(size=(9, 15, 3)).astype(np.float32)
+    estimate = truth + 1
+    estimate[4] = np.nan
+    confidence = rng.uniform(size=(9, 15)).astype(np.float32)
+    clip = PairedClip("a", "static", "s", 30.0, estimate, truth, confidence)
+    made = with_joints(clip, "h36m_17")
+    joints = JOINT_SETS["h36m_17"].joints
+    at, there = joints.index, names.index
+    hips = (truth[:, there("left_hip")] + truth[:, there("right_hip")]) / 2
+    np.testing.assert_allclose(made.groundtruth[:, at("pelvis")], 0, atol=1e-6)
+    np.testing.assert_allclose(
+        made.groundtruth[:, at("left_wrist")], truth[:, there("left_wrist")] - hips, rtol=0, atol=1e-6
+    )
+    np.testing.assert_allclose(made.estimate[:4], made.groundtruth[:4], atol=1e-6)
+    assert made.detected.tolist() == clip.detected.tolist()
+    np.testing.assert_allclose(made.confidence[:, at("left_wrist")], confidence[:, there("left_wrist")])
+    both = confidence[:, [there("left_hip"), there("right_hip")]].mean(axis=1)
+    np.testing.assert_allclose(made.confidence[:, at("pelvis")], both, rtol=1e-6)
+    assert with_joints(clip, "mediapipe_15") is clip
+    with pytest.raises(ValueError, match=r"^clip a: expected 15 joints in 3D, received shape \(9, 17, 3\)$"):
+        with_joints(made, "h36m_17")
+
+
+def test_joints_of_a_paired_source(data):
+    spec = {"kind": "paired", "folder": "paired", "splits": ["train"], "joints": "coco_17"}
+    with pytest.raises(
+        ValueError, match=r"^joints of a source: expected one of mediapipe_15, h36m_17, smpl_24, received"
+    ):
+        read_sources([spec], [data], 30.0)

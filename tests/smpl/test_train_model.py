@@ -290,4 +290,4 @@ def test_scores_are_taken_on_positions_in_3d(data, tmp_path):
     plan = plan_from({**yaml.safe_load(WINDOWS), "validation": [spec]})
     message = r"on which scores are taken: expected 3D positions, received 2 numbers a joint$"
     with pytest.raises(ValueError, match=message):
-        train_model(plan, data, tmp_path / "w.safetensors")
+        train_model(plan, [data], tmp_path / "w.safetensors")

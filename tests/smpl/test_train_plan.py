@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 yaml = pytest.importorskip("yaml")
@@ -111,8 +113,8 @@ def test_the_resolved_configuration_makes_the_same_plan(tmp_path, changes):
             r"^size joints: expected text, received 15$",
         ),
         (
-            {"architecture": "body_aware", "recipe": "bodies", "sizes": {"median": 4}},
-            r"^size median: expected an odd number of frames, received 4$",
+            {"architecture": "body_aware", "recipe": "bodies", "sizes": {"hidden": 0}},
+            r"^size hidden: expected a positive number, received 0$",
         ),
         (
             {"architecture": "body_aware", "recipe": "bodies", "mix": {}},
@@ -179,13 +181,18 @@ def test_presets():
     body = read_preset("body")
     assert (body.architecture, body.recipe, body.sizes) == ("body_aware", "bodies", BodySizes())
     assert (body.mix, body.select) == (None, None)
+    for name, joints in (("body-h36m", "h36m_17"), ("body-smpl", "smpl_24")):
+        other = read_preset(name)
+        assert (other.sizes, other.training) == (replace(body.sizes, joints=joints), body.training)
+        assert [{"joints": joints, **source} for source in body.sources] == [*other.sources]
     with pytest.raises(
-        ValueError, match=r"^preset: expected one of body, default, .*, motion-aware, .*, received 'best'$"
+        ValueError,
+        match=r"^preset: expected one of body, body-h36m, body-smpl, default, .*, motion-aware, .*, received 'best'$",
     ):
         read_preset("best")
 
 
-@pytest.mark.parametrize("name", ["default", "fast", "body"])
+@pytest.mark.parametrize("name", ["default", "fast", "body", "body-h36m", "body-smpl"])
 def test_the_configuration_beside_the_shipped_weights_is_the_preset(name):
     path = REPOSITORY / "assets" / "models" / f"{name}.yaml"
     assert path.read_text(encoding="utf-8") == read_preset(name).as_yaml()
@@ -196,4 +203,4 @@ def test_the_sources_of_the_presets_are_there():
     from smpl_tools.sources import read_sources
 
     for specs in {repr(p.validation): p.validation for p in map(read_preset, preset_names())}.values():
-        assert len(read_sources(specs, shared("data"), 30.0).pairs) == 21
+        assert len(read_sources(specs, [shared("data")], 30.0).pairs) == 21
