@@ -15,6 +15,7 @@ from smoothnet_core import filters, load_model, metrics
 from smpl_tools.experiments import images, noise, refiners, rotations, tuning, unseen
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.experiments.images import image_clips
+from smpl_tools.experiments.knowing import knowing, local_parabolas
 from smpl_tools.experiments.table import STUDIES, run_study
 from smpl_tools.paired_scores import HIPS, LIMBS, MEASURES, PIXEL_MEASURES, paired_scores
 from smpl_tools.rotations import rotation_6d_to_matrix
@@ -266,3 +267,39 @@ def test_the_published_network_sees_points_of_a_picture_as_it_was_trained(bench)
     scaled = replace(clip, estimate=10 * clip.estimate)
     np.testing.assert_allclose(refiners.network(model, (4480, 4480))(scaled), 10 * own, rtol=1e-4)
     assert np.abs(refiners.network(model)(clip) - own).max() > 1.0
+
+
+# Who knows which numbers the noise has hit.
+
+
+def test_a_parabola_is_found_whatever_noise_has_hit():
+    time = np.arange(60)[:, None, None]
+    truth = 0.3 * time**2 - 2.0 * time + np.arange(6).reshape(1, 3, 2)
+    rng = np.random.default_rng(0)
+    hit = rng.random(truth.shape) < 0.4
+    values = truth + hit * rng.normal(0, 50, truth.shape)
+    np.testing.assert_allclose(local_parabolas(values, np.where(hit, 0.0, 1.0), 3.0), truth, rtol=1e-4, atol=0.05)
+    assert np.abs(local_parabolas(values, np.ones(truth.shape), 3.0) - truth).max() > 5
+
+
+def test_parabolas_are_those_of_least_squares():
+    rng = np.random.default_rng(1)
+    values, weights = rng.normal(size=40), rng.uniform(0.2, 1, 40)
+    found = local_parabolas(values, weights, 2.0)
+    for t in (0, 3, 20, 39):
+        time = np.arange(40) - t
+        near = np.abs(time) <= 8
+        root = np.sqrt(weights * np.exp(-0.5 * (time / 2) ** 2))[near]
+        powers = np.stack([time[near] ** k for k in range(3)], axis=1) * root[:, None]
+        expected = np.linalg.lstsq(powers, values[near] * root, rcond=None)[0][0]
+        assert found[t] == pytest.approx(expected, abs=1e-4)
+
+
+def test_knowing_tells_exact_numbers_from_others():
+    truth = np.sin(np.arange(80) / 9)[:, None, None] * np.ones((1, 2, 3), np.float32)
+    truth = truth.astype(np.float32)
+    estimate = truth.copy()
+    estimate[::3, 0, 1] += 5
+    clip = PairedClip("a", "static", "s", 50.0, estimate, truth, np.ones((80, 2), np.float32))
+    assert np.abs(knowing(1.5, 0.0)(clip) - truth).max() < 0.01
+    assert np.abs(knowing(1.5, 0.1)(clip) - truth)[:, 0, 1].max() > 0.1
