@@ -170,8 +170,14 @@ def _validate_body_aware(weights: Weights) -> None:
     for i in range(sizes["blocks"]):
         layers |= {f"blocks.{i}.wide": (hidden, hidden, 3), f"blocks.{i}.narrow": (hidden, hidden, 1)}
     shapes = {f"{layer}.weight": shape for layer, shape in layers.items()}
-    own = {name: tensor for name, tensor in weights.tensors.items() if not name.startswith(FIRST)}
+    own, _ = parted(weights.tensors)
     _validate_shapes(own, shapes | {f"{layer}.bias": shape[:1] for layer, shape in layers.items()})
+
+
+def parted(tensors: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return a network's own tensors, and those of the network before it by their names there."""
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(FIRST)}
+    return own, {name[len(FIRST) :]: tensor for name, tensor in tensors.items() if name.startswith(FIRST)}
 
 
 def _exchanges(swap: list[Any], count: int) -> bool:
@@ -186,7 +192,7 @@ def _validate_first(weights: Weights) -> None:
     if first.get("fps") != weights.metadata.get("fps"):
         expected = f"fps {weights.metadata.get('fps')}, as the network's own"
         raise mismatch("metadata entry 'first'", expected, f"fps {first.get('fps')}")
-    tensors = {name[len(FIRST) :]: t for name, t in weights.tensors.items() if name.startswith(FIRST)}
+    _, tensors = parted(weights.tensors)
     with _named("network before the body-aware one"):
         _check(Weights(tensors, first))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,16 @@ class JointSet:
         sides = {"left": "right", "right": "left"}
         names = ["_".join([sides.get(side, side), *rest]) for side, *rest in (name.split("_") for name in self.joints)]
         return np.array([self.joints.index(name) for name in names])
+
+
+def mirrored(positions: NDArray[Any], swap: Sequence[int] | NDArray[np.int64]) -> NDArray[Any]:
+    """Return positions (..., J, 3) as a mirror shows them: x reversed, left joints where right ones were.
+
+    Args:
+        positions: (..., J, 3), x to the side.
+        swap: (J,) index of each joint's counterpart.
+    """
+    return positions[..., np.asarray(swap), :] * np.array([-1, 1, 1], positions.dtype)
 
 
 def _sides(*parts: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core._body import Body, body_of
 from smoothnet_core._checks import mismatch
-from smoothnet_core.checkpoints import FIRST, read_weights
+from smoothnet_core.checkpoints import parted, read_weights
 from smoothnet_core.inference.select import CHANNEL_NETWORKS, select_engine
 
 Array = NDArray[np.float32]
@@ -75,7 +75,7 @@ class Model:
         """The network that refines joint by joint before body-aware weights see the take; None for any other."""
         if self.body is None:
             return None
-        tensors = {name[len(FIRST) :]: t for name, t in self.tensors.items() if name.startswith(FIRST)}
+        _, tensors = parted(self.tensors)
         metadata = self.metadata["first"]
         return Model(str(metadata.get("name", "first")), tensors, metadata)
 
@@ -88,7 +88,7 @@ class Model:
         """
         key = (backend, device)
         if key not in self._engines:
-            own = {name: tensor for name, tensor in self.tensors.items() if not name.startswith(FIRST)}
+            own, _ = parted(self.tensors)
             self._engines[key] = select_engine(self.architecture, own, self.metadata, backend, device)
         return self._engines[key]
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from smoothnet_core.inference.blas import linear
+from smoothnet_core.joint_sets import mirrored
 
 Array = NDArray[np.floating]
 
@@ -55,9 +56,7 @@ def forward(
 
 def _mirrored(positions: Array, swap: Sequence[int]) -> Array:
     """Return positions or corrections (N, W, 3 J) as a mirror shows them."""
-    image = positions.reshape(*positions.shape[:2], -1, 3)[:, :, list(swap)]
-    image[..., 0] *= -1
-    return image.reshape(positions.shape)
+    return mirrored(positions.reshape(*positions.shape[:2], -1, 3), swap).reshape(positions.shape)
 
 
 def _correction(tensors: Mapping[str, Array], root: Sequence[int], windows: Array, quality: Array) -> Array:

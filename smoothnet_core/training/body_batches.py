@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from smoothnet_core._body import roughness
 from smoothnet_core._checks import mismatch
 from smoothnet_core._refine import refine
+from smoothnet_core.joint_sets import mirrored
 from smoothnet_core.model import Model, load_model
 from smoothnet_core.models.sizes import BodySizes
 from smoothnet_core.training.batches import Batch, Pair, Seeded
@@ -101,16 +102,6 @@ class BodyBatches(Seeded):
         yaw = rng.uniform(-_TURN, _TURN, count)
         roll = np.where(rng.random(count) < _ROLLED, rng.uniform(-np.pi, np.pi, count), 0.0)
         return (_about(1, yaw) @ _about(2, roll)).astype(np.float32)
-
-
-def mirrored(positions: Array, swap: NDArray[np.int64]) -> Array:
-    """Return positions (..., J, 3) as a mirror shows them: x reversed, left joints where right ones were.
-
-    Args:
-        positions: (..., J, 3), x to the side.
-        swap: (J,) index of each joint's counterpart.
-    """
-    return positions[..., swap, :] * np.array([-1, 1, 1], positions.dtype)
 
 
 def _refined(pair: Pair, model: Model, fps: float) -> Array:

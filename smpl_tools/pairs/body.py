@@ -61,6 +61,7 @@ class Body:
     """A body of one shape at rest: V vertices, F triangles, B bones, M points.
 
     Attributes:
+        shape: what it was made from.
         vertices: (V, 3) metres.
         triangles: (F, 3) indices of vertices.
         part: (V,) index into ``parts``: what each vertex is painted as.
@@ -74,6 +75,7 @@ class Body:
         weights: (V, B) sparse, rows sum to 1: how much of each bone's movement a vertex follows.
     """
 
+    shape: Shape
     vertices: Array
     triangles: NDArray[np.int64]
     part: NDArray[np.int64]
@@ -143,6 +145,7 @@ def make_body(shape: Shape) -> Body:
     rows = np.repeat(np.arange(len(data["vertices"])), 4)
     entries = (data["weights"].ravel() / 255.0, (rows, data["weight_bones"].ravel()))
     return Body(
+        shape=shape,
         vertices=shaped("vertices", "shape_vertices"),
         triangles=data["triangles"].astype(np.int64),
         part=data["part"].astype(np.int64),

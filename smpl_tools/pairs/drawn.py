@@ -73,8 +73,7 @@ class Pool:
         rng = np.random.default_rng([settings.seed, number])
         while True:
             subject, motion = self._pick(rng)
-            shape = random_shape(rng)
-            body = make_body(shape)
+            body = make_body(random_shape(rng))
             wanted = int(rng.integers(round(_SECONDS[0] * self._fps), round(_SECONDS[1] * self._fps) + 1))
             rotations, root, rate = self._moved(motion, wanted, rng, body)
             if len(root) >= _SHORTEST_SECONDS * self._fps:
@@ -101,7 +100,7 @@ class Pool:
             described["tilt_deg"] = round(float(np.degrees(angle)), 1)
         azimuth = rng.uniform(-180, 180) if rng.random() < _ANYWHERE else rng.normal(0, _FRONT)
         view = View(float(azimuth), float(rng.uniform(*_HEIGHTS)), float(rng.uniform(*_FIELDS)))
-        stage = set_up(shape, rotations, root, view, settings, rng, floor)
+        stage = set_up(body, rotations, root, view, settings, rng, floor)
         about = {**stage.described, "subject": subject, "drawn": described}
         return dataclasses.replace(stage, occluders=int(rng.choice(_OCCLUDERS)), described=about)
 

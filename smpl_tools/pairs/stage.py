@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import require
-from smpl_tools.pairs.body import JOINT_NAMES, Body, Shape, bone_places, make_body, random_shape, skinned, truth
+from smpl_tools.pairs.body import JOINT_NAMES, Body, bone_places, make_body, random_shape, skinned, truth
 from smpl_tools.pairs.camera import Camera, View, middle, path_change, place, random_views
 from smpl_tools.pairs.estimator import Estimator
 from smpl_tools.pairs.landmarks import landmarks
@@ -118,12 +118,12 @@ def staged(clip: Clip, source: Source, settings: Settings) -> Stage:
         views = tuple(random_views(views, _generator(settings, f"{stem} views")))
     body = make_body(shape)
     rotations, root = retarget(landmarks(source.motion, source.person, settings.fps), body)
-    stage = set_up(shape, rotations, root, views[clip.view], settings, generator)
+    stage = set_up(body, rotations, root, views[clip.view], settings, generator)
     return replace(stage, described={**stage.described, "subject": source.subject})
 
 
 def set_up(
-    shape: Shape,
+    body: Body,
     rotations: Array,
     root: Array,
     view: View,
@@ -134,15 +134,14 @@ def set_up(
     """Put a moving body before a camera, and draw how all looks.
 
     Args:
-        shape: of the body.
-        rotations: (T, B, 3, 3) of its bones in the world.
+        body: of B bones.
+        rotations: (T, B, 3, 3) of the bones in the world.
         root: (T, 3) where the pelvis begins, metres, Y up.
         view: of the camera.
         settings: the estimator, whose landmarks are the truth; size of the pictures and number of occluders.
         generator: of what is drawn.
         floor: its height; None for where the feet stand.
     """
-    body = make_body(shape)
     joints = truth(body, rotations, bone_places(body, rotations, root))
     floor = _floor(joints) if floor is None else floor
     facing = rotations[:, 0, :, 2].mean(axis=0)
@@ -159,7 +158,7 @@ def set_up(
             **{key: value for key, value in asdict(view).items() if key != "distance_m"},
         },
         "floor_m": floor,
-        "body": asdict(shape),
+        "body": asdict(body.shape),
         "stature_m": round(body.stature, 3),
         "look": asdict(look),
     }

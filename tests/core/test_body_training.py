@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from smoothnet_core import refine
-from smoothnet_core.joint_sets import JOINT_SETS
+from smoothnet_core.joint_sets import JOINT_SETS, mirrored
 from smoothnet_core.model import Model
 from smoothnet_core.models.sizes import BodySizes
 from smoothnet_core.training import body_batches
 from smoothnet_core.training.batches import Pair
-from smoothnet_core.training.body_batches import BodyBatches, mirrored
+from smoothnet_core.training.body_batches import BodyBatches
 from smoothnet_core.training.settings import BodyLossWeights, BodySettings, Schedule, numbers_from
 
 SET = JOINT_SETS["mediapipe_15"]

@@ -23,7 +23,7 @@ from smpl_tools.experiments import architectures, matrix, motions, normalisation
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.experiments.images import image_clips
 from smpl_tools.experiments.matrix import Column
-from smpl_tools.experiments.refiners import raw as interpolated
+from smpl_tools.experiments.refiners import raw
 from smpl_tools.experiments.rotations import rotation_clips
 from smpl_tools.experiments.short_training import Terms, by_channel, train_short
 from smpl_tools.experiments.table import run_study
@@ -266,7 +266,7 @@ def test_the_terms_of_the_loss_by_hand():
 def test_a_network_sees_every_number_as_it_is(bench):
     model = train_short(bench, bench.training, sizes=PublishedSizes(8, hidden=12, bottleneck=4))
     clip = bench.validation[0]
-    filled = interpolated(clip).reshape(len(clip.estimate), -1)
+    filled = raw(clip).reshape(len(clip.estimate), -1)
     windows = np.lib.stride_tricks.sliding_window_view(filled, 8, axis=0).copy()
     with torch.no_grad():
         refined = from_tensors(model.tensors)(torch.from_numpy(windows)).numpy()
@@ -302,8 +302,8 @@ def test_points_of_the_picture_are_seen_from_minus_one_to_one_and_measured_in_pi
     numbers = space.clips(bench.validation)
     np.testing.assert_allclose(numbers[0].estimate, pixels[0].estimate / 224 - 1, atol=1e-6)
     assert np.isnan(numbers[0].estimate[5]).all()
-    found = paired_scores(numbers, interpolated, space.measures)
-    expected = paired_scores(pixels, interpolated, PIXEL_MEASURES)
+    found = paired_scores(numbers, raw, space.measures)
+    expected = paired_scores(pixels, raw, PIXEL_MEASURES)
     for mode in MODES:
         assert list(found[mode]) == list(spaces.METRES)
         np.testing.assert_allclose(list(found[mode].values()), list(expected[mode].values()), rtol=1e-4)
@@ -365,7 +365,7 @@ def test_normalised_estimates_have_no_mean_and_unit_deviation(bench):
     shown = normalisation.normalised(clip, normalisation.of_estimate)
     np.testing.assert_allclose(shown.estimate.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(shown.estimate.std(axis=0), 1, atol=1e-4)
-    mean, deviation = interpolated(clip).mean(axis=0), interpolated(clip).std(axis=0)
+    mean, deviation = raw(clip).mean(axis=0), raw(clip).std(axis=0)
     np.testing.assert_allclose(shown.groundtruth, (clip.groundtruth - mean) / deviation, rtol=1e-3, atol=1e-4)
     by_truth = normalisation.normalised(clip, normalisation.of_truth)
     np.testing.assert_array_equal(by_truth.estimate, shown.estimate)
@@ -381,7 +381,7 @@ def test_a_joint_that_stands_still_is_not_blown_up(bench):
 def test_the_output_is_brought_back_to_the_statistics_named(bench):
     clip = bench.validation[0]
     back = normalisation.within(lambda c: c.estimate, normalisation.of_estimate)(clip)
-    np.testing.assert_allclose(back, interpolated(clip), atol=1e-5)
+    np.testing.assert_allclose(back, raw(clip), atol=1e-5)
     truth = normalisation.within(lambda c: c.groundtruth, normalisation.of_truth)(clip)
     np.testing.assert_allclose(truth, clip.groundtruth, atol=1e-5)
     moved = normalisation.within(lambda c: c.estimate, normalisation.of_truth)(clip)
@@ -408,7 +408,7 @@ def test_noisy_clips_are_of_the_subjects_asked_for_and_as_noisy_as_stated(data):
 def test_no_network_learns_from_subjects_that_it_is_tested_on(bench, monkeypatch):
     seen = {}
     monkeypatch.setattr(motions, "train_short", lambda bench, clips: seen.setdefault(len(seen), clips) and None)
-    monkeypatch.setattr(motions, "by_channel", lambda model: interpolated)
+    monkeypatch.setattr(motions, "by_channel", lambda model: raw)
     result = motions.run(bench)
     assert [{clip.subject for clip in clips} for clips in seen.values()] == [{"cmu7"}, {"react1"}, {"13", "7"}]
     assert "on clean motion of the same CMU subjects, 60, whom no training clip shows" in result.tables[0].protocol
@@ -427,8 +427,8 @@ def test_validation_without_a_subject_of_cmu_is_refused(data):
 
 def test_a_column_counts_its_clips_together_whatever_their_modes(bench):
     columns = {"all": Column(bench.validation, spaces.METRES), "one": Column(bench.validation[:1], spaces.METRES)}
-    scores = matrix.score_matrix(columns, {"raw": interpolated})
-    by_mode = paired_scores(bench.validation, interpolated, {name: MEASURES[name] for name in COLUMNS})
+    scores = matrix.score_matrix(columns, {"raw": raw})
+    by_mode = paired_scores(bench.validation, raw, {name: MEASURES[name] for name in COLUMNS})
     # All clips are of one length here.
     means = [np.mean([by_mode[mode][name] for mode in MODES]) for name in COLUMNS]
     np.testing.assert_allclose(list(scores["raw"]["all"].values()), means)
