@@ -25,6 +25,7 @@ from safetensors import safe_open
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._reading import one_line, reading
 from smoothnet_core._writing import replace_file
+from smoothnet_core.inference.robust_fit_numpy import BANDWIDTHS, DILATIONS, KEPT_LINES, SMOOTHINGS, probes
 from smoothnet_core.torch_files import load_torch
 
 Array = NDArray[np.float32]
@@ -144,6 +145,30 @@ def _validate_vector_filter(weights: Weights) -> None:
     _validate_shapes(tensors, shapes)
 
 
+def _validate_robust_fit(weights: Weights) -> None:
+    sizes = weights.metadata.get("sizes")
+    if not isinstance(sizes, dict) or not all(type(sizes.get(name)) is int for name in ("hidden", "rounds")):
+        raise mismatch("metadata entry 'sizes'", "the whole numbers hidden, rounds", repr(sizes))
+    hidden, rounds, fits = sizes["hidden"], sizes["rounds"], len(BANDWIDTHS)
+    seen = len(probes()) + KEPT_LINES
+    layers = {
+        "calm.0": (hidden, seen + 4 * fits, 1),
+        "calm.1": (hidden, hidden, 1),
+        "calm.2": (len(SMOOTHINGS) + 1, hidden, 1),
+    }
+    for i in range(rounds + 1):
+        told = 1 if i == 0 else 2 * fits if i == rounds else fits
+        layers |= {
+            f"trust.{i}.enter": (hidden, seen + (2 * fits if i else 0), 3),
+            f"trust.{i}.leave": (told, hidden, 1),
+        }
+        layers |= {f"trust.{i}.layers.{k}": (hidden, hidden, 3) for k in range(len(DILATIONS))}
+    shapes: dict[str, tuple[int, ...]] = {f"{layer}.weight": shape for layer, shape in layers.items()}
+    shapes |= {f"{layer}.bias": shape[:1] for layer, shape in layers.items()}
+    shapes |= {"probe": probes().shape, "bandwidths": (fits,), "smoothings": (len(SMOOTHINGS),), "sharpness": (rounds,)}
+    _validate_shapes(weights.tensors, shapes)
+
+
 def _validate_shapes(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> None:
     if set(tensors) != set(shapes):
         raise mismatch("names of the weights", ", ".join(shapes), ", ".join(sorted(tensors)))
@@ -202,6 +227,7 @@ _VALIDATE: dict[str, Callable[[Weights], None]] = {
     "smoothnet": _validate_published,
     "motion_aware": _validate_motion_aware,
     "vector_filter": _validate_vector_filter,
+    "robust_fit": _validate_robust_fit,
     "body_aware": _validate_body_aware,
 }
 

@@ -41,7 +41,7 @@ class Model:
 
     @property
     def architecture(self) -> str:
-        """``smoothnet`` and ``motion_aware`` (the paper's), ``vector_filter`` and ``body_aware`` (ours)."""
+        """``smoothnet``, ``motion_aware`` (the paper's), ``vector_filter``, ``robust_fit``, ``body_aware`` (ours)."""
         return self.metadata["architecture"]
 
     @property

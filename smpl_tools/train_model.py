@@ -61,12 +61,13 @@ def train_model(
         require(module, "train")
     from smoothnet_core.training.architectures import ARCHITECTURES
     from smoothnet_core.training.loop import train
-    from smoothnet_core.training.recipes import body_run, crop_run, window_run
+    from smoothnet_core.training.recipes import body_run, crop_run, hit_run, window_run
     from smoothnet_core.training.run_state import remove_state
 
     architecture = ARCHITECTURES[plan.architecture]
     sources = read_sources(plan.sources, data, plan.training.fps)
-    validation = read_sources(plan.validation, data, plan.training.fps).pairs
+    rate = plan.training.fps if architecture.states_rate else None
+    validation = read_sources(plan.validation, data, rate).pairs
     training, kept_back = keep_back(sources.pairs, plan.select)
     for clip in [*kept_back, *validation]:
         if clip.groundtruth.shape[2] != 3:
@@ -75,6 +76,8 @@ def train_model(
     pairs = [as_pair(clip) for clip in training]
     if plan.recipe == "crops":
         run = crop_run(architecture, plan.sizes, plan.training, pairs, sources.clean, plan.mix)
+    elif plan.recipe == "hits":
+        run = hit_run(architecture, plan.sizes, plan.training, sources.clean)
     else:
         runs = {"windows": window_run, "bodies": body_run}
         run = runs[plan.recipe](architecture, plan.sizes, plan.training, pairs)
@@ -84,7 +87,7 @@ def train_model(
         "version": plan.version,
         "window": plan.sizes.window,
         "hop": plan.training.hop,
-        "fps": plan.training.fps,
+        "fps": rate,
         **architecture.metadata(plan.sizes),
         "data": plan.data,
         "licence": plan.licence,
@@ -158,8 +161,7 @@ def _model_card(
 Made by `smoothnet train`; written by it, not by hand.
 
 - Network: `{plan.architecture}`, {parameters:,} parameters, {json.dumps(asdict(plan.sizes))}.
-- Window {metadata["window"]} frames at {metadata["fps"]:g} frames a second, hop {metadata["hop"]};
-  other rates are resampled.
+- Window {metadata["window"]} frames, hop {metadata["hop"]}; {_rate(metadata["fps"])}.
 - Data: {plan.data}
 - Licence: {plan.licence}
 - Checkpoint: {chosen}.
@@ -178,6 +180,12 @@ counts only beside speed and jitter ratios near 1 (output over truth).
 ```yaml
 {plan.as_yaml()}```
 """
+
+
+def _rate(fps: float | None) -> str:
+    if fps is None:
+        return "takes are not resampled, whatever their frame rate"
+    return f"takes are resampled to {fps:g} frames a second"
 
 
 def _use(metadata: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ class Plan:
         data: one line on what they are trained on, for the metadata.
         licence: one line on the weights' terms.
         architecture: a key of ``smoothnet_core.models.sizes.SIZES``.
-        recipe: ``crops``, ``windows`` (the paper's) or ``bodies``, see :mod:`smoothnet_core.training.recipes`.
+        recipe: ``crops``, ``windows`` (the paper's), ``hits``, ``bodies``: :mod:`smoothnet_core.training.recipes`.
         sources: of training data, see :func:`smpl_tools.sources.read_sources`.
         validation: of the data that the model card's scores are taken on, likewise.
         select: how the best checkpoint is found; None takes the last.
@@ -115,13 +115,18 @@ def plan_from(content: Any) -> Plan:
         if not isinstance(content[key], list) or not content[key]:
             raise mismatch(key, "a list of sources", repr(content[key]))
     if recipe != "crops":
+        takes = "clean motion" if recipe == "hits" else "pairs"
         if "mix" in content:
-            raise mismatch("mix", f"none with the recipe {recipe}, which takes pairs only", repr(content["mix"]))
-        if "clean" in [source.get("kind") for source in content["sources"] if isinstance(source, Mapping)]:
-            raise mismatch("sources", f"none of clean motion with the recipe {recipe}, which takes pairs only", "clean")
+            raise mismatch("mix", f"none with the recipe {recipe}, which takes {takes} only", repr(content["mix"]))
+        for kind in [source.get("kind") for source in content["sources"] if isinstance(source, Mapping)]:
+            if (kind == "clean") != (recipe == "hits"):
+                raise mismatch("sources", f"{takes} alone with the recipe {recipe}", f"one of the kind {kind}")
+    select = selection_from(content.get("select"))
+    if recipe == "hits" and select is not None:
+        raise mismatch("select", "none with the recipe hits, which keeps no subjects back", repr(content.get("select")))
     return Plan(
         **{key: content[key] for key in _NEEDED},
-        select=selection_from(content.get("select")),
+        select=select,
         sizes=sizes,
         training=training,
         mix=numbers_from(Mix, content.get("mix", {}), "mix") if recipe == "crops" else None,

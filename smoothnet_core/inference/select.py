@@ -54,9 +54,10 @@ def select_engine(
             return out.reshape(rows.shape).transpose(0, 2, 1)
 
         return by_channel
-    from smoothnet_core.inference import body_aware_numpy, vector_filter_numpy
+    from smoothnet_core.inference import body_aware_numpy, robust_fit_numpy, vector_filter_numpy
 
     if architecture == "body_aware":
         root, swap = metadata["root"], metadata["swap"]
         return lambda windows, quality: body_aware_numpy.forward(tensors, root, swap, windows, quality)
-    return lambda windows, quality: vector_filter_numpy.forward(tensors, windows, quality)
+    by_joint = robust_fit_numpy.forward if architecture == "robust_fit" else vector_filter_numpy.forward
+    return lambda windows, quality: by_joint(tensors, windows, quality)

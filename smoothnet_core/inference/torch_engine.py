@@ -13,8 +13,8 @@ from smoothnet_core.inference.select import CHANNEL_NETWORKS
 
 Array = NDArray[np.float32]
 
-# Windows whose hidden activations are held at once.
-_BLOCK = 8192
+# Windows whose hidden activations are held at once; a robust fit holds many more of each.
+_BLOCK, _ROBUST_BLOCK = 8192, 512
 
 
 def build(
@@ -26,14 +26,17 @@ def build(
         MissingExtraError: torch is not installed.
     """
     torch = require("torch", "torch")
-    from smoothnet_core.models import body_aware, motion_aware, published, vector_filter
+    from smoothnet_core.models import body_aware, motion_aware, published, robust_fit, vector_filter
 
     if architecture == "body_aware":
         made = body_aware.from_tensors(tensors, metadata["root"], metadata["swap"])
+    elif architecture == "robust_fit":
+        made = robust_fit.from_tensors(tensors, metadata["window"])
     else:
         modules = {"smoothnet": published, "motion_aware": motion_aware, "vector_filter": vector_filter}
         made = modules[architecture].from_tensors(tensors)
     network = made.to(device).eval()
+    block = _ROBUST_BLOCK if architecture == "robust_fit" else _BLOCK
 
     def forward(windows: Any, quality: Any) -> Any:
         if architecture in CHANNEL_NETWORKS:
@@ -45,12 +48,12 @@ def build(
         with torch.inference_mode():
             out = [
                 forward(
-                    torch.from_numpy(windows[i : i + _BLOCK]).to(device),
-                    torch.from_numpy(quality[i : i + _BLOCK]).to(device),
+                    torch.from_numpy(windows[i : i + block]).to(device),
+                    torch.from_numpy(quality[i : i + block]).to(device),
                 )
                 .cpu()
                 .numpy()
-                for i in range(0, len(windows), _BLOCK)
+                for i in range(0, len(windows), block)
             ]
         return np.concatenate(out)
 

@@ -52,6 +52,24 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class RobustSizes:
+    """Sizes of the robust fit.
+
+    Attributes:
+        window: frames W.
+        hidden: width of the convolutions.
+        rounds: how often the fit is made again with other trust in the values.
+    """
+
+    window: int = 96
+    hidden: int = 32
+    rounds: int = 3
+
+    def __post_init__(self) -> None:
+        check_positive("size", self, ("window", "hidden", "rounds"))
+
+
+@dataclass(frozen=True)
 class BodySizes:
     """Sizes of the body-aware network.
 
@@ -89,9 +107,10 @@ def _check_dropout(dropout: float) -> None:
 
 
 # By architecture.
-SIZES: dict[str, type[PublishedSizes] | type[Sizes] | type[BodySizes]] = {
+SIZES: dict[str, type[PublishedSizes] | type[Sizes] | type[RobustSizes] | type[BodySizes]] = {
     "smoothnet": PublishedSizes,
     "motion_aware": PublishedSizes,
     "vector_filter": Sizes,
+    "robust_fit": RobustSizes,
     "body_aware": BodySizes,
 }

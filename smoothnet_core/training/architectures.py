@@ -17,6 +17,7 @@ from smoothnet_core.model import load_model
 from smoothnet_core.models.body_aware import BodyAware
 from smoothnet_core.models.motion_aware import MotionAware
 from smoothnet_core.models.published import SmoothNet
+from smoothnet_core.models.robust_fit import RobustFit
 from smoothnet_core.models.sizes import BodySizes, PublishedSizes
 from smoothnet_core.models.vector_filter import VectorFilter
 from smoothnet_core.windows import blend_weights, window_starts
@@ -34,6 +35,7 @@ class Architecture:
             the J joints of a body in one window, D = 3 J, and quality (N, W, 3 J).
         blend: how overlapping windows are blended in use, see :mod:`smoothnet_core.windows`.
         metadata: what a file of its weights states about sizes, and about the body it knows.
+        states_rate: whether the weights are for one frame rate, to which takes of others are resampled.
         fixed: tensors that belong to the weights but are not trained: those of a network that runs before it.
     """
 
@@ -41,6 +43,7 @@ class Architecture:
     run: Callable[[Callable[..., Tensor], Tensor, Tensor], Tensor]
     blend: str
     metadata: Callable[[Any], dict[str, Any]]
+    states_rate: bool = True
     fixed: Callable[[Any], dict[str, NDArray[np.float32]]] = lambda sizes: {}
 
 
@@ -82,7 +85,9 @@ ARCHITECTURES = {
     "smoothnet": Architecture(lambda s: SmoothNet(**asdict(s)), _by_channel, "uniform", _published_metadata),
     "motion_aware": Architecture(lambda s: MotionAware(**asdict(s)), _by_channel, "uniform", _published_metadata),
     "vector_filter": Architecture(VectorFilter, _by_vector, "taper", lambda s: {"sizes": asdict(s)}),
-    "body_aware": Architecture(_body, _by_vector, "taper", _body_metadata, _body_fixed),
+    # Resampling would spread the values that are off over their neighbours.
+    "robust_fit": Architecture(RobustFit, _by_vector, "taper", lambda s: {"sizes": asdict(s)}, states_rate=False),
+    "body_aware": Architecture(_body, _by_vector, "taper", _body_metadata, fixed=_body_fixed),
 }
 
 

@@ -1,4 +1,4 @@
-"""The ways to train: on crops that are blended as in use, on single windows as the paper does, on whole bodies."""
+"""The ways to train: on crops blended as in use, on single windows as the paper does, on hit values, on bodies."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from smoothnet_core._checks import mismatch
 from smoothnet_core.training.architectures import Architecture, refine_crops
 from smoothnet_core.training.batches import Mix, Pair, Sampler
 from smoothnet_core.training.body_batches import BodyBatches
+from smoothnet_core.training.hit_batches import HitBatches
 from smoothnet_core.training.loop import Batches
 from smoothnet_core.training.losses import aligned_error, loss, published_loss
-from smoothnet_core.training.settings import BodySettings, Schedule, Settings, WindowSettings
+from smoothnet_core.training.settings import BodySettings, HitSettings, Schedule, Settings, WindowSettings
 from smoothnet_core.training.window_batches import WindowBatches
 
 
@@ -114,6 +115,32 @@ def window_run(architecture: Architecture, sizes: Any, settings: WindowSettings,
         seed=settings.seed,
     )
     return Run(_built(architecture, sizes, settings.seed), batches, window_loss, schedule)
+
+
+def hit_run(architecture: Architecture, sizes: Any, settings: HitSettings, clean: Sequence[NDArray[Any]]) -> Run:
+    """Return a run on single windows of clean motion in which some values are hit, see :class:`HitBatches`.
+
+    Args:
+        architecture: of the network.
+        sizes: of the network.
+        settings: of the run.
+        clean: clean tracks (T, J, 3) in metres at ``settings.fps``.
+
+    Raises:
+        ValueError: no track is long enough.
+    """
+
+    def hit_loss(network: nn.Module, batch: Any) -> Tensor:
+        return loss(architecture.run(network, batch.estimate, batch.quality), batch.groundtruth, settings.loss)
+
+    schedule = Schedule(
+        settings.steps,
+        learning_rate=settings.learning_rate,
+        select_every=settings.select_every,
+        seed=settings.seed,
+    )
+    batches = HitBatches(clean, sizes.window, settings)
+    return Run(_built(architecture, sizes, settings.seed), batches, hit_loss, schedule)
 
 
 def body_run(architecture: Architecture, sizes: Any, settings: BodySettings, pairs: Sequence[Pair]) -> Run:

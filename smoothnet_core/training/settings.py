@@ -207,10 +207,47 @@ class BodySettings:
             raise mismatch("training setting kept", "above 0 and at most 1", self.kept)
 
 
+@dataclass(frozen=True)
+class HitLossWeights(LossWeights):
+    """Weights of the terms of the loss of windows with hits, see :class:`LossWeights`."""
+
+    acceleration: float = 3.0
+    speed: float = 0.0
+
+
+@dataclass(frozen=True)
+class HitSettings:
+    """One training run on single windows of clean motion in which some values are hit.
+
+    Attributes:
+        fps: frames a second of all the training data, which is played slower and faster; the weights state none.
+        hop: frames between windows in use.
+        steps: optimiser steps.
+        learning_rate: peak of the one-cycle schedule.
+        batch: windows a step.
+        select_every: steps between selection scores.
+        seed: of everything random.
+        loss: weights of its terms.
+    """
+
+    fps: float = 60.0
+    hop: int = 48
+    steps: int = 3000
+    learning_rate: float = 3e-3
+    batch: int = 256
+    select_every: int = 500
+    seed: int = 0
+    loss: HitLossWeights = field(default_factory=HitLossWeights)
+
+    def __post_init__(self) -> None:
+        check_positive("training setting", self, ("fps", "hop", "steps", "learning_rate", "batch", "select_every"))
+
+
 # By recipe, see smoothnet_core.training.recipes.
-SETTINGS: dict[str, type[Settings] | type[WindowSettings] | type[BodySettings]] = {
+SETTINGS: dict[str, type[Settings] | type[WindowSettings] | type[HitSettings] | type[BodySettings]] = {
     "crops": Settings,
     "windows": WindowSettings,
+    "hits": HitSettings,
     "bodies": BodySettings,
 }
 

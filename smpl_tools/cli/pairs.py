@@ -56,6 +56,16 @@ def pairs(
             "motions, mirrored, re-timed, tilted, with limbs of another motion, by another body before another camera.",
         ),
     ] = None,
+    tilted: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="With --drawn: how many of the clips show somebody who lies, falls or stands on the hands. "
+            "[default: 0.15]",
+        ),
+    ] = None,
     leave_out: Annotated[
         list[str] | None, typer.Option(metavar="SUBJECTS", help="Comma-separated, whose motions are not rendered.")
     ] = None,
@@ -92,6 +102,10 @@ def pairs(
     if drawn and (cameras != "2" or bodies != 1 or occluders):
         raise ValueError("--drawn: expected no --cameras, --bodies or --occluders, which it draws itself, received one")
 
+    if tilted is not None and not drawn:
+        raise ValueError(f"--tilted: expected --drawn beside it, received {tilted:g} alone")
+
+    from smpl_tools.pairs.drawn import TILTED
     from smpl_tools.pairs.estimator import given_estimator
     from smpl_tools.pairs.motions import read_motions
     from smpl_tools.pairs.paired_set import drawn_jobs, grid_jobs, subjects_in, write_splits
@@ -108,7 +122,8 @@ def pairs(
         seed,
     )
     sources = read_motions(inputs, motion_fps, by_folder=by_folder, leave_out=comma_list(leave_out) or ())
-    planned = drawn_jobs(sources, drawn, settings) if drawn else grid_jobs(sources, settings)
+    share = TILTED if tilted is None else tilted
+    planned = drawn_jobs(sources, drawn, settings, share) if drawn else grid_jobs(sources, settings)
     names = [job.name for job in planned]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

@@ -29,8 +29,8 @@ _SECONDS, _SHORTEST_SECONDS = (3.0, 5.0), 4 / 3
 _RATES = (0.8, 1.25)
 # How often both arms, both legs or only the left one of them move as in another motion, and in a mirror.
 _LIMBS, _ARMS, _ONE_SIDE, _MIRRORED = 0.35, 0.6, 0.3, 0.5
-# How often somebody is turned about a horizontal axis: lies, falls, stands on the hands.
-_TILTED = 0.15
+# How often somebody is turned about a horizontal axis: lies, falls, stands on the hands. Unless told otherwise.
+TILTED = 0.15
 # How often a camera stands anywhere around; otherwise in front, give or take so many degrees.
 _ANYWHERE, _FRONT = 0.6, 50.0
 _HEIGHTS, _FIELDS = (0.7, 2.1), (30.0, 65.0)
@@ -48,13 +48,13 @@ class Pool:
     too; one of his motions as often as its length says.
     """
 
-    def __init__(self, sources: Sequence[Source], fps: float) -> None:
-        """Take motions, which are to be seen at ``fps``.
+    def __init__(self, sources: Sequence[Source], fps: float, tilted: float = TILTED) -> None:
+        """Take motions, which are to be seen at ``fps``, a share ``tilted`` of them turned about a horizontal axis.
 
         Raises:
             ValueError: a motion cannot be used, or none is long enough.
         """
-        self._fps = fps
+        self._fps, self._tilted = fps, tilted
         by_subject: dict[str, list[tuple[Source, Landmarks]]] = {}
         for source in sources:
             points = landmarks(source.motion, source.person, fps)
@@ -91,7 +91,7 @@ class Pool:
             rotations, root = _mirrored(rotations, root, body)
             described["mirrored"] = True
         floor = None
-        if rng.random() < _TILTED:
+        if rng.random() < self._tilted:
             turn, angle = _tilt(len(root), self._fps, rng)
             rotations = turn[:, None] @ rotations
             lowest = truth(body, rotations, bone_places(body, rotations, root))[..., 1].min(axis=1)

@@ -20,7 +20,7 @@ from smoothnet_core import metrics
 from smoothnet_core._checks import mismatch
 from smpl_tools.formats._files import replacing, replacing_folder, write_npz
 from smpl_tools.pairs.body import HIPS, JOINT_NAMES
-from smpl_tools.pairs.drawn import Pool
+from smpl_tools.pairs.drawn import TILTED, Pool
 from smpl_tools.pairs.estimator import array_shapes
 from smpl_tools.pairs.motions import Source
 from smpl_tools.pairs.stage import Settings, Stage, clips_of, render, staged
@@ -75,15 +75,17 @@ def grid_jobs(sources: Sequence[Source], settings: Settings) -> list[Job]:
     return jobs
 
 
-def drawn_jobs(sources: Sequence[Source], count: int, settings: Settings) -> list[Job]:
-    """Return jobs for so many clips drawn at random.
+def drawn_jobs(sources: Sequence[Source], count: int, settings: Settings, tilted: float = TILTED) -> list[Job]:
+    """Return jobs for so many clips drawn at random, a share ``tilted`` of them turned about a horizontal axis.
 
     Raises:
         ValueError: a motion cannot be used, or none is long enough.
     """
-    pool = Pool(sources, settings.fps)
+    pool = Pool(sources, settings.fps, tilted)
     motions = zlib.crc32("\n".join(source.name for source in sources).encode())
-    made_with = {"drawn": True, "motions": len(sources), "motions_crc32": motions}
+    made_with: dict[str, Any] = {"drawn": True, "motions": len(sources), "motions_crc32": motions}
+    if tilted != TILTED:
+        made_with["tilted"] = tilted
     return [Job(f"drawn_{k:05d}", made_with, partial(pool.stage, k, settings)) for k in range(count)]
 
 

@@ -145,13 +145,14 @@ def _captured(
         raise mismatch(f"{path}", f"clips {asked}", "none")
 
 
-def read_clean(path: Path, exclude_subjects: Collection[str], fps: float) -> list[NDArray[np.float32]]:
+def read_clean(path: Path, exclude_subjects: Collection[str], fps: float | None) -> list[NDArray[np.float32]]:
     """Return the joint positions (T, J, 3) in metres of all clips whose own rate is a multiple of ``fps``.
+
+    Without ``fps`` those of all clips, each at its own rate.
 
     Raises:
         ValueError: as :func:`clean_clips`.
     """
     clips = clean_clips(path, leave_out=exclude_subjects)
-    return [
-        clip.positions[:: int(clip.fps / fps)].astype(np.float32) for clip in clips if (clip.fps / fps).is_integer()
-    ]
+    steps = ((clip, 1.0 if fps is None else clip.fps / fps) for clip in clips)
+    return [clip.positions[:: int(step)].astype(np.float32) for clip, step in steps if step.is_integer()]

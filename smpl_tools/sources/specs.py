@@ -30,14 +30,14 @@ _TYPE_NAMES = {str: "text", list: "a list of text", (int, float): "a number"}
 
 
 class Sources(NamedTuple):
-    """What was read: paired clips, and clean tracks (T, J, 3) in metres, all at one frame rate."""
+    """What was read: paired clips, and clean tracks (T, J, 3) in metres."""
 
     pairs: list[PairedClip]
     clean: list[NDArray[np.float32]]
 
 
-def read_sources(specs: Sequence[Mapping[str, Any]], data: Sequence[Path], fps: float) -> Sources:
-    """Read the sources that a configuration lists, at ``fps`` frames a second.
+def read_sources(specs: Sequence[Mapping[str, Any]], data: Sequence[Path], fps: float | None) -> Sources:
+    """Read the sources that a configuration lists, at ``fps`` frames a second, or each clip at its own rate.
 
     Each is a mapping with ``kind`` and that kind's own keys, of which those on the right may be left out; paths are
     relative to the first of the folders ``data`` in which they exist. For published data the kind is a key of
@@ -59,7 +59,7 @@ def read_sources(specs: Sequence[Mapping[str, Any]], data: Sequence[Path], fps: 
             result.clean.extend(read_clean(_found(data, given["file"]), given.get("exclude_subjects", []), fps))
         else:
             clips = _paired(data, given) if kind == "paired" else _published(data, kind, given)
-            result.pairs.extend(at_rate(clip, fps) for clip in clips)
+            result.pairs.extend(clip if fps is None else at_rate(clip, fps) for clip in clips)
     return result
 
 

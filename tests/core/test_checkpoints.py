@@ -226,8 +226,8 @@ def test_safetensors_round_trip(tmp_path):
         ([1], "metadata: expected a JSON object, received a list"),
         (
             {**METADATA, "architecture": "other"},
-            "metadata entry 'architecture': expected one of smoothnet, motion_aware, vector_filter, body_aware, "
-            "received 'other'",
+            "metadata entry 'architecture': expected one of smoothnet, motion_aware, vector_filter, robust_fit, "
+            "body_aware, received 'other'",
         ),
         (
             {**METADATA, "architecture": "vector_filter"},

@@ -80,6 +80,12 @@ def test_what_is_drawn_varies_and_stays_in_the_picture(walks):
             np.testing.assert_allclose(stage.joints[..., 1].min(axis=1), 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("share", [0, 1])
+def test_how_many_are_tilted_is_asked_for(walks, share):
+    pool = Pool(read_motions(walks), 30.0, share)
+    assert sum("tilt_deg" in pool.stage(number, SETTINGS).described["drawn"] for number in range(8)) == 8 * share
+
+
 def test_a_mirror_shows_the_same_person_with_sides_exchanged(body):
     rotations, root = moving(body)
     there, back = drawn._mirrored(rotations, root, body)

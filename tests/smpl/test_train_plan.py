@@ -51,6 +51,14 @@ def test_what_is_left_out_has_its_default():
         {"architecture": "vector_filter", "recipe": "crops", "mix": {"clean": 0.5}, "training": {"crop": 40}},
         {"recipe": "crops", "sources": [{"kind": "clean", "file": "x.npz"}]},
         {"architecture": "body_aware", "recipe": "bodies", "sizes": {"joints": "h36m_17", "hidden": 8}},
+        {
+            "architecture": "robust_fit",
+            "recipe": "hits",
+            "sizes": {"window": 60},
+            "training": {"loss": {"acceleration": 2}},
+            "sources": [{"kind": "clean", "file": "x.npz"}],
+            "select": "none",
+        },
     ],
 )
 def test_the_resolved_configuration_makes_the_same_plan(tmp_path, changes):
@@ -72,9 +80,9 @@ def test_the_resolved_configuration_makes_the_same_plan(tmp_path, changes):
         ({"name": 3}, r"^name: expected text, received 3$"),
         (
             {"architecture": "gru"},
-            r"^architecture: expected one of smoothnet, motion_aware, vector_filter, body_aware, received 'gru'",
+            r"^architecture: expected one of smoothnet, .*, vector_filter, robust_fit, body_aware, received 'gru'",
         ),
-        ({"recipe": "cake"}, r"^recipe: expected one of crops, windows, bodies, received 'cake'$"),
+        ({"recipe": "cake"}, r"^recipe: expected one of crops, windows, hits, bodies, received 'cake'$"),
         ({"step": 3}, r"^key: expected one of name, version, .*, select, received 'step'$"),
         (
             {"sizes": {"windw": 8}},
@@ -90,7 +98,15 @@ def test_the_resolved_configuration_makes_the_same_plan(tmp_path, changes):
         ({"mix": {"clean": 1}}, r"^mix: expected none with the recipe windows, .*, received \{'clean': 1\}$"),
         (
             {"sources": [{"kind": "clean", "file": "x.npz"}]},
-            r"^sources: expected none of clean motion with the recipe windows, .*, received clean$",
+            r"^sources: expected pairs alone with the recipe windows, received one of the kind clean$",
+        ),
+        (
+            {"recipe": "hits", "training": {"hop": 16}, "select": "none"},
+            r"^sources: expected clean motion alone with the recipe hits, received one of the kind paired$",
+        ),
+        (
+            {"recipe": "hits", "training": {"hop": 16}, "sources": [{"kind": "clean", "file": "x.npz"}]},
+            r"^select: expected none with the recipe hits, which keeps no subjects back, received None$",
         ),
         (
             {"recipe": "crops", "training": {"crop": 20}},
@@ -156,7 +172,7 @@ def test_refused_files_are_named(tmp_path):
     assert "\n" not in str(refused.value)
     path.write_text(MINIMAL.replace("windows", "doors"))
     with pytest.raises(
-        ValueError, match=rf"^{path}: recipe: expected one of crops, windows, bodies, received 'doors'$"
+        ValueError, match=rf"^{path}: recipe: expected one of crops, windows, hits, bodies, received 'doors'$"
     ):
         read_plan(path)
     # YAML can name Python objects; they are refused, not made.
