@@ -73,7 +73,8 @@ def crop_run(
     def crop_loss(network: nn.Module, batch: Any) -> Tensor:
         run = partial(architecture.run, network)
         how = {"window": sizes.window, "hop": settings.hop, "blend": architecture.blend}
-        return loss(refine_crops(run, batch.estimate, batch.quality, **how), batch.groundtruth, settings.loss)
+        refined = refine_crops(run, batch.estimate, batch.quality, **how)
+        return loss(refined, batch.groundtruth, settings.loss, batch.estimated)
 
     schedule = Schedule(
         settings.steps,

@@ -66,6 +66,15 @@ def pairs(
             "[default: 0.15]",
         ),
     ] = None,
+    tumbling: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="With --drawn: how many of the other clips show somersaults and cartwheels. [default: 0]",
+        ),
+    ] = None,
     leave_out: Annotated[
         list[str] | None, typer.Option(metavar="SUBJECTS", help="Comma-separated, whose motions are not rendered.")
     ] = None,
@@ -102,8 +111,9 @@ def pairs(
     if drawn and (cameras != "2" or bodies != 1 or occluders):
         raise ValueError("--drawn: expected no --cameras, --bodies or --occluders, which it draws itself, received one")
 
-    if tilted is not None and not drawn:
-        raise ValueError(f"--tilted: expected --drawn beside it, received {tilted:g} alone")
+    for option, share in (("--tilted", tilted), ("--tumbling", tumbling)):
+        if share is not None and not drawn:
+            raise ValueError(f"{option}: expected --drawn beside it, received {share:g} alone")
 
     from smpl_tools.pairs.drawn import TILTED
     from smpl_tools.pairs.estimator import given_estimator
@@ -122,8 +132,8 @@ def pairs(
         seed,
     )
     sources = read_motions(inputs, motion_fps, by_folder=by_folder, leave_out=comma_list(leave_out) or ())
-    share = TILTED if tilted is None else tilted
-    planned = drawn_jobs(sources, drawn, settings, share) if drawn else grid_jobs(sources, settings)
+    shares = (TILTED if tilted is None else tilted, tumbling or 0.0)
+    planned = drawn_jobs(sources, drawn, settings, *shares) if drawn else grid_jobs(sources, settings)
     names = [job.name for job in planned]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

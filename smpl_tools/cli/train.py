@@ -67,9 +67,9 @@ def train(
             job = progress.add_task("training", total=None, loss="")
 
             def report(step: int, steps: int, loss: float) -> None:
-                progress.update(job, total=steps, completed=step, loss=f"loss {loss * 1e3:.1f} mm")
+                progress.update(job, total=steps, completed=step, loss=f"loss {loss:.4f}")
                 if not screen.is_terminal and step % max(1, steps // 10) == 0:
-                    screen.print(f"step {step} of {steps}, loss {loss * 1e3:.1f} mm")
+                    screen.print(f"step {step} of {steps}, loss {loss:.4f}")
 
             card = train_model(plan, data or [Path()], output, fresh=fresh, report=report)
     except KeyboardInterrupt:

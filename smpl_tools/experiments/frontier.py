@@ -89,7 +89,8 @@ def _figure(modes: Sequence[str], tried: Sequence[Tried], ours: dict[str, Scores
                     axes.plot(*points.T, ".", color=colour, markersize=4, label=name)
                 for name, marker in zip(ours, "*DPXvs", strict=False):
                     own = ours[name][mode]
-                    axes.plot(own[key], own[_ACCEL], marker, color="black", markersize=9, label=name, linestyle="")
+                    # Hollow, since networks lie close together.
+                    axes.plot(own[key], own[_ACCEL], marker, color="black", mfc="none", markersize=7, label=name, ls="")
                 # What is far above the calmest output is of no interest.
                 lowest = min(scores[mode][_ACCEL] for scores in (*(t.scores for t in tried), *ours.values()))
                 axes.set_ylim(0.95 * lowest, 2 * lowest)

@@ -31,6 +31,8 @@ _RATES = (0.8, 1.25)
 _LIMBS, _ARMS, _ONE_SIDE, _MIRRORED = 0.35, 0.6, 0.3, 0.5
 # How often somebody is turned about a horizontal axis: lies, falls, stands on the hands. Unless told otherwise.
 TILTED = 0.15
+# How long somebody takes to turn over once, and how high at most somebody jumps who does.
+_OVER_SECONDS, _JUMP = (0.5, 1.2), 0.5
 # How often a camera stands anywhere around; otherwise in front, give or take so many degrees.
 _ANYWHERE, _FRONT = 0.6, 50.0
 _HEIGHTS, _FIELDS = (0.7, 2.1), (30.0, 65.0)
@@ -48,13 +50,16 @@ class Pool:
     too; one of his motions as often as its length says.
     """
 
-    def __init__(self, sources: Sequence[Source], fps: float, tilted: float = TILTED) -> None:
-        """Take motions, which are to be seen at ``fps``, a share ``tilted`` of them turned about a horizontal axis.
+    def __init__(self, sources: Sequence[Source], fps: float, tilted: float = TILTED, tumbling: float = 0.0) -> None:
+        """Take motions, which are to be seen at ``fps``.
+
+        A share ``tilted`` of the clips shows somebody turned about a horizontal axis, and a share ``tumbling`` of the
+        others somebody who turns over and over.
 
         Raises:
             ValueError: a motion cannot be used, or none is long enough.
         """
-        self._fps, self._tilted = fps, tilted
+        self._fps, self._tilted, self._tumbling = fps, tilted, tumbling
         by_subject: dict[str, list[tuple[Source, Landmarks]]] = {}
         for source in sources:
             points = landmarks(source.motion, source.person, fps)
@@ -93,11 +98,15 @@ class Pool:
         floor = None
         if rng.random() < self._tilted:
             turn, angle = _tilt(len(root), self._fps, rng)
-            rotations = turn[:, None] @ rotations
-            lowest = truth(body, rotations, bone_places(body, rotations, root))[..., 1].min(axis=1)
-            root = root - lowest[:, None] * [0.0, 1.0, 0.0]
+            rotations, root = _on_the_floor(turn[:, None] @ rotations, root, body)
             floor = 0.0
             described["tilt_deg"] = round(float(np.degrees(angle)), 1)
+        elif self._tumbling and rng.random() < self._tumbling:
+            turn, height, turns = _tumble(len(root), self._fps, rng)
+            rotations, root = _on_the_floor(turn[:, None] @ rotations, root, body)
+            root = root + height[:, None] * [0.0, 1.0, 0.0]
+            floor = 0.0
+            described["turns_over"] = turns
         azimuth = rng.uniform(-180, 180) if rng.random() < _ANYWHERE else rng.normal(0, _FRONT)
         view = View(float(azimuth), float(rng.uniform(*_HEIGHTS)), float(rng.uniform(*_FIELDS)))
         stage = set_up(body, rotations, root, view, settings, rng, floor)
@@ -151,3 +160,26 @@ def _tilt(frames: int, fps: float, rng: np.random.Generator) -> tuple[Array, flo
     )
     axis = np.array([np.cos(direction), 0.0, np.sin(direction)])
     return Rotation.from_rotvec(angle[:, None] * axis).as_matrix(), float(angle.mean())
+
+
+def _tumble(frames: int, fps: float, rng: np.random.Generator) -> tuple[Array, Array, int]:
+    """Return rotations (T, 3, 3) of somersaults and cartwheels, the height in the air (T,), and how many they are."""
+    time = np.arange(frames) / fps
+    rotation, height = Rotation.identity(frames), np.zeros(frames)
+    count = int(rng.integers(1, 4))
+    for _ in range(count):
+        lasts = rng.uniform(*_OVER_SECONDS)
+        done = np.clip((time - rng.uniform(-0.5 * lasts, time[-1] - 0.5 * lasts)) / lasts, 0, 1)
+        direction = rng.uniform(0, 2 * np.pi)
+        axis = np.array([np.cos(direction), 0.0, np.sin(direction)])
+        angle = 2 * np.pi * done * done * (3 - 2 * done)
+        rotation = Rotation.from_rotvec(angle[:, None] * axis) * rotation
+        # As thrown: a parabola.
+        height += rng.choice([0.0, 1.0]) * rng.uniform(0, _JUMP) * 4 * done * (1 - done)
+    return rotation.as_matrix(), height, count
+
+
+def _on_the_floor(rotations: Array, root: Array, body: Body) -> tuple[Array, Array]:
+    """Return rotations, and the root moved up or down so that the lowest joint of every frame is at height 0."""
+    lowest = truth(body, rotations, bone_places(body, rotations, root))[..., 1].min(axis=1)
+    return rotations, root - lowest[:, None] * [0.0, 1.0, 0.0]

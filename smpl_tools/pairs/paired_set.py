@@ -75,17 +75,20 @@ def grid_jobs(sources: Sequence[Source], settings: Settings) -> list[Job]:
     return jobs
 
 
-def drawn_jobs(sources: Sequence[Source], count: int, settings: Settings, tilted: float = TILTED) -> list[Job]:
-    """Return jobs for so many clips drawn at random, a share ``tilted`` of them turned about a horizontal axis.
+def drawn_jobs(
+    sources: Sequence[Source], count: int, settings: Settings, tilted: float = TILTED, tumbling: float = 0.0
+) -> list[Job]:
+    """Return jobs for so many clips drawn at random; ``tilted`` and ``tumbling`` as for :class:`Pool`.
 
     Raises:
         ValueError: a motion cannot be used, or none is long enough.
     """
-    pool = Pool(sources, settings.fps, tilted)
+    pool = Pool(sources, settings.fps, tilted, tumbling)
     motions = zlib.crc32("\n".join(source.name for source in sources).encode())
     made_with: dict[str, Any] = {"drawn": True, "motions": len(sources), "motions_crc32": motions}
-    if tilted != TILTED:
-        made_with["tilted"] = tilted
+    # Sets that were made before there was a choice say nothing of it.
+    made_with |= {} if tilted == TILTED else {"tilted": tilted}
+    made_with |= {"tumbling": tumbling} if tumbling else {}
     return [Job(f"drawn_{k:05d}", made_with, partial(pool.stage, k, settings)) for k in range(count)]
 
 

@@ -190,6 +190,7 @@ def test_subjects_by_folder_and_by_name(program, fake, tmp_path):
             "--drawn: expected no --cameras, --bodies or --occluders, which it draws",
         ),
         (["--tilted", 0.5], 1, "--tilted: expected --drawn beside it, received 0.5 alone"),
+        (["--tumbling", 0.5], 1, "--tumbling: expected --drawn beside it, received 0.5 alone"),
         (["--drawn", 2, "--tilted", 1.5], 2, "Invalid value for '--tilted': "),
         (["--drawn", 2], 1, "motions: expected one of at least 1.33 s, received none"),
         (["--leave-out", "anna"], 1, "motions: expected at least one, received none without subjects anna"),

@@ -86,6 +86,30 @@ def test_how_many_are_tilted_is_asked_for(walks, share):
     assert sum("tilt_deg" in pool.stage(number, SETTINGS).described["drawn"] for number in range(8)) == 8 * share
 
 
+def test_who_tumbles_turns_over_and_lands_on_the_floor(walks):
+    pool = Pool(read_motions(walks), 30.0, 0, 1)
+    for number in range(8):
+        stage = pool.stage(number, SETTINGS)
+        assert 1 <= stage.described["drawn"]["turns_over"] <= 3
+        assert stage.floor == 0.0
+        lowest = stage.joints[..., 1].min(axis=1)
+        assert -1e-9 < lowest.min() < 0.01
+        assert lowest.max() < 1.5 + 1e-9, "three jumps at most"
+        # Upside down at some time: the hips above the nose.
+        nose, hips = JOINT_NAMES.index("nose"), [JOINT_NAMES.index(f"{side}_hip") for side in ("left", "right")]
+        assert (stage.joints[:, hips, 1].mean(axis=1) > stage.joints[:, nose, 1]).any()
+
+
+def test_a_tumble_goes_all_the_way_round_without_a_jerk():
+    turns, height, _ = drawn._tumble(400, 100.0, np.random.default_rng(3))
+    np.testing.assert_allclose(turns @ turns.swapaxes(1, 2), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9)
+    assert turns[:, 1, 1].min() < -0.99, "upside down"
+    step = np.arccos(np.clip((np.einsum("tij,tij->t", turns[1:], turns[:-1]) - 1) / 2, -1, 1))
+    # 1.5 times the mean rate of the shortest turn, three at once.
+    assert 0.05 < step.max() < 3 * 1.5 * 2 * np.pi / (0.5 * 100)
+    assert height.min() >= 0
+
+
 def test_a_mirror_shows_the_same_person_with_sides_exchanged(body):
     rotations, root = moving(body)
     there, back = drawn._mirrored(rotations, root, body)
