@@ -19,12 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from smoothnet_core import filters
 from smoothnet_core.training.batches import Pair
 from smoothnet_core.training.error_model import log_level_and_jitter
 from smoothnet_core.training.estimator_errors import ErrorModel, fit_errors, transplanted
 from smpl_tools.formats._files import replacing
-from smpl_tools.sources import MODES, PairedClip, read_paired
+from smpl_tools.sources import MODES, as_pair, read_paired
 
 FPS, DRAWS = 30.0, 6
 JOINTS = [
@@ -56,12 +55,6 @@ SEGMENT = 60
 
 # Errors (T, 15, 3) in metres, NaN where nobody was detected, and confidences (T, 15).
 Track = tuple[np.ndarray, np.ndarray]
-
-
-def as_pair(clip: PairedClip) -> Pair:
-    estimate = filters.gaussian(clip.estimate, strength=0.0, mask=clip.detected)
-    observed = np.broadcast_to(clip.detected[:, None], clip.confidence.shape).astype(np.float32)
-    return Pair(clip.name, estimate, clip.groundtruth, clip.confidence, observed)
 
 
 def track(estimate: np.ndarray, truth: np.ndarray, confidence: np.ndarray, observed: np.ndarray) -> Track:

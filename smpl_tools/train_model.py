@@ -15,11 +15,10 @@ from smoothnet_core import filters
 from smoothnet_core._checks import mismatch, require
 from smoothnet_core.checkpoints import Weights, write_safetensors
 from smoothnet_core.model import Model
-from smoothnet_core.training.batches import Pair
 from smpl_tools.formats._files import replacing
 from smpl_tools.paired_scores import paired_scores, score_table
 from smpl_tools.selection import CARD_MEASURES, keep_back, model_refiner, selection_score
-from smpl_tools.sources import PairedClip, read_sources
+from smpl_tools.sources import PairedClip, as_pair, read_sources
 from smpl_tools.train_plan import Plan, read_plan
 
 
@@ -120,12 +119,6 @@ def train_model(
             file.write(plan.as_yaml().encode())
     remove_state(folder)
     return card
-
-
-def as_pair(clip: PairedClip) -> Pair:
-    """Return a clip as training takes it: gaps interpolated, and told where they were."""
-    observed = np.broadcast_to(clip.detected[:, None], clip.confidence.shape).astype(np.float32)
-    return Pair(clip.name, clip.interpolated, clip.groundtruth, clip.confidence, observed)
 
 
 def _states(path: Path, plan: Plan) -> bool:

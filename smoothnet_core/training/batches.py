@@ -57,13 +57,11 @@ class Batch:
         estimate: (B * J, T, D).
         groundtruth: (B * J, T, D).
         quality: (B * J, T, 2) confidence and observed.
-        estimated: (B * J,) True for tracks of an estimator, False for clean ones, with or without simulated errors.
     """
 
     estimate: Array
     groundtruth: Array
     quality: Array
-    estimated: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,6 @@ class Sampler(Seeded):
         for _ in range(self._swing_crops):
             truth = swing(rng, settings.crop, settings.joints, settings.fps)
             crops.append(self._simulated_crop(truth, truth))
-        simulated = sum(len(estimate[0]) for estimate, _, _ in crops)
         crops += [self._pair_crop() for _ in range(settings.batch - len(crops))]
         estimates, truths, qualities = [], [], []
         for estimate, truth, quality in crops:
@@ -139,8 +136,7 @@ class Sampler(Seeded):
             estimates.append((estimate @ turn)[::step].transpose(1, 0, 2))
             truths.append((truth @ turn)[::step].transpose(1, 0, 2))
             qualities.append(quality[::step].transpose(1, 0, 2))
-        parts = [np.concatenate(part).astype(np.float32) for part in (estimates, truths, qualities)]
-        return Batch(*parts, np.arange(len(parts[0])) >= simulated)
+        return Batch(*(np.concatenate(part).astype(np.float32) for part in (estimates, truths, qualities)))
 
     def _clean_piece(self) -> tuple[Array, Array]:
         rng, settings = self._rng, self._settings

@@ -81,8 +81,7 @@ class BodyBatches(Seeded):
         flipped = rng.random(count) < _MIRRORED
         estimate[flipped], truth[flipped] = (mirrored(track[flipped], self._swap) for track in (estimate, truth))
         quality[flipped] = quality[flipped][:, :, self._swap]
-        parts = [part.reshape(count, self._window, -1).astype(np.float32) for part in (estimate, truth, quality)]
-        return Batch(*parts, np.ones(count, np.bool_))
+        return Batch(*(part.reshape(count, self._window, -1).astype(np.float32) for part in (estimate, truth, quality)))
 
     def _times(self) -> tuple[NDArray[np.int64], Array]:
         """Return the frame at or before each of the crops' time stamps, and how far (0 to 1) the next one is near."""

@@ -55,7 +55,7 @@ class HitBatches(Seeded):
             truths.append(truth / deviation)
             estimates.append(truths[-1] + hit * self._rng.normal(size=truth.shape))
         estimate, truth = (np.concatenate(part).astype(np.float32) for part in (estimates, truths))
-        return Batch(estimate, truth, np.ones((*truth.shape[:2], 2), np.float32), np.zeros(len(truth), np.bool_))
+        return Batch(estimate, truth, np.ones((*truth.shape[:2], 2), np.float32))
 
     def _windows(self, count: int, size: int) -> Array:
         """Return (count, W, size) windows of joints of one piece of motion, played at some speed, either way."""

@@ -13,21 +13,19 @@ def lengths(vectors: Tensor) -> Tensor:
     return (vectors.square().sum(dim=-1) + 1e-8).sqrt()
 
 
-def loss(refined: Tensor, groundtruth: Tensor, weights: LossWeights, estimated: Tensor | None = None) -> Tensor:
+def loss(refined: Tensor, groundtruth: Tensor, weights: LossWeights) -> Tensor:
     """Return the scalar loss of tracks (N, T, D) in metres.
 
     Position and acceleration errors as in SmoothNet (ECCV 2022), but as lengths of a joint's vector instead of one
     channel at a time, so that no direction is special. An error norm is lowest where the output hesitates between
     possible motions, that is, too slow; the third term charges for a root-mean-square speed other than the truth's,
     and, where the weights say so, more for one below it (a pinball loss: it aims at a quantile of the possible speeds).
-    Tracks that are not ``estimated`` (N,) are charged for both alike: what is clean is not to come out any faster.
     """
     error = refined - groundtruth
     position = lengths(error).mean()
     acceleration = lengths(error.diff(n=2, dim=1)).mean()
     missing = _speed(groundtruth) - _speed(refined)
-    too_fast = weights.too_fast if estimated is None else torch.where(estimated, weights.too_fast, 1.0)
-    speed = (missing.clamp(min=0) - too_fast * missing.clamp(max=0)).mean()
+    speed = (missing.clamp(min=0) - weights.too_fast * missing.clamp(max=0)).mean()
     return weights.position * position + weights.acceleration * acceleration + weights.speed * speed
 
 

@@ -73,8 +73,7 @@ def crop_run(
     def crop_loss(network: nn.Module, batch: Any) -> Tensor:
         run = partial(architecture.run, network)
         how = {"window": sizes.window, "hop": settings.hop, "blend": architecture.blend}
-        refined = refine_crops(run, batch.estimate, batch.quality, **how)
-        return loss(refined, batch.groundtruth, settings.loss, batch.estimated)
+        return loss(refine_crops(run, batch.estimate, batch.quality, **how), batch.groundtruth, settings.loss)
 
     schedule = Schedule(
         settings.steps,

@@ -76,7 +76,7 @@ class LossWeights:
         acceleration: of the acceleration error.
         speed: of the speed that is missing.
         too_fast: of the speed that is too much, as a share of ``speed``; below 1 the output leans to the fast side of
-            what the input leaves open. Of clean motion, with or without simulated errors, it is always 1.
+            what the input leaves open.
     """
 
     position: float = 1.0

@@ -49,8 +49,7 @@ class WindowBatches:
             pair = self._pairs[clip]
             for part, track in zip(parts, (pair.estimate, pair.groundtruth, self._quality[clip]), strict=True):
                 part.append(track[piece].transpose(1, 0, 2))
-        made = [np.concatenate(part).astype(np.float32) for part in parts]
-        return Batch(*made, np.ones(len(made[0]), np.bool_))
+        return Batch(*(np.concatenate(part).astype(np.float32) for part in parts))
 
     def state(self) -> dict[str, Any]:
         """Return what :meth:`restore` needs to continue with the same batches; JSON can hold it."""

@@ -47,6 +47,14 @@ def pairs(
     estimator: Annotated[
         str, typer.Option(metavar="COMMAND", help="Estimator to run on the pictures, or mediapipe; see docs/pairs.md.")
     ] = "mediapipe",
+    errors_of: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="In place of pictures and an estimator: errors drawn from a model that is fitted to the training "
+            "clips of this paired set.",
+        ),
+    ] = None,
     drawn: Annotated[
         int | None,
         typer.Option(
@@ -115,14 +123,20 @@ def pairs(
         if share is not None and not drawn:
             raise ValueError(f"{option}: expected --drawn beside it, received {share:g} alone")
 
+    if errors_of is not None and (estimator != "mediapipe" or occluders or pictures):
+        raise ValueError(
+            "--errors-of: expected no --estimator, --occluders or --pictures, since nothing is rendered, received one"
+        )
+
     from smpl_tools.pairs.drawn import TILTED
     from smpl_tools.pairs.estimator import given_estimator
     from smpl_tools.pairs.motions import read_motions
     from smpl_tools.pairs.paired_set import drawn_jobs, grid_jobs, subjects_in, write_splits
+    from smpl_tools.pairs.simulated import errors_like
     from smpl_tools.pairs.stage import Settings
 
     settings = Settings(
-        given_estimator(estimator, timeout, mediapipe_python),
+        errors_like(errors_of, chosen, fps) if errors_of else given_estimator(estimator, timeout, mediapipe_python),
         chosen,
         _views(cameras),
         bodies,

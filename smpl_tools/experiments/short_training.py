@@ -13,8 +13,7 @@ from smoothnet_core.model import Model
 from smoothnet_core.models.sizes import PublishedSizes, Sizes
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.paired_scores import Refiner
-from smpl_tools.sources import PairedClip
-from smpl_tools.train_model import as_pair
+from smpl_tools.sources import PairedClip, as_pair
 
 if TYPE_CHECKING:
     from smoothnet_core.training.architectures import Architecture

@@ -23,6 +23,7 @@ from smpl_tools.pairs.body import HIPS, JOINT_NAMES
 from smpl_tools.pairs.drawn import TILTED, Pool
 from smpl_tools.pairs.estimator import array_shapes
 from smpl_tools.pairs.motions import Source
+from smpl_tools.pairs.simulated import SimulatedErrors
 from smpl_tools.pairs.stage import Settings, Stage, clips_of, render, staged
 from smpl_tools.sources._arrays import load
 from smpl_tools.sources.paired import MODES
@@ -97,7 +98,8 @@ def make_clip(
 ) -> Result:
     """Render a clip, run the estimator in every mode, and write ``NAME.npz``; one that is there is left as it is.
 
-    With ``keep_pictures`` the pictures stay beside it, in a folder ``NAME``.
+    Where errors are simulated, nothing is rendered. With ``keep_pictures`` the pictures stay beside it, in a folder
+    ``NAME``.
 
     Raises:
         ValueError: the motion cannot be used, the estimator failed, or the file there was made with other settings.
@@ -110,20 +112,30 @@ def make_clip(
         _check_same(target, arrays, made_with)
         return _result(job.name, settings, arrays, None)
     stage = job.stage()
-    with tempfile.TemporaryDirectory(prefix="smoothnet-pairs-") as scratch:
-        pictures = Path(scratch) / "frames"
-        began = time.perf_counter()
-        render(stage, pictures)
-        rate = len(stage.joints) / (time.perf_counter() - began)
-        joints = stage.camera.seen(stage.landmarks)
-        arrays = {
-            "gt_3d": (joints - joints[:, HIPS].mean(axis=1, keepdims=True)).astype(np.float32),
-            "gt_2d": stage.camera.project(joints).astype(np.float32),
-            **_estimates(pictures, Path(scratch), settings, len(joints)),
-        }
-        if keep_pictures:
-            with replacing_folder(folder / job.name) as kept:
-                shutil.copytree(pictures, kept, dirs_exist_ok=True)
+    joints = stage.camera.seen(stage.landmarks)
+    arrays = {
+        "gt_3d": (joints - joints[:, HIPS].mean(axis=1, keepdims=True)).astype(np.float32),
+        "gt_2d": stage.camera.project(joints).astype(np.float32),
+    }
+    estimator, rate = settings.estimator, None
+    if isinstance(estimator, SimulatedErrors):
+        truth, generator = arrays["gt_3d"], stage.generator
+        arrays |= _by_mode(settings, len(joints), lambda m: estimator.estimate(truth, m, settings.fps, generator))
+    else:
+        with tempfile.TemporaryDirectory(prefix="smoothnet-pairs-") as scratch:
+            pictures, written = Path(scratch) / "frames", Path(scratch) / "estimate.npz"
+            began = time.perf_counter()
+            render(stage, pictures)
+            rate = len(joints) / (time.perf_counter() - began)
+
+            def run(mode: str) -> dict[str, NDArray[Any]]:
+                written.unlink(missing_ok=True)
+                return estimator.run(pictures, written, mode, settings.fps, len(joints))
+
+            arrays |= _by_mode(settings, len(joints), run)
+            if keep_pictures:
+                with replacing_folder(folder / job.name) as kept:
+                    shutil.copytree(pictures, kept, dirs_exist_ok=True)
     arrays["fps"] = np.float32(settings.fps)
     arrays["metadata"] = np.array(
         json.dumps({**_described(job.name, settings), **stage.described, "made_with": made_with})
@@ -132,12 +144,14 @@ def make_clip(
     return _result(job.name, settings, arrays, rate)
 
 
-def _estimates(pictures: Path, scratch: Path, settings: Settings, frames: int) -> dict[str, NDArray[Any]]:
+def _by_mode(
+    settings: Settings, frames: int, estimate: Callable[[str], dict[str, NDArray[Any]]]
+) -> dict[str, NDArray[Any]]:
     """Return the arrays of every mode, NaN for those that were not asked for."""
     arrays = {}
     for mode, suffix in MODES.items():
         if mode in settings.modes:
-            found = settings.estimator.run(pictures, scratch / f"estimate{suffix}.npz", mode, settings.fps, frames)
+            found = estimate(mode)
             found["est_3d"] = found["est_3d"] - found["est_3d"][:, HIPS].mean(axis=1, keepdims=True)
         else:
             found = {name: np.full(shape, np.nan, np.float32) for name, shape in array_shapes(frames).items()}

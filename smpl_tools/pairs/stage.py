@@ -19,6 +19,7 @@ from smpl_tools.pairs.motions import Source
 from smpl_tools.pairs.render import Renderer
 from smpl_tools.pairs.retarget import retarget
 from smpl_tools.pairs.scene import Look, boxes, painted, random_look
+from smpl_tools.pairs.simulated import SimulatedErrors
 
 Array = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ class Settings:
     """What is made of every motion.
 
     Attributes:
-        estimator: that runs on the pictures.
+        estimator: that runs on the pictures, or what stands in its place.
         modes: keys of ``MODES``: how it is run; the arrays of the others are NaN.
         views: the cameras, or how many to draw.
         bodies: how many different bodies are moved.
@@ -41,7 +42,7 @@ class Settings:
         seed: of everything that is drawn.
     """
 
-    estimator: Estimator
+    estimator: Estimator | SimulatedErrors
     modes: tuple[str, ...]
     views: tuple[View, ...] | int
     bodies: int = 1

@@ -10,6 +10,7 @@ from scipy.interpolate import make_interp_spline
 
 from smoothnet_core import filters
 from smoothnet_core.rates import same_rate
+from smoothnet_core.training.batches import Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,12 @@ class PairedClip:
         """(T, J, D) the estimate with undetected frames interpolated in time, as the filters see it."""
         # A filter of strength 0 changes nothing but the gaps.
         return filters.gaussian(self.estimate, strength=0.0, mask=self.detected, kind=self.kind)
+
+
+def as_pair(clip: PairedClip) -> Pair:
+    """Return a clip as training takes it: gaps interpolated, and told where they were."""
+    observed = np.broadcast_to(clip.detected[:, None], clip.confidence.shape).astype(np.float32)
+    return Pair(clip.name, clip.interpolated, clip.groundtruth, clip.confidence, observed)
 
 
 def at_rate(clip: PairedClip, fps: float) -> PairedClip:

@@ -103,11 +103,6 @@ def test_loss_terms():
     assert loss(truth / 2, truth, LossWeights(0, 0, 1)).item() == pytest.approx(3**0.5 / 2, rel=1e-3)
     assert loss(truth / 2, truth, LossWeights(0, 0, 1, 0.25)).item() == pytest.approx(3**0.5 / 2, rel=1e-3)
     assert loss(truth * 2, truth, LossWeights(0, 0, 1, 0.25)).item() == pytest.approx(3**0.5 / 4, rel=1e-3)
-    # Speed that is too much is let off for estimates alone.
-    for share, expected in ((1.0, 3**0.5 / 4), (0.0, 3**0.5), (0.5, 5 * 3**0.5 / 8)):
-        estimated = torch.arange(len(truth)) < share * len(truth)
-        received = loss(truth * 2, truth, LossWeights(0, 0, 1, 0.25), estimated).item()
-        assert received == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_aligned_error_is_pa_mpjpe():
@@ -122,15 +117,6 @@ def test_the_aligned_error_is_pa_mpjpe():
     value = aligned_error(torch.from_numpy(poses).requires_grad_(), torch.from_numpy(truth))
     assert value.item() == pytest.approx(expected, rel=1e-4)
     value.backward()
-
-
-def test_a_batch_says_which_tracks_are_an_estimators():
-    clean = [np.random.default_rng(5).normal(size=(90, 4, 3)).astype(np.float32)]
-    settings = replace(SMALL, batch=10, joints=4)
-    pairs = list(clips())
-    batch = Sampler(pairs, clean, Mix(clean=0.2, swing=0.3, disturbed=1, low_passed=0), settings).batch()
-    of_pairs = 5 * pairs[0].estimate.shape[1]
-    np.testing.assert_array_equal(batch.estimated, [False] * 5 * 4 + [True] * of_pairs)
 
 
 def test_simulated_errors_count_alike_whatever_their_size():
