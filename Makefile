@@ -33,7 +33,7 @@ test-oldest: .venv-oldest/stamp # the tests on the oldest NumPy and SciPy, witho
 	.venv-oldest/bin/python -m pytest -n 2
 
 weights: .venv/stamp # train the shipped weights again; `body` needs what `make pairs` makes
-	for name in default fast denoise body body-h36m body-smpl; do \
+	for name in default fast deglitch body body-h36m body-smpl; do \
 		.venv/bin/smoothnet train --preset $$name --data ../shared/data --data data -o assets/models/$$name.safetensors --force || exit 1; \
 	done
 

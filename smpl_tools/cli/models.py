@@ -23,8 +23,9 @@ def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON doc
         return
     rows = table("name", "network", "window", "hop", "fps", "parameters", left=2)
     for name, metadata in found.items():
-        said = {key: printable(metadata.get(key, "-")) for key in ("architecture", "window", "hop", "fps")}
-        rows.add_row(name, *said.values(), f"{sizes[name]:,}")
+        said = [printable(metadata.get(key, "-")) for key in ("architecture", "window", "hop")]
+        rate = metadata.get("fps")
+        rows.add_row(name, *said, "any" if rate is None else f"{rate:g}", f"{sizes[name]:,}")
     out = console()
     out.print(rows)
     for name, metadata in found.items():

@@ -30,7 +30,7 @@ _PIXELS_PER_METRE = 300.0
 _SEARCH_FRAMES, _QUICK_FRAMES, _QUICK_CLIPS = 4000, 100, 2
 _KNOWING = "who knows what was hit"
 # The network made for this noise, judged beside those that are asked for.
-_MADE_FOR_IT = "denoise"
+_MADE_FOR_IT = "deglitch"
 # Percent that a network is to be under the filter.
 _AIM = 30
 

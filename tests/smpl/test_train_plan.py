@@ -184,7 +184,13 @@ def test_refused_files_are_named(tmp_path):
 def test_presets():
     published = {name: read_preset(name) for name in preset_names() if name.startswith("published")}
     windows = {name: plan.sizes.window for name, plan in published.items()}
-    assert windows == {"published": 32, "published-8": 8, "published-16": 16, "published-64": 64}
+    by_mode = {"published-static": "static", "published-video": "video", "published-smoothed": "video smoothed"}
+    sizes = {"published": 32, "published-8": 8, "published-16": 16, "published-64": 64}
+    assert windows == sizes | dict.fromkeys(by_mode, 32)
+    for name, mode in by_mode.items():
+        (source,) = published[name].sources
+        assert source["modes"] == [mode]
+        assert published[name].training == published["published"].training
     for name, plan in (published | {"motion-aware": read_preset("motion-aware")}).items():
         assert plan.name == name
         assert plan.sizes == PublishedSizes(plan.sizes.window, 512, 16, 1, 0.5)
@@ -208,7 +214,7 @@ def test_presets():
         read_preset("best")
 
 
-@pytest.mark.parametrize("name", ["default", "fast", "denoise", "body", "body-h36m", "body-smpl"])
+@pytest.mark.parametrize("name", ["default", "fast", "deglitch", "body", "body-h36m", "body-smpl"])
 def test_the_configuration_beside_the_shipped_weights_is_the_preset(name):
     path = REPOSITORY / "assets" / "models" / f"{name}.yaml"
     assert path.read_text(encoding="utf-8") == read_preset(name).as_yaml()
