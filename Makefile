@@ -39,8 +39,6 @@ weights: .venv/stamp # train the shipped weights again; `body` needs what `make 
 
 pairs: .venv/stamp # render people and run MediaPipe on them, into data/; needs SMOOTHNET_MEDIAPIPE_PYTHON, see docs/pairs.md
 	.venv/bin/smoothnet pairs ../shared/data/cmu/cmu_train.npz -o data/drawn --drawn 400 --seed 77 $(DRAWN)
-	.venv/bin/smoothnet pairs ../shared/data/cmu/cmu_train.npz -o data/drawn_tilted --drawn 240 --seed 79 --tilted 0.5 $(DRAWN)
-	.venv/bin/smoothnet pairs ../shared/data/cmu/cmu_train.npz -o data/drawn_tumbling --drawn 240 --seed 80 --tilted 0.1 --tumbling 0.7 $(DRAWN)
 	.venv/bin/smoothnet pairs ../shared/data/real/reactidle/000_genuine.bvh -o data/drawn_idle --drawn 40 --seed 78 $(DRAWN)
 
 takes: .venv-demo/stamp # make the shipped takes again; needs the reference data in ../shared

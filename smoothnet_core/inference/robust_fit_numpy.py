@@ -126,14 +126,21 @@ def _block(tensors: Mapping[str, Array], windows: Array, quality: Array) -> Arra
     fitted = (_softmax(_slowly(gates, slow))[:, None] * fits).sum(axis=2)
     bends = np.pad(_lengths(np.diff(fits, n=2, axis=3), least), ((0, 0), (0, 0), (1, 1)))
     apart = _lengths(fits - fits[:, :, -1:], least)
-    hidden = _slowly(np.concatenate([seen, *judged, _log(bends, scale), _log(apart, scale)], axis=1), slow)
+    features = np.concatenate([seen, *judged, _log(bends, scale), _log(apart, scale)], axis=1)
+    return middle + _calmed(tensors, fitted, features, slow).transpose(0, 2, 1)
+
+
+def _calmed(tensors: Mapping[str, Array], fitted: Array, features: Array, slow: Array) -> Array:
+    """Return the fit (N, D, W), smoothed as much as the features (N, C, W) ask for."""
+    hidden = _slowly(features, slow)
     for layer in ("calm.0", "calm.1"):
         hidden = np.maximum(_convolved(tensors, layer, hidden, 1), 0)
     parts = _softmax(_convolved(tensors, "calm.2", _slowly(hidden, slow), 1))
     result = parts[:, None, 0] * fitted
-    for number, smoother in enumerate(smoothing(tensors["smoothings"], frames, HELD).astype(dtype)):
-        result += parts[:, None, number + 1] * _over_time(_held(fitted, HELD), smoother)
-    return middle + result.transpose(0, 2, 1)
+    smoothers = smoothing(tensors["smoothings"], fitted.shape[2], HELD).astype(fitted.dtype)
+    for number, smoother in enumerate(smoothers, start=1):
+        result += parts[:, None, number] * _over_time(_held(fitted, HELD), smoother)
+    return result
 
 
 def _judged(

@@ -122,13 +122,17 @@ class RobustFit(nn.Module):
         fitted = (shares[:, None] * fits).sum(dim=2)
         bends = functional.pad(_lengths(fits.diff(n=2, dim=3), least), (1, 1))
         apart = _lengths(fits - fits[:, :, -1:], least)
-        hidden = self._slowly(torch.cat([seen, *judged, _log(bends, scale), _log(apart, scale)], dim=1))
+        features = torch.cat([seen, *judged, _log(bends, scale), _log(apart, scale)], dim=1)
+        return middle + self._calmed(fitted, features).transpose(1, 2)
+
+    def _calmed(self, fitted: Tensor, features: Tensor) -> Tensor:
+        """Return the fit (N, D, W), smoothed as much as the features (N, C, W) ask for."""
+        hidden = self._slowly(features)
         for layer in self.calm[:2]:
             hidden = torch.relu(layer(hidden))
         parts = torch.softmax(self.calm[2](self._slowly(hidden)), dim=1)
         smooth = torch.einsum("ndv,svw->ndsw", _held(fitted, HELD), self._smoothers())
-        choices = torch.cat([fitted[:, :, None], smooth], dim=2)
-        return middle + (parts[:, None] * choices).sum(dim=2).transpose(1, 2)
+        return (parts[:, None] * torch.cat([fitted[:, :, None], smooth], dim=2)).sum(dim=2)
 
     def _kernels(self) -> Tensor:
         """Return (B, W, 5 W): a track of weights times this gives its moments of order 0 to 4 about every frame."""
