@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core._limbs import even_limbs
 from smoothnet_core.windows import refine_windows
 
 Array = NDArray[np.float64]
@@ -95,7 +96,9 @@ def refine_body(
     hop: int,
     blend: str,
 ) -> Array:
-    """Smooth a take and correct the body; joints beyond the set go along with the nearest one of the set.
+    """Smooth a take, correct the body and even the lengths of its limbs.
+
+    Joints beyond the set go along with the nearest one of the set.
 
     Nearest is the joint that is so on average over the smoothed take.
 
@@ -126,7 +129,7 @@ def refine_body(
         hop=min(hop, window),
         blend=blend,
     )
-    correction = (refined - inner).reshape(frames, -1, 3)
+    correction = even_limbs(refined.reshape(frames, -1, 3), body.joints) - smoothed[:, places]
     nearest = np.empty(values.shape[1], np.int64)
     nearest[places] = np.arange(len(places))
     for other in set(range(values.shape[1])) - set(places):

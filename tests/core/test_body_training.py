@@ -49,6 +49,16 @@ def moving(frames=50, seed=0):
     )
 
 
+def turning(frames=50, seed=0):
+    """A stiff body that turns to and fro about the vertical: its limbs keep their length, as people's do."""
+    angle = 0.5 * np.sin(0.2 * np.arange(frames) + seed)
+    turns = np.zeros((frames, 3, 3))
+    turns[:, 1, 1], turns[:, 0, 0], turns[:, 2, 2] = 1, np.cos(angle), np.cos(angle)
+    turns[:, 0, 2], turns[:, 2, 0] = np.sin(angle), -np.sin(angle)
+    rest = standing(frames, seed)
+    return (rest + mirrored(rest, JOINT_SETS["mediapipe_15"].swap)) @ turns
+
+
 def joints_of(batch):
     return batch.estimate.reshape(len(batch.estimate), -1, JOINTS, 3)
 
@@ -201,7 +211,7 @@ def body_run_of(settings=SETTINGS):
     from smoothnet_core.training.architectures import ARCHITECTURES
     from smoothnet_core.training.recipes import body_run
 
-    truths = [moving(60, seed) for seed in range(3)]
+    truths = [turning(60, seed) for seed in range(3)]
     # This estimator sees everything too near, by a tenth.
     pairs = [pair(truth * [1, 1, 0.9], truth) for truth in truths]
     return body_run(ARCHITECTURES["body_aware"], SIZES, settings, pairs), pairs
