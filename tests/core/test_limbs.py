@@ -55,7 +55,27 @@ def test_lengths_come_half_way_to_their_median_and_directions_stay(name):
     np.testing.assert_allclose(bones(after, name) / now[..., None], bones(before, name) / was[..., None], atol=1e-9)
     limbs = [part for bone in BONES[name] for part in bone.split()[1:]]
     others = [i for i, joint in enumerate(JOINT_SETS[name].joints) if joint.partition("_")[2] not in limbs]
-    np.testing.assert_array_equal(after[:, others], before[:, others])
+    np.testing.assert_allclose(after[:, others], before[:, others], atol=1e-12)
+
+
+@pytest.mark.parametrize(("top", "carried"), [("shoulder", "elbow wrist"), ("hip", "knee ankle foot_index")])
+def test_shoulders_and_hips_keep_their_width_and_carry_their_limbs(top, carried):
+    joints, rng = JOINT_SETS["mediapipe_15"].joints, np.random.default_rng(4)
+    before = take(spread=0.0)
+    left, right = ([joints.index(f"{side}_{part}") for part in (top, *carried.split())] for side in ("left", "right"))
+    push = 0.1 * rng.normal(size=(len(before), 1, 3))
+    before[:, left] += push
+    after = even_limbs(before, joints)
+    was, now = before[:, left[0]] - before[:, right[0]], after[:, left[0]] - after[:, right[0]]
+    width = np.linalg.norm(was, axis=1)
+    np.testing.assert_allclose(np.linalg.norm(now, axis=1), np.sqrt(width * np.median(width)))
+    # The middle stays, and the limbs go along as they are.
+    np.testing.assert_allclose(after[:, left[0]] + after[:, right[0]], before[:, left[0]] + before[:, right[0]])
+    for side, half in ((left, 0.5), (right, -0.5)):
+        moved = after[:, side] - before[:, side]
+        np.testing.assert_allclose(moved, (half * (now - was))[:, None].repeat(len(side), axis=1), atol=1e-12)
+    others = sorted(set(range(len(joints))) - {*left, *right})
+    np.testing.assert_allclose(after[:, others], before[:, others], atol=1e-12)
 
 
 def test_limbs_that_keep_their_length_stay_where_they_are():
@@ -72,7 +92,7 @@ def test_limbs_that_keep_their_length_stay_where_they_are():
 @given(seed=st.integers(0, 99), scale=st.floats(1e-3, 1e3), offset=st.floats(-50, 50))
 def test_it_follows_the_scene(seed, scale, offset):
     joints, swap = JOINT_SETS["mediapipe_15"].joints, JOINT_SETS["mediapipe_15"].swap
-    before, turn = take(seed=seed), Rotation.random(random_state=seed).as_matrix()
+    before, turn = take(seed=seed), Rotation.from_rotvec(2 * np.random.default_rng(seed).normal(size=3)).as_matrix()
     after = even_limbs(before, joints)
     moved = even_limbs(scale * before @ turn + offset, joints)
     np.testing.assert_allclose(moved, scale * after @ turn + offset, atol=1e-9 * (scale + abs(offset) + 1))
