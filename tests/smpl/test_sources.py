@@ -52,6 +52,9 @@ def test_a_mix_is_read_at_one_rate(data):
     assert {clip.fps for clip in sources.pairs} == {15.0}
     assert len(sources.pairs[0].estimate) == FRAMES // 2
     assert [track.shape for track in sources.clean] == [(5, 1, 3)]
+    as_they_are = read_sources(specs, [data], None)
+    assert {clip.fps for clip in as_they_are.pairs if clip.mode != "spin"} == {30.0}
+    assert [track.shape for track in as_they_are.clean] == [(20, 1, 3)]
 
 
 def test_the_first_folder_that_has_a_path_counts(data, tmp_path):

@@ -150,6 +150,42 @@ def test_the_command_writes_weights_and_what_belongs_to_them(data, tmp_path, con
     assert refine(np.zeros((40, 2, 3)), model=model).shape == (40, 2, 3)
 
 
+HITS = """
+name: tiny-hits
+version: "1"
+about: against glitches
+data: one clip
+licence: none
+architecture: robust_fit
+sizes: {window: 20, hidden: 4, rounds: 1}
+recipe: hits
+training: {steps: 3, batch: 6, hop: 10}
+sources: [{kind: clean, file: clean.npz, exclude_subjects: ["85"]}]
+validation: [{kind: paired, folder: paired, splits: [val]}]
+select: none
+"""
+
+
+@needs_training
+def test_values_that_are_off(data, tmp_path, program):
+    from smoothnet_core import load_model, refine
+
+    path = tmp_path / "hits.yaml"
+    path.write_text(HITS)
+    ran = program("train", path, "--data", data)
+    assert ran.status == 0, ran.err
+    model = load_model(tmp_path / "hits.safetensors")
+    assert (model.architecture, model.window, model.hop, model.fps) == ("robust_fit", 20, 10, None)
+    card = (tmp_path / "hits.md").read_text()
+    assert "- Window 20 frames, hop 10; takes are not resampled, whatever their frame rate.\n" in card
+    assert "| video | tiny-hits |" in card
+    assert np.isfinite(refine(np.random.default_rng(0).normal(size=(45, 2, 3)), model=model, fps=50.0)).all()
+    path.write_text(HITS.replace("window: 20", "window: 40"))
+    message = "error: clean motion: expected a clip of at least 95 frames, received none of 1\n"
+    ran = program("train", path, "--data", data, "--force")
+    assert (ran.status, ran.err.endswith(message)) == (1, True)
+
+
 @needs_training
 def test_the_same_configuration_gives_the_same_weights(data, tmp_path, config, program):
     first = tmp_path / "tiny.safetensors"
