@@ -7,7 +7,7 @@ TAKES := assets/takes
 DRAWN := --jobs 2 --leave-out 85,94 --validation none
 BASE_ENV := .venv-base-$(notdir $(PY))
 
-.PHONY: demo test check test-base test-oldest weights pairs takes clean
+.PHONY: demo test check test-base test-oldest weights weights-published pairs takes clean
 .DELETE_ON_ERROR:
 
 demo: .venv-demo/stamp # refine a real BVH take and an AMASS clip into demo_output/
@@ -35,6 +35,11 @@ test-oldest: .venv-oldest/stamp # the tests on the oldest NumPy and SciPy, witho
 weights: .venv/stamp # train the shipped weights again; `body` needs what `make pairs` makes
 	for name in default fast deglitch body body-h36m body-smpl; do \
 		.venv/bin/smoothnet train --preset $$name --data ../shared/data --data data -o assets/models/$$name.safetensors --force || exit 1; \
+	done
+
+weights-published: .venv/stamp # train SmoothNet as published again, one for each mode of the estimator: an hour on two cores
+	for name in published-static published-video published-smoothed; do \
+		.venv/bin/smoothnet train --preset $$name --data ../shared/data -o assets/models/$$name.safetensors --force || exit 1; \
 	done
 
 pairs: .venv/stamp # render people and run MediaPipe on them, into data/; needs SMOOTHNET_MEDIAPIPE_PYTHON, see docs/pairs.md

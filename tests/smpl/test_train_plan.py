@@ -214,7 +214,20 @@ def test_presets():
         read_preset("best")
 
 
-@pytest.mark.parametrize("name", ["default", "fast", "deglitch", "body", "body-h36m", "body-smpl"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "default",
+        "fast",
+        "deglitch",
+        "body",
+        "body-h36m",
+        "body-smpl",
+        "published-static",
+        "published-video",
+        "published-smoothed",
+    ],
+)
 def test_the_configuration_beside_the_shipped_weights_is_the_preset(name):
     path = REPOSITORY / "assets" / "models" / f"{name}.yaml"
     assert path.read_text(encoding="utf-8") == read_preset(name).as_yaml()
