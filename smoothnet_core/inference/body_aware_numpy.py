@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from smoothnet_core.inference.blas import linear
+from smoothnet_core.inference.convolution import convolved
 from smoothnet_core.joint_sets import mirrored
 
 Array = NDArray[np.floating]
@@ -69,25 +69,13 @@ def _correction(tensors: Mapping[str, Array], root: Sequence[int], windows: Arra
     relative = trust[..., 2] * (ROUGHNESS_SCALE / np.where(size > 0, size, 1)).astype(windows.dtype)
     trust[..., 2] = np.minimum(relative, ROUGHEST)
     given = np.concatenate([scaled, trust.reshape(quality.shape)], axis=2)
-    hidden = _leaky(_convolved(tensors, "encoder", given, 1))
+    hidden = _leaky(convolved(tensors, "encoder", given, 1))
     for i in range(sum(name.endswith(".narrow.bias") for name in tensors)):
-        wide = _leaky(_convolved(tensors, f"blocks.{i}.wide", hidden, 2**i))
-        hidden += _convolved(tensors, f"blocks.{i}.narrow", wide, 1)
-    correction = _convolved(tensors, "decoder", hidden, 1) * (CORRECTION_SCALE * size).astype(windows.dtype)
+        wide = _leaky(convolved(tensors, f"blocks.{i}.wide", hidden, 2**i))
+        hidden += convolved(tensors, f"blocks.{i}.narrow", wide, 1)
+    correction = convolved(tensors, "decoder", hidden, 1) * (CORRECTION_SCALE * size).astype(windows.dtype)
     truncate = CORRECTION_RADIUS / CORRECTION_SIGMA
     return gaussian_filter1d(correction, CORRECTION_SIGMA, axis=1, mode="nearest", truncate=truncate)
-
-
-def _convolved(tensors: Mapping[str, Array], layer: str, x: Array, dilation: int) -> Array:
-    """Return the convolution (N, W, H) over time of (N, W, C); beyond the ends the first and last frame are held."""
-    weight = tensors[f"{layer}.weight"]
-    frames, reach = x.shape[1], dilation * (weight.shape[2] // 2)
-    held = np.pad(x, ((0, 0), (reach, reach), (0, 0)), mode="edge")
-    taps = np.concatenate([held[:, i * dilation :][:, :frames] for i in range(weight.shape[2])], axis=2)
-    # The taps of one channel after the other in the weights, the channels of one tap after the other in the rows.
-    rows = weight.transpose(0, 2, 1).reshape(len(weight), -1)
-    product = linear(taps.reshape(-1, taps.shape[2]), np.ascontiguousarray(rows))
-    return product.reshape(*x.shape[:2], -1) + tensors[f"{layer}.bias"]
 
 
 def _leaky(x: Array) -> Array:

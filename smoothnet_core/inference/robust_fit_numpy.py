@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core.inference.blas import linear
+from smoothnet_core.inference.convolution import convolved
 
 Array = NDArray[np.floating]
 
@@ -182,14 +183,8 @@ def _trunk(tensors: Mapping[str, Array], name: str, x: Array) -> Array:
 
 
 def _convolved(tensors: Mapping[str, Array], layer: str, x: Array, dilation: int) -> Array:
-    """Return the convolution (N, H, W) over time of (N, C, W); beyond the ends the first and last frame are held."""
-    weight = tensors[f"{layer}.weight"]
-    frames, reach = x.shape[2], dilation * (weight.shape[2] // 2)
-    held = _held(x, reach).transpose(0, 2, 1)
-    taps = np.concatenate([held[:, i * dilation :][:, :frames] for i in range(weight.shape[2])], axis=2)
-    rows = weight.transpose(0, 2, 1).reshape(len(weight), -1)
-    product = linear(taps.reshape(-1, taps.shape[2]), np.ascontiguousarray(rows)) + tensors[f"{layer}.bias"]
-    return np.ascontiguousarray(product.reshape(len(x), frames, -1).transpose(0, 2, 1))
+    """Return the convolution (N, H, W) over time of (N, C, W)."""
+    return np.ascontiguousarray(convolved(tensors, layer, x.transpose(0, 2, 1), dilation).transpose(0, 2, 1))
 
 
 def _correlated(tracks: Array, kernels: Array) -> Array:
