@@ -18,6 +18,7 @@ from smoothnet_core._array_api import is_tensor
 from smoothnet_core._body import common_frame, find_joints, refine_body
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._reading import one_line
+from smoothnet_core._steady_rotations import steadied
 from smoothnet_core.inference.select import resolve_backend
 from smoothnet_core.model import Model, Run, load_model
 from smoothnet_core.rates import refine_at_rate, same_rate
@@ -163,6 +164,9 @@ def refine_with_report(
     if network.body is None or network.first is None:
         scale, offset = _frame_of_reference(values, network, kind, pixels)
         at_own_rate = _by_joint(_in_float32(run) if network.is_published else _centred(run), how)
+        # Its windows are made for positions. Takes that other networks are made for have no noise to steady.
+        if prepared.is_rotation and network.architecture == "vector_filter":
+            at_own_rate = _steady(at_own_rate)
         at_once = max(1, _BLOCK_NUMBERS // max(1, len(values) * values.shape[2]))
     else:
         places = find_joints(network.body, network.name, kind, values.shape, joints)
@@ -213,6 +217,10 @@ def _by_joint(refined: Run64, how: dict[str, Any]) -> Run64:
         return refine_windows(inner.transpose(1, 0, 2), quality.transpose(1, 0, 2), refined, **how).transpose(1, 0, 2)
 
     return by_joint
+
+
+def _steady(refined: Run64) -> Run64:
+    return lambda inner, quality: steadied(inner, refined(inner, quality))
 
 
 def _in_float32(run: Run) -> Run64:

@@ -1,0 +1,86 @@
+"""What our networks leave on noisy rotations is smoothed; what they leave as it is stays."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from smoothnet_core import refine
+from smoothnet_core._steady_rotations import steadied
+
+FRAMES = 120
+
+
+def turning(noise: float, fast: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (T, 2, 3, 3) with noise of so many radians, and without."""
+    time = np.arange(FRAMES)
+    vectors = np.stack([np.sin(fast * time), np.cos(1.3 * fast * time), 0.5 * np.sin(0.7 * fast * time)], axis=1)
+    truth = Rotation.from_rotvec(np.repeat(vectors, 2, axis=0))
+    off = Rotation.from_rotvec(np.random.default_rng(seed).normal(0, noise, (FRAMES * 2, 3)))
+    return (truth * off).as_matrix().reshape(-1, 2, 3, 3), truth.as_matrix().reshape(-1, 2, 3, 3)
+
+
+def degrees(one: np.ndarray, other: np.ndarray) -> float:
+    difference = np.swapaxes(one, -1, -2) @ other
+    return float(np.degrees(Rotation.from_matrix(difference.reshape(-1, 3, 3)).magnitude().mean()))
+
+
+def test_what_was_left_alone_stays():
+    track = np.random.default_rng(0).normal(size=(40, 3, 9)).cumsum(axis=0)
+    np.testing.assert_array_equal(steadied(track, track), track)
+    still = np.ones((40, 3, 9))
+    np.testing.assert_array_equal(steadied(still, still), still)
+
+
+def test_the_share_is_that_of_noise_and_speed():
+    # Noise and speed of constant size: the share follows from their ratio alone, to the fourth power.
+    frames, ratio = 60, 0.8
+    line = np.zeros((frames, 1, 9))
+    line[:, 0, 0] = np.arange(frames)
+    bent = line.copy()
+    bent[::2, 0, 1] += 1e-3
+    given = bent.copy()
+    given[..., 2] += ratio
+    share = ratio**4 / (1 + ratio**4)
+    result = steadied(given, bent)
+    # Away from the ends the Gaussian of a zigzag is its middle.
+    np.testing.assert_allclose(result[20:-20:2, 0, 1], 1e-3 - share * 0.5e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_short_takes(frames: int):
+    given = np.random.default_rng(0).normal(size=(frames, 2, 9))
+    assert np.isfinite(steadied(given, given + 1)).all()
+
+
+def test_noisy_rotations_get_nearer_and_calmer_than_the_network_alone(monkeypatch: pytest.MonkeyPatch):
+    noisy, truth = turning(0.5, fast=0.02)
+    result = refine(noisy, kind="rotation_matrix", fps=30)
+    monkeypatch.setattr("smoothnet_core._refine.steadied", lambda before, after: after)
+    alone = refine(noisy, kind="rotation_matrix", fps=30)
+    assert degrees(result, truth) < 0.9 * degrees(alone, truth)
+
+    def bend(track):
+        return np.abs(np.diff(track, n=2, axis=0)).mean()
+
+    assert bend(result) < 0.7 * bend(alone)
+
+
+def test_clean_fast_rotations_stay(monkeypatch: pytest.MonkeyPatch):
+    _, clean = turning(0.0)
+    result = refine(clean, kind="rotation_matrix", fps=30)
+    monkeypatch.setattr("smoothnet_core._refine.steadied", lambda before, after: after)
+    assert degrees(result, refine(clean, kind="rotation_matrix", fps=30)) < 0.05
+    assert degrees(result, clean) < 1.0
+
+
+def test_only_rotations_and_only_networks_of_ours_for_jitter(monkeypatch: pytest.MonkeyPatch):
+    def refuse(before, after):
+        raise AssertionError
+
+    monkeypatch.setattr("smoothnet_core._refine.steadied", refuse)
+    noisy, _ = turning(0.3)
+    refine(noisy.reshape(FRAMES, 6, 3))
+    refine(noisy.reshape(FRAMES, -1), kind="channels")
+    refine(noisy, kind="rotation_matrix", model="deglitch")
+    with pytest.raises(AssertionError):
+        refine(noisy, kind="rotation_matrix")
