@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from smoothnet_core import filters, metrics, rotations
     from smoothnet_core._checks import MissingExtraError
     from smoothnet_core._refine import RefineReport, refine, refine_with_report
+    from smoothnet_core._repair import repair
     from smoothnet_core.model import Model, load_model, shipped_models
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "metrics",
     "refine",
     "refine_with_report",
+    "repair",
     "rotations",
     "shipped_models",
 ]
@@ -36,6 +38,7 @@ _HOMES = {
     "load_model": "smoothnet_core.model",
     "refine": "smoothnet_core._refine",
     "refine_with_report": "smoothnet_core._refine",
+    "repair": "smoothnet_core._repair",
     "shipped_models": "smoothnet_core.model",
 }
 

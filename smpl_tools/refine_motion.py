@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Refiner = Callable[[NDArray[Any], Track, NDArray[Any] | None, Sequence[str] | None], NDArray[Any]]
 
-# The names on the command line; all but the first are keys of ``smoothnet_core.filters.FILTERS``.
-METHODS = ("smoothnet", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
+# The names on the command line; all but the first two are keys of ``smoothnet_core.filters.FILTERS``.
+METHODS = ("smoothnet", "repair", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class MotionReport:
 
     Attributes:
         method: the name in ``METHODS``.
-        model: name or path of the model, None for a filter.
+        model: name or path of the model, None for ``repair`` and filters.
         strength: 0 to 1.
         fps: the frame rate the refinement went by.
         fps_assumed: the file states none and none was given: ``fps`` is ``ASSUMED_FPS``.
@@ -214,7 +214,7 @@ def _people(motion: Motion, person: str | Sequence[str] | None) -> tuple[Person,
 
 
 def _network(method: str, model: Any) -> Model | None:
-    """Return the model, loaded once for all tracks; None for a filter."""
+    """Return the model, loaded once for all tracks; None for ``repair`` and filters."""
     if method != "smoothnet":
         return None
     from smoothnet_core import load_model
@@ -232,9 +232,10 @@ def _refiner(
 ) -> Refiner:
     """Return the one call that all tracks go through: values, the track they are from, confidence, joint names."""
     if network is None:
+        from smoothnet_core import repair
         from smoothnet_core.filters import FILTERS
 
-        smooth = FILTERS[method]
+        smooth = repair if method == "repair" else FILTERS[method]
         return lambda values, track, confidence, names: smooth(
             values, fps=fps, kind=track.kind, strength=strength, confidence=confidence, order=track.order
         )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from smpl_tools.refine_motion import MotionReport
 
-METHODS = ("smoothnet", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
+METHODS = ("smoothnet", "repair", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
 BACKENDS = ("auto", "numpy", "torch")
 PARTS = ("root", "body", "hands", "face", "shape", "camera")
 # A longer table says no more to a reader; --json has all of it.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothnet_core import load_model, metrics, refine
+from smoothnet_core import load_model, metrics, refine, repair
 from smoothnet_core.model import Model
 from smpl_tools.experiments.frame import Bench, Result, Table
 from smpl_tools.experiments.images import camera, projected
@@ -29,9 +29,9 @@ _PIXELS_PER_METRE = 300.0
 # A search on so many frames of other subjects.
 _SEARCH_FRAMES, _QUICK_FRAMES, _QUICK_CLIPS = 4000, 100, 2
 _KNOWING = "who knows what was hit"
-# The network made for this noise, judged beside those that are asked for.
-_MADE_FOR_IT = "deglitch"
-# Percent that a network is to be under the filter.
+# What is made for such noise, judged beside the networks that are asked for: all joints together, and one by one.
+_TOGETHER, _ALONE = "repair", "deglitch"
+# Percent that ours are to be under the filter.
 _AIM = 30
 
 
@@ -99,13 +99,13 @@ def with_noise(level: Level, truth: Array, rng: np.random.Generator) -> Array:
 
 
 def run(bench: Bench) -> Result:
-    """Compare our networks with one filter a row, tuned on the noise of that row over other subjects' motion."""
+    """Compare ours with one filter a row, tuned on the noise of that row over other subjects' motion."""
     held_out = _clips(bench, list(clean_clips(bench.clean_file, keep=HELD_OUT)))
     others = list(clean_clips(bench.clean_file, leave_out=HELD_OUT))
     # Every eighth clip, so that all sources of the file are among them.
     search = _clips(bench, others[::8], _SEARCH_FRAMES)
     cameras = [camera(bench, clip, _PICTURE) for clip in bench.validation if clip.mode == bench.validation[0].mode]
-    models = {_MADE_FOR_IT: load_model(_MADE_FOR_IT), **bench.networks}
+    models = {_ALONE: load_model(_ALONE), **bench.networks}
     tables, behind = [], []
     for space, unit in ((2, _PIXELS_PER_METRE), (3, 1.0)):
         rows = []
@@ -119,9 +119,11 @@ def run(bench: Bench) -> Result:
     trained_on = "; ".join(f"`{n}`: {m.metadata.get('data', 'not stated')}" for n, m in models.items())
     differs = (
         "CMU motion in place of Human3.6M, all joints but fingers and eyes. The paper trains one network a row on that "
-        "row's noise; a network here is the same for all rows unless its name says otherwise. Ours see every number by "
-        f"itself, as it is hit. Trained on {trained_on.rstrip('.')}. In 2D the paper's sigma is read as twice the "
-        "deviation, since only so its own input errors come out."
+        "row's noise; a network here is the same for all rows unless its name says otherwise, and sees every number by "
+        f"itself, as it is hit. `{_TOGETHER}` starts from `{_ALONE}`, then sees all numbers of a frame together; how "
+        "they move together it learns from the noisy clip alone. Trained on "
+        f"{trained_on.rstrip('.')}. In 2D the paper's sigma is read as twice the deviation, since only so its own "
+        "input errors come out."
     )
     aim = f"{_AIM} % under the filter in MPJPE and Accel"
     lost = f"less than {aim}: " + "; ".join(behind) + "." if behind else f"nowhere: all rows are at least {aim}."
@@ -170,14 +172,16 @@ def _row(
     rival = best(try_all(lambda r: paired_scores(tuning, r, searched), bench, unit), level.name, "mpjpe")
     refiners = {"input": raw, f"{rival.name}, {setting_text(rival.setting)}": filtering(rival.name, rival.setting)}
     refiners[_KNOWING] = _best_knowing(bench, level, tuning, measures["mpjpe"])
-    refiners |= {name: _by_number(model, level.space) for name, model in models.items()}
+    ours = {_TOGETHER: lambda clip: repair(clip.estimate, hits="number")}
+    ours |= {name: _by_number(model, level.space) for name, model in models.items()}
+    refiners |= ours
     scores = {name: paired_scores(judged, refiner, measures)[level.name] for name, refiner in refiners.items()}
     by_filter = list(scores.values())[1]
     rows: list[list[str | float | None]] = []
     behind = []
     for name, found in scores.items():
         rows.append([level.name, name, *(found[key] for key in measures), None, None])
-        if name in models:
+        if name in ours:
             shares = {key: 100 * (1 - found[key] / by_filter[key]) for key in ("mpjpe", "accel")}
             rows[-1][-2:] = shares.values()
             short = [f"{measures[key].heading} {share:.0f} %" for key, share in shares.items() if share < _AIM]
@@ -221,6 +225,6 @@ def _table(space: int, rows: list[list[str | float | None]], judged: list[CleanC
         "One filter a row, the best of all families and settings for MPJPE at speed 0.95 or more on "
         f"{len(search)} clips ({sum(len(c.positions) for c in search):,} frames) of other subjects. "
         f"*{_KNOWING.capitalize()}* is told which numbers are exact, and fits parabolas over time through those, as "
-        "wide as is best for MPJPE there: more than any refiner can know."
+        "wide as is best for MPJPE there: more than any refiner of single numbers can know."
     )
     return Table(f"Synthetic noise, {space}D", protocol, columns, rows)

@@ -82,7 +82,7 @@ def test_version(program: Program):
         (["refine", "x", "--strength", "nan"], "--strength"),
         (["refine", "x", "--fps", "0"], "expected a positive number of frames a second, received 0"),
         (["refine", "x", "--fps", "nan"], "expected a positive number of frames a second, received nan"),
-        (["refine", "x", "--method", "mean"], "expected one of smoothnet, one-euro, .*, received 'mean'"),
+        (["refine", "x", "--method", "mean"], "expected one of smoothnet, repair, one-euro, .*, received 'mean'"),
         (["refine", "x", "--kind", "euler"], "expected one of position, .*, received 'euler'"),
         (["refine", "x", "--parts", "root,feet"], "--parts.*expected one of root, body, .*, received 'feet'"),
         (["refine", "x", "--method", "median", "--model", "y"], "go with --method smoothnet, not with median"),

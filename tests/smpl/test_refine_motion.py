@@ -47,7 +47,8 @@ def person(frames: int, ident: str = "0", numbers: np.ndarray | None = None, **t
 
 def test_the_methods_are_the_core_s():
     assert METHODS[0] == "smoothnet"
-    assert set(METHODS[1:]) == set(FILTERS)
+    assert METHODS[1] == "repair"
+    assert set(METHODS[2:]) == set(FILTERS)
 
 
 def test_a_track_becomes_what_the_core_makes_of_it():
@@ -212,7 +213,7 @@ def test_confidence_reaches_the_refiner(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": "mean"}, "method: expected one of smoothnet, one-euro, .*, received 'mean'"),
+        ({"method": "mean"}, "method: expected one of smoothnet, repair, one-euro, .*, received 'mean'"),
         ({"parts": ("feet",)}, "part: expected one of root, body, .*, received 'feet'"),
         ({"parts": ("hands",)}, "take.npy: parts to refine: expected some of what the file has, body, received hands"),
         ({"person": "7"}, "take.npy: person: expected one of 0, received '7'"),
