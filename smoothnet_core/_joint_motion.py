@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, get_lapack_funcs
 from scipy.ndimage import gaussian_filter1d
 
+from smoothnet_core.inference.blas import product
+
 Array = NDArray[np.float64]
 
 # Of the mean variance of the accelerations, this much is added to each: no number is told wholly by the others.
@@ -83,19 +85,19 @@ def known(motion: JointMotion, precision: Array, information: Array) -> Posterio
     inverses, gains = np.empty_like(own), np.empty_like(next_ones)
     for i in range(count):
         if i:
-            own[i] -= next_ones[i - 1].T @ gains[i - 1]
+            own[i] -= product(next_ones[i - 1], gains[i - 1], transposed="first")
             told[i] -= gains[i - 1].T @ told[i - 1]
         inverses[i] = _inverse(own[i])
         if i < count - 1:
-            gains[i] = inverses[i] @ next_ones[i]
+            gains[i] = product(inverses[i], next_ones[i])
     mean, variance = np.empty((count, wide)), np.empty((count, wide))
     accelerations = np.empty((frames - 2, size, size))
     later = inverses[-1]
     mean[-1], variance[-1] = later @ told[-1], np.diag(later)
     for i in range(count - 2, -1, -1):
         mean[i] = inverses[i] @ told[i] - gains[i] @ mean[i + 1]
-        across = -gains[i] @ later
-        here = inverses[i] - across @ gains[i].T
+        across = -product(gains[i], later)
+        here = inverses[i] - product(across, gains[i], transposed="second")
         variance[i] = np.diag(here)
         _spread_of_accelerations(here, across, later, accelerations[2 * i : 2 * i + 2])
         later = here
