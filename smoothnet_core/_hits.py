@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from smoothnet_core._joint_motion import known, motion_of, outer_products
+from smoothnet_core._joint_motion import FAR, exactly, known, motion_of, told_by_others
 
 Array = NDArray[np.float64]
 
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 _EXACT, _LEAST_OFF = 1e-3**2, 3.0**2
 # At first what the rest of the track says of a value is taken to be less sure than it seems (its variance times the
 # second, falling to 1 in so many rounds): otherwise first wrong guesses stay. Then rounds go on until guesses stay.
-_UNSURE_ROUNDS, _UNSURE, _MOST_ROUNDS, _STAYS = 8, 4.0, 20, 1e-4
+_UNSURE_ROUNDS, _UNSURE, _MOST_ROUNDS, _STAYS = 8, 4.0, 20, 2e-3
 # How much of a round's messages replaces the last one's.
 _STEP = 0.7
 _MIXTURE_ROUNDS = 50
@@ -79,22 +79,29 @@ def without_hits(values: Array, first: Array, sure: Array) -> Array:
     sure = np.pad(sure, odd[:2])
 
     mixture = _first_mixture(_squares(given - mean), size, sure)
-    variance = np.full(sure.shape, mixture.narrow)
-    motion = motion_of(outer_products(mean.reshape(len(mean), -1)))
+    # Where the first guess follows what is off for many frames on end, the other joints tell. What they contradict says
+    # nothing by itself until the rest has settled.
+    told, usual = told_by_others(mean, sure > 0)
+    suspect = _squares(mean - told) > (FAR * usual) ** 2
+    mean = np.where(suspect[..., None], told, mean)
+    variance = np.where(suspect, np.maximum(usual**2 / size, mixture.narrow), mixture.narrow)
+    unsuspected = np.where(suspect, 0.0, sure)
+    motion = motion_of(exactly(mean.reshape(len(mean), -1)))
     result, exact, messages = mean, np.zeros(sure.shape), None
     for number in range(_MOST_ROUNDS):
         variance = variance * (1 + (_UNSURE - 1) * max(0.0, 1 - number / _UNSURE_ROUNDS))
         squares, before = _squares(given - mean), exact
         mixture = _Mixture(mixture.off, _EXACT, mixture.wide)
-        exact = _exact(squares, variance, mixture, size, sure)
-        if number > _UNSURE_ROUNDS and np.abs(exact - before).mean() < _STAYS:
+        trusted = unsuspected if number <= _UNSURE_ROUNDS else sure
+        exact = _exact(squares, variance, mixture, size, trusted)
+        if number > _UNSURE_ROUNDS + 1 and np.abs(exact - before).mean() < _STAYS:
             break
         if number:
-            mixture = _refitted(mixture, exact, squares, size, sure)
-        new = _messages(given, mean, variance, exact, mixture, sure)
+            mixture = _refitted(mixture, exact, squares, size, trusted)
+        new = _messages(given, mean, variance, exact, mixture, trusted)
         messages = new if messages is None else messages.towards(new, _STEP)
         posterior = known(motion, messages.precision.repeat(size, axis=1), messages.information.reshape(len(given), -1))
-        motion = motion_of(posterior.accelerations, motion)
+        motion = motion_of(posterior)
         result = posterior.mean.reshape(given.shape)
         spread = posterior.variance.reshape(given.shape).mean(axis=2)
         mean, variance = _rest(result, spread, messages, mean, variance)
@@ -116,7 +123,7 @@ def _first_mixture(squares: Array, size: int, sure: Array) -> _Mixture:
 def _refitted(mixture: _Mixture, exact: Array, squares: Array, size: int, sure: Array) -> _Mixture:
     """Return the mixture with the share of vectors that are off, and their variance, as probabilities say."""
     off = np.where(sure > 0, 1 - exact, 0.0)
-    share = float(np.clip(off.sum() / np.count_nonzero(sure), _FEWEST_OFF, _MOST_OFF))
+    share = float(np.clip(off.sum() / max(np.count_nonzero(sure), 1), _FEWEST_OFF, _MOST_OFF))
     return _Mixture(share, mixture.narrow, max(_weighted(squares, off) / size, 4 * mixture.narrow, _LEAST_OFF))
 
 

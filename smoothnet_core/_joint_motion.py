@@ -1,4 +1,4 @@
-"""How vectors move together: a Gaussian model of their accelerations, and what it says of a track known in part."""
+"""How vectors stand and move together: a Gaussian model of a take, and what it says of a track known in part."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from smoothnet_core.inference.blas import product
 
 Array = NDArray[np.float64]
 
-# Of the mean variance of the accelerations, this much is added to each: no number is told wholly by the others.
-_OWN = 0.02
+# Of the mean variance of the accelerations, and of the poses, this much is added to each: no number is told wholly by
+# the others.
+_OWN, _OWN_PLACE = 0.02, 1e-3
+# What a pose is likely to be counts once for so many frames: those after it are nearly the same pose.
+_ALIKE = 10.0
 # Frames over which the size of accelerations is averaged, and the least of its mean that any stretch has.
 _BURST, _CALMEST = 3.0, 0.02
+# A vector so many times farther than usual from what the others say is taken to be off at first.
+FAR = 4.0
+_TOLD_ROUNDS = 30
 _factor, _from_factor = get_lapack_funcs(("potrf", "potri"), dtype=np.float64)
 # Second differences.
 _DIFFERENCE = np.array([1.0, -2.0, 1.0])
@@ -24,15 +30,17 @@ _DIFFERENCE = np.array([1.0, -2.0, 1.0])
 
 @dataclass(frozen=True, eq=False)
 class JointMotion:
-    """Accelerations are Gaussian, with one covariance between the C numbers of a frame, times a size of its own.
+    """Accelerations and poses are Gaussian, each with one covariance between the C numbers of a frame.
 
     Attributes:
-        precision: (C, C), the inverse of the covariance.
-        size: (T - 2,) by which the covariance is multiplied from frame to frame.
+        precision: (C, C), the inverse of the covariance of accelerations.
+        size: (T - 2,) by which that covariance is multiplied from frame to frame.
+        places: (C, C), the inverse of the covariance of poses, about 0.
     """
 
     precision: Array
     size: Array
+    places: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,28 +51,60 @@ class Posterior:
         mean: (T, C).
         variance: (T, C).
         accelerations: (T - 2, C, C) expected outer products of the accelerations with themselves.
+        poses: (C, C) likewise of the frames, their mean.
     """
 
     mean: Array
     variance: Array
     accelerations: Array
+    poses: Array
 
 
-def motion_of(accelerations: Array, before: JointMotion | None = None) -> JointMotion:
-    """Return the model that outer products of accelerations (T - 2, C, C) tell, a step on from the one before."""
-    if before is None:
-        before = JointMotion(_inverse(_widened(accelerations.mean(axis=0))), np.ones(len(accelerations)))
-    size = np.einsum("tab,ab->t", accelerations, before.precision) / len(before.precision)
-    size = gaussian_filter1d(size, _BURST, mode="nearest")
-    size = np.maximum(size, _CALMEST * size.mean())
-    covariance = np.einsum("t,tab->ab", 1 / size, accelerations) / len(size)
-    return JointMotion(_inverse(_widened(covariance)), size)
+def exactly(track: Array) -> Posterior:
+    """Return a track (T, C) that is known."""
+    return Posterior(track, np.zeros_like(track), _outer_products(track), track.T @ track / len(track))
 
 
-def outer_products(track: Array) -> Array:
-    """Return (T - 2, C, C) of the accelerations of a track (T, C)."""
+def motion_of(posterior: Posterior) -> JointMotion:
+    """Return the model that a track tells."""
+    # The plain sum of squares: measured by the covariance, directions that never move would weigh as much as others,
+    # and where they are not known they would seem to move.
+    size = gaussian_filter1d(np.trace(posterior.accelerations, axis1=1, axis2=2), _BURST, mode="nearest")
+    size = np.maximum(size / size.mean(), _CALMEST)
+    covariance = np.einsum("t,tab->ab", 1 / size, posterior.accelerations) / len(size)
+    places = _inverse(_widened(posterior.poses, _OWN_PLACE))
+    return JointMotion(_inverse(_widened(covariance, _OWN)), size, places)
+
+
+def _outer_products(track: Array) -> Array:
     acceleration = np.diff(track, n=2, axis=0)
     return acceleration[:, :, None] * acceleration[:, None, :]
+
+
+def told_by_others(track: Array, seen: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Return what the other vectors of the same frame say of each, by least squares over the take: (T, N, D).
+
+    With it, how far vectors (N,) usually are from that: the median distance. A vector that is much farther, or not
+    seen, counts as what the others say of it. Of a single vector nothing is said but itself.
+
+    Args:
+        track: (T, N, D).
+        seen: (T, N).
+    """
+    frames, joints, size = track.shape
+    told, kept, usual = track, track, np.zeros(joints)
+    for _ in range(_TOLD_ROUNDS if joints > 1 else 0):
+        middle = kept.mean(axis=0)
+        apart = (kept - middle).reshape(frames, -1)
+        precision = _inverse(_widened(product(apart, apart, transposed="first") / frames, _OWN_PLACE))
+        # A Gaussian's mean of some numbers, given the others, by the precision of all.
+        pull = product(apart, precision).reshape(track.shape)
+        own = precision.reshape(joints, size, joints, size)[np.arange(joints), :, np.arange(joints)]
+        told = kept - np.einsum("tnd,nde->tne", pull, np.linalg.inv(own))
+        distance = np.linalg.norm(track - told, axis=2)
+        usual = np.nan_to_num(np.nanmedian(np.where(seen | ~seen.any(axis=0), distance, np.nan), axis=0))
+        kept = np.where((~seen | (distance > FAR * usual))[:, :, None], told, track)
+    return told, usual
 
 
 def known(motion: JointMotion, precision: Array, information: Array) -> Posterior:
@@ -94,15 +134,18 @@ def known(motion: JointMotion, precision: Array, information: Array) -> Posterio
     accelerations = np.empty((frames - 2, size, size))
     later = inverses[-1]
     mean[-1], variance[-1] = later @ told[-1], np.diag(later)
+    poses = _frames_of(later)
     for i in range(count - 2, -1, -1):
         mean[i] = inverses[i] @ told[i] - gains[i] @ mean[i + 1]
         across = -product(gains[i], later)
         here = inverses[i] - product(across, gains[i], transposed="second")
         variance[i] = np.diag(here)
         _spread_of_accelerations(here, across, later, accelerations[2 * i : 2 * i + 2])
+        poses += _frames_of(here)
         later = here
     track = mean.reshape(frames, size)
-    return Posterior(track, variance.reshape(frames, size), accelerations + outer_products(track))
+    poses = (poses + track.T @ track) / frames
+    return Posterior(track, variance.reshape(frames, size), accelerations + _outer_products(track), poses)
 
 
 def _blocks(motion: JointMotion, frames: int) -> tuple[Array, Array]:
@@ -113,6 +156,7 @@ def _blocks(motion: JointMotion, frames: int) -> tuple[Array, Array]:
         for i in range(3 - apart):
             weights[apart, i : i + frames - 2] += _DIFFERENCE[i] * _DIFFERENCE[i + apart] / motion.size
     same, one, two = (w[:, None, None] * motion.precision for w in weights)
+    same += motion.places / _ALIKE
     own = np.empty((frames // 2, 2, size, 2, size))
     own[:, 0, :, 0], own[:, 1, :, 1] = same[0::2], same[1::2]
     own[:, 0, :, 1] = own[:, 1, :, 0] = one[0::2]
@@ -143,8 +187,14 @@ def _spread_of_accelerations(here: Array, across: Array, later: Array, out: Arra
     out[1] += both(across[b, b] - 2 * across[b, a] - 2 * later[a, b])
 
 
-def _widened(covariance: Array) -> Array:
-    return covariance + np.eye(len(covariance)) * (_OWN * np.trace(covariance) / len(covariance))
+def _frames_of(block: Array) -> Array:
+    """Return the sum (C, C) of the covariances of both frames of a block (2 C, 2 C)."""
+    size = len(block) // 2
+    return block[:size, :size] + block[size:, size:]
+
+
+def _widened(covariance: Array, share: float) -> Array:
+    return covariance + np.eye(len(covariance)) * (share * np.trace(covariance) / len(covariance))
 
 
 def _inverse(matrix: Array) -> Array:
