@@ -29,7 +29,7 @@ STUDIES: dict[str, Study] = {
     "filters": Study("Filters at equal MPJPE and at equal Accel", "equal_terms", 3),
     "worst": Study("The worst 1 % of frames", "worst", 1),
     "frontier": Study("Accel against jitter and speed", "frontier", 4),
-    "noise": Study("Synthetic noise", "noise", 15),
+    "noise": Study("Synthetic noise", "noise", 25),
     "rotations": Study("6D rotations", "rotations", 10),
     "clean": Study("Clean motion in", "clean", 3),
     "frames": Study("Frame by frame", "frames", 0.5),
