@@ -113,11 +113,11 @@ def test_hits_vanish_and_the_rest_stays_to_the_last_digit(size: int, share: floa
     assert (result == track).all(axis=-1)[~off].mean() > 0.95
 
 
-@pytest.mark.parametrize("frames", [3, 8, 12])
-def test_a_joint_that_is_off_for_many_frames_is_told_by_the_others(frames: int):
+@pytest.mark.parametrize(("frames", "far"), [(3, 1.0), (8, 1.0), (12, 1.0), (25, 2.0)])
+def test_a_joint_that_is_off_for_many_frames_is_told_by_the_others(frames: int, far: float):
     truth = moving(300, 10)
     track = truth.copy()
-    track[70 : 70 + frames, 3] += [2.0, -2.5, 1.5]
+    track[70 : 70 + frames, 3] += far * np.array([2.0, -2.5, 1.5])
     result = repair(track)
     off = np.zeros(truth.shape[:2], bool)
     off[70 : 70 + frames, 3] = True
