@@ -6,6 +6,8 @@ PY ?= python3.13
 TAKES := assets/takes
 DRAWN := --jobs 2 --leave-out 85,94 --validation none
 BASE_ENV := .venv-base-$(notdir $(PY))
+# Two processes test at once; with threads of its own in each, BLAS would wait for itself most of the time.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .PHONY: demo test check test-base test-oldest weights weights-published pairs takes clean
 .DELETE_ON_ERROR:
@@ -19,7 +21,7 @@ demo: .venv-demo/stamp # refine a real BVH take and an AMASS clip into demo_outp
 	.venv-demo/bin/smoothnet plot $(TAKES)/dance_smplh.npz demo_output/dance_smplh.npz -o demo_output/before_after.png
 
 test: check # style, types and all tests, with torch
-	.venv/bin/python -m pytest -n 2
+	$(PYTEST) .venv/bin/python -m pytest -n 2
 
 check: .venv/stamp # style and types
 	.venv/bin/ruff check
@@ -27,10 +29,10 @@ check: .venv/stamp # style and types
 	.venv/bin/pyright --pythonpath .venv/bin/python
 
 test-base: $(BASE_ENV)/stamp # the tests on another Python (PY=python3.13) without torch and the other extras
-	$(BASE_ENV)/bin/python -m pytest -n 2
+	$(PYTEST) $(BASE_ENV)/bin/python -m pytest -n 2
 
 test-oldest: .venv-oldest/stamp # the tests on the oldest NumPy and SciPy, without torch and the other extras
-	.venv-oldest/bin/python -m pytest -n 2
+	$(PYTEST) .venv-oldest/bin/python -m pytest -n 2
 
 weights: .venv/stamp # train the shipped weights again; `body` needs what `make pairs` makes
 	for name in default fast deglitch body body-h36m body-smpl; do \
