@@ -62,7 +62,7 @@ class Posterior:
 
 def exactly(track: Array) -> Posterior:
     """Return a track (T, C) that is known."""
-    return Posterior(track, np.zeros_like(track), _outer_products(track), track.T @ track / len(track))
+    return Posterior(track, np.zeros_like(track), _outer_products(track), _squared(track) / len(track))
 
 
 def motion_of(posterior: Posterior) -> JointMotion:
@@ -96,7 +96,7 @@ def told_by_others(track: Array, seen: NDArray[np.bool_]) -> tuple[Array, Array]
     for _ in range(_TOLD_ROUNDS if joints > 1 else 0):
         middle = kept.mean(axis=0)
         apart = (kept - middle).reshape(frames, -1)
-        precision = _inverse(_widened(product(apart, apart, transposed="first") / frames, _OWN_PLACE))
+        precision = _inverse(_widened(_squared(apart) / frames, _OWN_PLACE))
         # A Gaussian's mean of some numbers, given the others, by the precision of all.
         pull = product(apart, precision).reshape(track.shape)
         own = precision.reshape(joints, size, joints, size)[np.arange(joints), :, np.arange(joints)]
@@ -144,7 +144,7 @@ def known(motion: JointMotion, precision: Array, information: Array) -> Posterio
         poses += _frames_of(here)
         later = here
     track = mean.reshape(frames, size)
-    poses = (poses + track.T @ track) / frames
+    poses = (poses + _squared(track)) / frames
     return Posterior(track, variance.reshape(frames, size), accelerations + _outer_products(track), poses)
 
 
@@ -185,6 +185,10 @@ def _spread_of_accelerations(here: Array, across: Array, later: Array, out: Arra
     out[0] += both(across[a, a] - 2 * here[a, b] - 2 * across[b, a])
     out[1] = here[b, b] + 4 * later[a, a] + later[b, b]
     out[1] += both(across[b, b] - 2 * across[b, a] - 2 * later[a, b])
+
+
+def _squared(track: Array) -> Array:
+    return product(track, track, transposed="first")
 
 
 def _frames_of(block: Array) -> Array:

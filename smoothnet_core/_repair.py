@@ -16,6 +16,7 @@ from smoothnet_core import rotations
 from smoothnet_core._checks import one_of
 from smoothnet_core._hits import without_hits
 from smoothnet_core._refine import refine
+from smoothnet_core.inference.blas import product
 from smoothnet_core.tracks import as_matrices, checked_strength, prepare, settled
 
 Array = NDArray[np.float64]
@@ -121,7 +122,9 @@ def _in_groups(values: Array, first: Array, sure: Array) -> Array:
     lengths = np.linalg.norm(moves, axis=0)
     moves = np.divide(moves, lengths, out=np.zeros_like(moves), where=lengths > 0)
     # The share of a joint's numbers that another's tell, as far as one of them alone tells one of the other.
-    likeness = np.square(moves.T @ moves).reshape(joints, size, joints, size).sum(axis=(1, 3)) / size
+    likeness = (
+        np.square(product(moves, moves, transposed="first")).reshape(joints, size, joints, size).sum(axis=(1, 3)) / size
+    )
     apart = size - likeness[np.triu_indices(joints, 1)]
     order = leaves_list(linkage(apart, "average"))
     new = np.empty_like(values)

@@ -187,8 +187,8 @@ def test_dtypes_layouts_and_read_only(call, dtype):
     result = call(track)
     assert result.dtype == track.dtype
     np.testing.assert_array_equal(result, call(track.copy()))
-    # In half precision a value may be near enough to the edge of being off to fall on the other side.
-    atol = 2e-2 if dtype == np.float16 else 1e-5
+    # In half precision a value may be near enough to the edge of being off, for `repair`, to fall on the other side.
+    atol = (2e-2 if call is repair else 5e-3) if dtype == np.float16 else 1e-5
     np.testing.assert_allclose(result.astype(float), call(positions()), atol=atol)
 
 
