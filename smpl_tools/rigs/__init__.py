@@ -1,0 +1,1 @@
+"""Rigs of BVH files and SMPL's 24 joints, from one to the other."""
