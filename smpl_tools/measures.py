@@ -24,17 +24,6 @@ ASSUMED_FPS = 30.0
 BRIDGED_SECONDS = 0.5
 # Voluntary movement of limbs lies below about this frequency; what the input has above it counts as noise.
 MOVEMENT_HZ = 4.0
-# Metres in one unit of the position tracks, by format and name, whose formats define it.
-METRES: dict[tuple[str, str], float] = {
-    ("aist", "keypoints3d"): 0.01,
-    ("aist", "keypoints3d_optim"): 0.01,
-    ("amass", "transl"): 1.0,
-    ("mediapipe", "world_landmarks"): 1.0,
-    ("smoothnet", "joints_3d"): 1.0,
-    ("smoothnet", "keypoints_3d"): 1.0,
-    ("wham", "transl"): 1.0,
-    ("wham", "transl_world"): 1.0,
-}
 # Below this many frames the low-pass says more about its own edges than about the movement.
 _SHORTEST_FOR_SPEED = 8
 
@@ -60,8 +49,7 @@ def unit_of(motion: Motion, name: str, track: Track) -> Unit:
         return Unit("unit", 1.0)
     if track.values.shape[2] == 2:
         return Unit("px", 1.0)
-    metres = METRES.get((motion.format, name))
-    return Unit("unit", 1.0) if metres is None else Unit("mm", 1000.0 * metres)
+    return Unit("unit", 1.0) if track.metres is None else Unit("mm", 1000.0 * track.metres)
 
 
 def pieces(frames: NDArray[np.int64], fps: float) -> list[slice]:

@@ -19,9 +19,11 @@ from smoothnet_core._checks import mismatch, one_of
 
 Kind = Literal["position", "axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d", "channels"]
 Part = Literal["root", "body", "hands", "face", "shape", "camera"]
+Up = Literal["y", "z", "-y"]
 
 PARTS: tuple[Part, ...] = ("root", "body", "hands", "face", "shape", "camera")
 DEFAULT_PARTS: tuple[Part, ...] = ("root", "body")
+UPS: tuple[Up, ...] = ("y", "z", "-y")
 # The trailing axes of one joint's value in each kind; a position may also be 2D.
 VALUE_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
     "position": ((3,), (2,)),
@@ -46,6 +48,10 @@ class Track:
         joints: J names.
         confidence: (T, J) in [0, 1], or None where the file states none.
         order: order of the six numbers of ``rotation_6d`` (``interleaved``, ``columns``, ``rows``).
+        metres: one unit of a 3D position in metres; None where the file does not say, and in pixels.
+        up: which axis of the scene points up, for what is told in the scene's axes: root orientations and positions.
+            ``-y`` is a camera's frame, x right, y down, z away. None where the file does not say, for rotations
+            relative to a parent, and in an image.
     """
 
     values: NDArray[np.floating]
@@ -54,9 +60,13 @@ class Track:
     joints: tuple[str, ...]
     confidence: NDArray[np.floating] | None = None
     order: str = "columns"
+    metres: float | None = None
+    up: Up | None = None
 
     def __post_init__(self) -> None:
         one_of("kind of a track", self.kind, VALUE_SHAPES)
+        if self.up is not None:
+            one_of("up axis of a track", self.up, UPS)
         one_of("part of a track", self.part, PARTS)
         if self.values.ndim < 2 or self.values.shape[2:] not in VALUE_SHAPES[self.kind]:
             raise mismatch(
@@ -83,11 +93,15 @@ class Person:
         tracks: by name, e.g. ``global_orient``, ``body_pose``, ``transl``, ``left_hand_pose``, ``joints``.
         frames: (T,) int64, strictly increasing: the frame number in the file of every row. A missing number is a gap
             in which this person was not seen.
+        betas: (K,) the body shape where the file states one for the whole take; a shape that changes is a track.
+        gender: ``neutral``, ``male`` or ``female`` where the file says which body model the pose is for.
     """
 
     id: str
     tracks: Mapping[str, Track]
     frames: NDArray[np.int64]
+    betas: NDArray[np.floating] | None = None
+    gender: str | None = None
 
     def __post_init__(self) -> None:
         for name, track in self.tracks.items():
@@ -112,11 +126,13 @@ class Skeleton:
         joints: J names.
         parents: (J,) int64 index of the parent, -1 for a root; a parent stands before its children.
         offsets: (J, 3) rest position relative to the parent, in the file's unit; NaN where the file has none.
+        metres: one unit in metres, None where the file does not say.
     """
 
     joints: tuple[str, ...]
     parents: NDArray[np.int64]
     offsets: NDArray[np.floating]
+    metres: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

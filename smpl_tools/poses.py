@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
-from smpl_tools.measures import METRES, is_observed, prepared
+from smpl_tools.measures import is_observed, prepared
 from smpl_tools.motion import Motion, Person, Skeleton, Track
 from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, person_positions
 
@@ -65,10 +65,9 @@ def poses(motion: Motion, person: Person, *, hands: bool = False) -> Poses:
     if not placed:
         raise mismatch(f"tracks of person {person.id}", "positions or rotations of joints", ", ".join(person.tracks))
     # Space before image, and what has a known unit before what has not.
-    name = max(placed, key=lambda n: (placed[n].values.shape[2], (motion.format, n) in METRES))
-    track, metres = placed[name], METRES.get((motion.format, name))
-    unit = "px" if track.values.shape[2] == 2 else "m" if metres == 1.0 else "file units"
-    return Poses(track.joints, track.values.astype(np.float64), person.frames, unit, metres)
+    track = max(placed.values(), key=lambda t: (t.values.shape[2], t.metres is not None))
+    unit = "px" if track.values.shape[2] == 2 else "m" if track.metres == 1.0 else "file units"
+    return Poses(track.joints, track.values.astype(np.float64), person.frames, unit, track.metres)
 
 
 def paired_people(one: Motion, other: Motion) -> list[tuple[Person, Person]]:
@@ -188,7 +187,7 @@ def _on_smpl(motion: Motion, person: Person, turning: dict[str, Track]) -> tuple
         frame, turning = SMPL, {key: track.replace(joints=SMPL.joints[: len(track.joints)])}
     tracks = dict(turning)
     # A translation in another unit than the body's would tear them apart: then the root stays at the origin.
-    if "transl" in person.tracks and METRES.get((motion.format, "transl")) == 1.0:
+    if "transl" in person.tracks and person.tracks["transl"].metres == 1.0:
         tracks["transl"] = person.tracks["transl"]
     return frame, Person(person.id, tracks, person.frames), turning
 

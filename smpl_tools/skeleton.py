@@ -147,6 +147,36 @@ def person_positions(person: Person, skeleton: Skeleton) -> Array:
     Raises:
         ValueError: no track of the person names a joint of the skeleton.
     """
+    rotations, offsets, touched = _pose(person, skeleton)
+    roots: list[int] = []
+    for j, parent in enumerate(skeleton.parents):
+        roots.append(j if parent < 0 else roots[parent])
+    own = {roots[j] for j in touched}
+    placed = positions(rotations, None, skeleton, offsets)
+    placed[:, [j for j, root in enumerate(roots) if root not in own]] = np.nan
+    return placed
+
+
+def person_pose(person: Person, skeleton: Skeleton) -> tuple[Array, Array]:
+    """Return how the joints of a person's tracks are turned and placed, each relative to its parent.
+
+    Tracks are matched with the skeleton as in :func:`person_positions`.
+
+    Args:
+        person: T rows.
+        skeleton: J joints.
+
+    Returns:
+        Rotations (T, J, 3, 3), and offsets (T, J, 3) in the skeleton's unit, a root's being its place in the scene;
+        NaN where a track was not observed.
+
+    Raises:
+        ValueError: no track of the person names a joint of the skeleton.
+    """
+    return _pose(person, skeleton)[:2]
+
+
+def _pose(person: Person, skeleton: Skeleton) -> tuple[Array, Array, set[int]]:
     index = {name: j for j, name in enumerate(skeleton.joints)}
     frames, count = len(person.frames), len(skeleton.joints)
     rotations = np.broadcast_to(np.eye(3), (frames, count, 3, 3)).copy()
@@ -157,7 +187,7 @@ def person_positions(person: Person, skeleton: Skeleton) -> Array:
         rotates = track.kind not in ("position", "channels")
         if not (rotates or name in ("transl", "joint_positions") or track.kind == "channels"):
             continue
-        matrices = _matrices(track) if rotates else None
+        matrices = track_matrices(track) if rotates else None
         for k, joint in enumerate(track.joints):
             base, _, channel = joint.rpartition(".")
             j = index.get(base if track.kind == "channels" else joint, -1)
@@ -180,16 +210,11 @@ def person_positions(person: Person, skeleton: Skeleton) -> Array:
             touched.add(j)
     if not touched:
         raise mismatch(f"tracks of person {person.id}", "joints of the skeleton", ", ".join(person.tracks) or "none")
-    roots: list[int] = []
-    for j, parent in enumerate(skeleton.parents):
-        roots.append(j if parent < 0 else roots[parent])
-    own = {roots[j] for j in touched}
-    placed = positions(rotations, None, skeleton, offsets)
-    placed[:, [j for j, root in enumerate(roots) if root not in own]] = np.nan
-    return placed
+    return rotations, offsets, touched
 
 
-def _matrices(track: Track) -> Array:
+def track_matrices(track: Track) -> Array:
+    """Return the matrices (T, J, 3, 3) of a track of rotations of any kind, NaN where a value is not finite."""
     values = np.where(np.isfinite(track.values), track.values, np.nan).astype(np.float64)
     if track.kind == "axis_angle":
         return axis_angle_to_matrix(values)

@@ -6,7 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smpl_tools.motion import Motion
+from smpl_tools.motion import Motion, Up
+
+# What a file may keep of a motion beside its poses or positions; see ``Format.keeps``.
+KEPT = (
+    "translation",
+    "hands",
+    "jaw and eyes",
+    "expression",
+    "betas",
+    "changing betas",
+    "gender",
+    "joint names",
+    "confidence",
+    "people",
+    "ids",
+    "gaps",
+    "frame numbers",
+    "frame rate",
+)
 
 
 @dataclass(frozen=True)
@@ -32,14 +50,28 @@ class Format:
         title: what it is, for a help text.
         matches: ``matches(path, head) -> bool``; ``head`` is the first ``HEAD_BYTES`` bytes, ``b""`` for a folder. It
             decides by content; a file that can belong to no other format and is broken may raise a ``ValueError``.
-        read: ``read(path, options) -> Motion``.
-        write: ``write(motion, path)``: the same layout, whole or not at all.
-        suffixes: usual file name endings, for a help text only; empty for a folder.
+            None for a format that is only written.
+        read: ``read(path, options) -> Motion``; None for a format that is only written.
+        write: ``write(motion, path)``: the file it was read from with what changed, whole or not at all.
+        suffixes: usual file name endings; empty for a folder.
+        make: ``make(motion, path)``: a new file from a motion in the plain form (``smpl_tools.contents``) of one of
+            ``contents``; None for a format that is only rewritten.
+        contents: what can be made, keys of ``smpl_tools.contents.CONTENTS``, the fullest first.
+        up: the axis that points up in a new file; None where the format does not prescribe one.
+        metres: the unit of lengths in a new file; None where the format does not prescribe one.
+        fps: the rate that readers assume where the file cannot state one; None where it can, or none is assumed.
+        keeps: what survives in a new file, of ``KEPT``.
     """
 
     name: str
     title: str
-    matches: Callable[[Path, bytes], bool]
-    read: Callable[[Path, Options], Motion]
-    write: Callable[[Motion, Path], None]
+    matches: Callable[[Path, bytes], bool] | None
+    read: Callable[[Path, Options], Motion] | None
+    write: Callable[[Motion, Path], None] | None
     suffixes: tuple[str, ...] = ()
+    make: Callable[[Motion, Path], None] | None = None
+    contents: tuple[str, ...] = ()
+    up: Up | None = None
+    metres: float | None = None
+    fps: float | None = None
+    keeps: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._changes import merged
-from smpl_tools.formats._format import Options
+from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._pickles import described, dump, is_pickle
 from smpl_tools.motion import Motion, Person, Track
 from smpl_tools.skeleton import SMPL
@@ -63,15 +63,18 @@ def read(path: Path, options: Options) -> Motion:
         scaling = _array(path, content, _SCALING, ())
         if scaling.shape != (1,):
             raise mismatch(f"{path}: {_SCALING}", "one number", f"{len(scaling)}")
-        skeleton = dataclasses.replace(SMPL, offsets=SMPL.offsets * float(scaling[0]))
+        metres = 1.0 / float(scaling[0])
+        skeleton = dataclasses.replace(SMPL, offsets=SMPL.offsets / metres, metres=metres)
         flat = isinstance(content[_POSES], np.ndarray) and content[_POSES].ndim == 2
         poses = _array(path, content, _POSES, (72,) if flat else (24, 3)).reshape(-1, 24, 3)
-        tracks["global_orient"] = Track(poses[:, :1], "axis_angle", "root", SMPL.joints[:1])
+        tracks["global_orient"] = Track(poses[:, :1], "axis_angle", "root", SMPL.joints[:1], up="y")
         tracks["body_pose"] = Track(poses[:, 1:], "axis_angle", "body", SMPL.joints[1:])
-        tracks["transl"] = Track(_array(path, content, _TRANS, (3,))[:, None], "position", "root", ("pelvis",))
+        places = _array(path, content, _TRANS, (3,))[:, None]
+        tracks["transl"] = Track(places, "position", "root", ("pelvis",), metres=metres, up="y")
     for key in _KEYPOINTS:
         if key in content:
-            tracks[key] = Track(_array(path, content, key, (17, 3)), "position", "body", COCO_17)
+            places = _array(path, content, key, (17, 3))
+            tracks[key] = Track(places, "position", "body", COCO_17, metres=0.01, up="y")
     count = len(next(iter(tracks.values())).values)
     try:
         person = Person("0", tracks, np.arange(count, dtype=np.int64))
@@ -109,3 +112,6 @@ def _array(path: Path, content: Mapping[Any, Any], key: str, frame: tuple[int, .
         received = f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
         raise mismatch(f"{path}: {key}", f"an array {('N', *frame)} of floats".replace("'", ""), received)
     return value
+
+
+FORMAT = Format(NAME, "AIST++ motion or 3D keypoints", matches, read, write, (".pkl",))

@@ -18,7 +18,7 @@ from smoothnet_core._checks import mismatch
 from smoothnet_core.restricted_pickle import load_npy, load_npz
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._files import NPY_MAGIC, ZIP_MAGIC, npz_compressed, npz_headers, replacing, write_npz
-from smpl_tools.formats._format import Options
+from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._names import listed
 from smpl_tools.motion import VALUE_SHAPES, Motion, Person, Track
 
@@ -137,3 +137,6 @@ def write(motion: Motion, path: Path) -> None:
     else:
         with replacing(path) as file:
             np.lib.format.write_array(file, arrays[source.key], allow_pickle=False)
+
+
+FORMAT = Format(NAME, "plain arrays", matches, read, write, (".npy", ".npz"))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smpl_tools.euler import AXES, continuous_euler, euler_to_matrix, matrix_to_euler
 from smpl_tools.formats._files import replacing
-from smpl_tools.formats._format import Options
+from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats.bvh_text import BvhJoint, BvhText, decimals, encode, parse, rewritten
 from smpl_tools.motion import Kind, Motion, Part, Person, Skeleton, Track
 
@@ -283,3 +283,6 @@ def _changed(
         for column, column_new, column_old in zip(slot.columns, *numbers, strict=True):
             if not np.array_equal(column_new, column_old, equal_nan=True):
                 yield column, factor * column_new
+
+
+FORMAT = Format(NAME, "BVH", matches, read, write, (".bvh",))

@@ -19,7 +19,7 @@ from smoothnet_core._checks import mismatch
 from smoothnet_core.restricted_pickle import load_npz
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._files import ZIP_MAGIC, npz_compressed, npz_headers, write_npz
-from smpl_tools.formats._format import Options
+from smpl_tools.formats._format import Format, Options
 from smpl_tools.motion import Motion, Person, Track
 
 NAME = "mediapipe"
@@ -102,6 +102,8 @@ def _track(path: Path, key: str, landmarks: NDArray[Any]) -> Track:
     detected = (np.nan_to_num(landmarks[..., :3]) != 0).any(axis=(1, 2))
     values = np.where(detected[:, None, None], landmarks[..., :3], landmarks.dtype.type(np.nan))
     confidence = np.clip(np.nan_to_num(landmarks[..., 3]), 0.0, 1.0)
+    if key == "world_landmarks":
+        return Track(values, "position", "body", LANDMARKS, confidence, metres=1.0, up="-y")
     return Track(values, "position", "body", LANDMARKS, confidence)
 
 
@@ -113,3 +115,6 @@ def _scalar(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> float | No
     if value.size != 1 or value.dtype.kind not in "iuf" or not 0 < value.item() < np.inf:
         raise mismatch(f"{path}: {key}", "one positive number", f"{value.ravel()[:3].tolist()}")
     return float(value.item())
+
+
+FORMAT = Format(NAME, "MediaPipe Pose landmarks", matches, read, write, (".npz",))

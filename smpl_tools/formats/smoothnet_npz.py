@@ -22,7 +22,7 @@ from smoothnet_core._checks import mismatch
 from smoothnet_core.restricted_pickle import load_npz
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._files import ZIP_MAGIC, npz_compressed, npz_headers, write_npz
-from smpl_tools.formats._format import Options
+from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._names import listed, unique_names
 from smpl_tools.motion import Kind, Motion, Part, Person, Track
 from smpl_tools.skeleton import SMPL
@@ -159,7 +159,8 @@ def _tracks(what: str, key: str, entry: NDArray[Any]) -> dict[str, Track]:
             "body_pose": Track(values[:, 1:], "axis_angle", "body", SMPL.joints[1:]),
         }
     names = ("pelvis",) if key == "trans" else tuple(f"{spec.track}_{j}" for j in range(joints))
-    return {spec.track: Track(values, spec.kind, spec.part, names)}
+    metres = 1.0 if key in ("joints_3d", "keypoints_3d") else None
+    return {spec.track: Track(values, spec.kind, spec.part, names, metres=metres)}
 
 
 def write(motion: Motion, path: Path) -> None:
@@ -182,3 +183,6 @@ def write(motion: Motion, path: Path) -> None:
                 arrays[key] = arrays[key].copy()
             arrays[key][sequence] = np.concatenate(parts, axis=1).reshape(arrays[key][sequence].shape)
     write_npz(path, arrays, compressed=source.compressed)
+
+
+FORMAT = Format(NAME, "SmoothNet's data archives", matches, read, write, (".npz",))

@@ -20,21 +20,16 @@ HEAD_BYTES = 4096
 
 # Asked in this order: the first that matches reads the file. Plain arrays match almost anything and stand last.
 _TABLE: tuple[Format, ...] = (
-    Format(wham.NAME, "WHAM, VIBE or TCMR results", wham.matches, wham.read, wham.write, (".pkl",)),
-    Format(aist.NAME, "AIST++ motion or 3D keypoints", aist.matches, aist.read, aist.write, (".pkl",)),
-    Format(mediapipe.NAME, "MediaPipe Pose landmarks", mediapipe.matches, mediapipe.read, mediapipe.write, (".npz",)),
-    Format(openpose.NAME, "OpenPose, a folder of JSON files", openpose.matches, openpose.read, openpose.write),
-    Format(bvh.NAME, "BVH", bvh.matches, bvh.read, bvh.write, (".bvh",)),
-    Format(amass.NAME, "AMASS (SMPL, SMPL-H, SMPL-X)", amass.matches, amass.read, amass.write, (".npz",)),
-    Format(
-        smoothnet_npz.NAME,
-        "SmoothNet's data archives",
-        smoothnet_npz.matches,
-        smoothnet_npz.read,
-        smoothnet_npz.write,
-        (".npz",),
-    ),
-    Format(arrays.NAME, "plain arrays", arrays.matches, arrays.read, arrays.write, (".npy", ".npz")),
+    wham.FORMAT,
+    aist.FORMAT,
+    mediapipe.FORMAT,
+    openpose.FORMAT,
+    bvh.FORMAT,
+    amass.FORMAT,
+    amass.SMPL_X_FORMAT,
+    amass.BLENDER_FORMAT,
+    smoothnet_npz.FORMAT,
+    arrays.FORMAT,
 )
 
 FORMATS: dict[str, Format] = {f.name: f for f in _TABLE}
@@ -75,12 +70,16 @@ def detect(path: str | os.PathLike[str]) -> Format:
     try:
         head = _head(path)
         for known in FORMATS.values():
-            if known.matches(path, head):
+            if known.matches is not None and known.matches(path, head):
                 return known
         found = _found(path, head)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
-    raise mismatch(f"{path}: unknown format", "one of " + ", ".join(FORMATS), found)
+    raise mismatch(f"{path}: unknown format", "one of " + ", ".join(_readable()), found)
+
+
+def _readable() -> list[str]:
+    return [name for name, one in FORMATS.items() if one.read is not None]
 
 
 def read(
@@ -102,7 +101,8 @@ def read(
         one_of("kind", kind, VALUE_SHAPES)
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise mismatch("fps", "a positive number", repr(fps))
-    chosen = detect(path) if format is None else FORMATS[one_of("format", format, FORMATS)]
+    chosen = detect(path) if format is None else FORMATS[one_of("format", format, _readable())]
+    assert chosen.read is not None  # of all that are detected or can be named here
     try:
         _head(path)
         motion = chosen.read(path, Options(kind, fps))
@@ -120,4 +120,7 @@ def write(motion: Motion, path: str | os.PathLike[str]) -> None:
     """
     if motion.source is None:
         raise mismatch(f"{path}: motion to write", "one that was read from a file", "one without a source")
-    FORMATS[one_of("format", motion.format, FORMATS)].write(motion, Path(path))
+    rewrite = FORMATS[one_of("format", motion.format, FORMATS)].write
+    if rewrite is None:
+        raise mismatch(f"{path}: format to write again", "one that is read", motion.format)
+    rewrite(motion, Path(path))

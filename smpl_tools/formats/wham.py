@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._changes import merged
-from smpl_tools.formats._format import Options
+from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._pickles import described, dump, is_pickle
-from smpl_tools.motion import Kind, Motion, Part, Person, Track
+from smpl_tools.motion import Kind, Motion, Part, Person, Track, Up
 from smpl_tools.skeleton import SMPL
 
 NAME = "wham"
@@ -101,16 +101,20 @@ def _person(path: Path, key: Any, record: Mapping[Any, Any]) -> Person:
             raise mismatch(f"{path}: {name} of person {person}", f"an array {wanted} of floats", _shape(value))
         return value
 
-    tracks = _pose_tracks(array("pose", _POSE_COLUMNS), "")
+    tracks = _pose_tracks(array("pose", _POSE_COLUMNS), "", "-y")
     if record.get("pose_world") is not None:
-        world = _pose_tracks(array("pose_world", _POSE_COLUMNS), "_world")
+        world = _pose_tracks(array("pose_world", _POSE_COLUMNS), "_world", "y")
         if _same_body(record):
             del world["body_pose_world"]
         tracks |= world
     for name, (track, kind, part, joints) in _SIMPLE.items():
         if record.get(name) is not None:
             columns = array(name, 3 if kind == "position" else len(joints))
-            tracks[track] = Track(columns[:, None] if kind == "position" else columns, kind, part, joints)
+            if kind == "position":
+                up = "y" if track.endswith("_world") else "-y"
+                tracks[track] = Track(columns[:, None], kind, part, joints, metres=1.0, up=up)
+            else:
+                tracks[track] = Track(columns, kind, part, joints)
     betas = record.get("betas")
     # One body shape for the whole take is no motion.
     if isinstance(betas, np.ndarray) and betas.ndim == 2 and len(betas) == len(frames) and betas.dtype.kind == "f":
@@ -125,10 +129,10 @@ def _shape(value: Any) -> str:
     return f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
-def _pose_tracks(pose: NDArray[Any], suffix: str) -> dict[str, Track]:
+def _pose_tracks(pose: NDArray[Any], suffix: str, up: Up) -> dict[str, Track]:
     joints = pose.reshape(len(pose), len(SMPL.joints), 3)
     return {
-        f"global_orient{suffix}": Track(joints[:, :1], "axis_angle", "root", SMPL.joints[:1]),
+        f"global_orient{suffix}": Track(joints[:, :1], "axis_angle", "root", SMPL.joints[:1], up=up),
         f"body_pose{suffix}": Track(joints[:, 1:], "axis_angle", "body", SMPL.joints[1:]),
     }
 
@@ -148,3 +152,6 @@ def _changed(person: Person, record: Mapping[Any, Any]) -> dict[str, NDArray[Any
     if "betas" in values:
         new["betas"] = values["betas"]
     return {key: merged(key, record[key], array) for key, array in new.items()}
+
+
+FORMAT = Format(NAME, "WHAM, VIBE or TCMR results", matches, read, write, (".pkl",))

@@ -1,0 +1,288 @@
+"""What a motion carries, and the plain form of it that every format can be written from.
+
+Formats store the same things in different ways. Between them stands a motion in a plain form, one for each content:
+
+``smpl``: ``global_orient`` (T, 1, 3), ``body_pose`` (T, 21 or 23, 3), where there are any ``left_hand_pose``,
+``right_hand_pose`` (T, 15, 3), ``jaw_pose`` (T, 1, 3), ``eye_pose`` (T, 2, 3), all ``axis_angle``, ``transl``
+(T, 1, 3), ``expression`` and ``betas`` (T, K); joints are named as in ``smpl_tools.skeleton``.
+``rig``: ``global_orient`` (T, 1, 3, 3) and ``body_pose`` (T, J - 1, 3, 3), ``rotation_matrix`` of every joint of the
+motion's skeleton, ``transl`` (T, 1, 3) where its root is, and ``joint_positions`` of the joints that are not at their
+rest offset.
+``joints``, ``joints_2d``: one track ``joints`` of positions (T, J, 3 or 2).
+``array``: one track ``motion`` of any kind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._checks import mismatch, one_of
+from smpl_tools.coordinates import PELVIS
+from smpl_tools.motion import Motion, Person, Skeleton, Track
+from smpl_tools.rotations import continuous_axis_angle, matrix_to_axis_angle
+from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, person_pose, positions, track_matrices
+
+CONTENTS: dict[str, str] = {
+    "smpl": "SMPL poses",
+    "rig": "rotations of a skeleton's joints",
+    "joints": "3D positions of joints",
+    "joints_2d": "2D positions of joints",
+    "array": "a plain array",
+}
+# What is made from what: each content from itself first.
+_SOURCES = {
+    "smpl": ("smpl", "rig"),
+    "rig": ("rig", "smpl"),
+    "joints": ("joints", "smpl", "rig"),
+    "joints_2d": ("joints_2d",),
+    "array": ("array", "joints", "joints_2d", "smpl", "rig"),
+}
+_SMPL_JOINTS = {*SMPL.joints, *SMPL_H.joints, *SMPL_X.joints}
+_SMPL_TRACKS = ("left_hand_pose", "right_hand_pose", "jaw_pose", "eye_pose")
+
+
+def carried(motion: Motion) -> tuple[str, ...]:
+    """Return the contents that a motion carries as it stands, keys of ``CONTENTS``."""
+    found = []
+    tracks = [(name, track) for person in motion.people for name, track in person.tracks.items()]
+    if motion.people and all(_has_smpl(person) for person in motion.people):
+        found.append("smpl")
+    elif motion.skeleton is not None and bool(np.isfinite(motion.skeleton.offsets).all()):
+        found.append("rig")
+    for content, size in (("joints", 3), ("joints_2d", 2)):
+        if any(_is_joints(name, track, size) for name, track in tracks):
+            found.append(content)
+    if motion.format == "array":
+        found.append("array")
+    return tuple(found)
+
+
+def derivable(motion: Motion, contents: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return the first of ``contents`` that can be made from a motion and what it is made from, None if none can.
+
+    What the motion carries comes first, then what follows from it: joint positions from poses, a skeleton's rotations
+    from SMPL poses and the other way round.
+    """
+    own = carried(motion)
+    for content in contents:
+        if content in own:
+            return content, content
+    for content in contents:
+        for source in _SOURCES[content]:
+            if source in own:
+                return content, source
+    return None
+
+
+def as_content(motion: Motion, content: str, *, camera: bool = False) -> tuple[Motion, tuple[str, ...]]:
+    """Return a motion in the plain form of a content, and remarks on what was done for that.
+
+    Args:
+        motion: that carries the content, or one it is made from.
+        content: a key of ``CONTENTS``.
+        camera: of SMPL poses that a file has both in the world and as the camera sees them, take the camera's.
+
+    Raises:
+        ValueError: the motion has nothing to make it from.
+    """
+    one_of("content", content, CONTENTS)
+    found = derivable(motion, (content,))
+    if found is None:
+        names = ", ".join(CONTENTS[c] for c in carried(motion)) or "nothing of the kind"
+        raise mismatch("content of the motion", CONTENTS[content], names)
+    source = found[1]
+    if content == "array":
+        return _as_array(motion, source, camera)
+    if source == "smpl":
+        plain = _smpl(motion, camera)
+        if content == "smpl":
+            return plain, ()
+        rig = _rig_of_smpl(plain)
+        note = "bone lengths are those of a skeleton of our own measures, not of the SMPL body"
+        return (rig if content == "rig" else _joints_of_rig(rig)), (note,)
+    if source == "rig":
+        rig = _rig(motion)
+        if content == "rig":
+            return rig, ()
+        if content == "joints":
+            return _joints_of_rig(rig), ()
+        from smpl_tools.rigs.motions import smpl_of_rig
+
+        return smpl_of_rig(rig)
+    return _joints(motion, 2 if content == "joints_2d" else 3), ()
+
+
+def pelvis_of(motion: Motion) -> NDArray[np.float64] | None:
+    """Return what is to be added to ``transl`` for the root's place, in metres; None where ``transl`` is that place."""
+    return PELVIS if "smpl" in carried(motion) else None
+
+
+def _has_smpl(person: Person) -> bool:
+    orient, body = person.tracks.get("global_orient"), person.tracks.get("body_pose")
+    if orient is None or body is None or orient.kind in ("position", "channels"):
+        return False
+    return orient.joints == SMPL.joints[:1] and body.joints in (SMPL.joints[1:], SMPL.joints[1:22])
+
+
+def _is_joints(name: str, track: Track, size: int) -> bool:
+    return (
+        track.kind == "position"
+        and track.values.shape[2] == size
+        and track.part not in ("root", "camera")
+        and (name != "joint_positions")
+    )
+
+
+def _smpl(motion: Motion, camera: bool) -> Motion:
+    people = []
+    for person in motion.people:
+        chosen = dict(person.tracks)
+        if not camera:
+            chosen |= {n.removesuffix("_world"): t for n, t in person.tracks.items() if n.endswith("_world")}
+        names = ("global_orient", "body_pose", *_SMPL_TRACKS, "transl", "expression", "betas")
+        tracks = {name: _plain_rotations(chosen[name]) for name in names if name in chosen}
+        people.append(dataclasses.replace(person, tracks=tracks))
+    return dataclasses.replace(motion, people=tuple(people), skeleton=None, source=None)
+
+
+def _plain_rotations(track: Track) -> Track:
+    if track.kind in ("axis_angle", "position", "channels"):
+        return track
+    values = continuous_axis_angle(matrix_to_axis_angle(track_matrices(track)))
+    return track.replace(values=values.astype(track.values.dtype), kind="axis_angle")
+
+
+def _rig_of_smpl(motion: Motion) -> Motion:
+    names = {joint for person in motion.people for track in person.tracks.values() for joint in track.joints}
+    skeleton = next(s for s in (SMPL, SMPL_H, SMPL_X) if names & _SMPL_JOINTS <= set(s.joints))
+    people = []
+    for person in motion.people:
+        rotations, _ = person_pose(person, skeleton)
+        tracks = _rig_tracks(skeleton, rotations, person.tracks["global_orient"])
+        transl = person.tracks.get("transl")
+        if transl is not None:
+            place = transl.values.astype(np.float64) + PELVIS / (transl.metres or 1.0)
+            tracks["transl"] = transl.replace(values=place)
+        people.append(Person(person.id, tracks, person.frames))
+    units = {t.metres for p in people for n, t in p.tracks.items() if n == "transl"}
+    metres = units.pop() if len(units) == 1 else None
+    skeleton = dataclasses.replace(skeleton, offsets=skeleton.offsets / (metres or 1.0), metres=metres or 1.0)
+    return dataclasses.replace(motion, people=tuple(people), skeleton=skeleton, source=None)
+
+
+def _rig(motion: Motion) -> Motion:
+    skeleton = motion.skeleton
+    assert skeleton is not None  # since the motion carries a rig
+    roots = [j for j, parent in enumerate(skeleton.parents) if parent < 0]
+    if len(roots) > 1:
+        if len(motion.people) > 1:
+            raise mismatch("people of a file with several hierarchies", "one", ", ".join(p.id for p in motion.people))
+        skeleton = _under(skeleton, motion.people[0].id)
+    people = []
+    for person in motion.people:
+        rotations, offsets = person_pose(person, skeleton)
+        first = person.tracks.get("global_orient", next(iter(person.tracks.values())))
+        tracks = _rig_tracks(skeleton, rotations, first)
+        # A root without position channels stays where its offset puts it.
+        place = person.tracks.get("transl", first)
+        root = Track(offsets[:, :1], "position", "root", skeleton.joints[:1], metres=skeleton.metres, up=place.up)
+        tracks["transl"] = root
+        moving = [j for j in range(1, len(skeleton.joints)) if not (offsets[:, j] == skeleton.offsets[j]).all()]
+        if moving:
+            names = tuple(skeleton.joints[j] for j in moving)
+            tracks["joint_positions"] = Track(offsets[:, moving], "position", "body", names, metres=skeleton.metres)
+        people.append(Person(person.id, tracks, person.frames))
+    return dataclasses.replace(motion, people=tuple(people), skeleton=skeleton, source=None)
+
+
+def _under(skeleton: Skeleton, root: str) -> Skeleton:
+    """Return the hierarchy of one root alone."""
+    first = skeleton.joints.index(root)
+    kept = [first]
+    for j, parent in enumerate(skeleton.parents):
+        if parent in kept:
+            kept.append(j)
+    parents = np.array([kept.index(p) if p in kept else -1 for p in skeleton.parents[kept]], np.int64)
+    joints = tuple(skeleton.joints[j] for j in kept)
+    return dataclasses.replace(skeleton, joints=joints, parents=parents, offsets=skeleton.offsets[kept])
+
+
+def _rig_tracks(skeleton: Skeleton, rotations: NDArray[np.float64], like: Track) -> dict[str, Track]:
+    up = like.up if like.part == "root" else None
+    tracks = {"global_orient": Track(rotations[:, :1], "rotation_matrix", "root", skeleton.joints[:1], up=up)}
+    if len(skeleton.joints) > 1:
+        tracks["body_pose"] = Track(rotations[:, 1:], "rotation_matrix", "body", skeleton.joints[1:])
+    return tracks
+
+
+def rig_arrays(motion: Motion, person: Person) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return local rotations (T, J, 3, 3) and local offsets (T, J, 3) of a person of a motion in the form ``rig``."""
+    if motion.skeleton is None:
+        raise mismatch("motion", "one in the form of a rig", "one without a skeleton")
+    return person_pose(person, motion.skeleton)
+
+
+def _joints_of_rig(motion: Motion) -> Motion:
+    skeleton = motion.skeleton
+    assert skeleton is not None
+    people = []
+    for person in motion.people:
+        rotations, offsets = person_pose(person, skeleton)
+        places = positions(rotations, None, skeleton, offsets)
+        up = person.tracks["global_orient"].up
+        track = Track(places, "position", "body", skeleton.joints, metres=skeleton.metres, up=up)
+        people.append(Person(person.id, {"joints": track}, person.frames))
+    return dataclasses.replace(motion, people=tuple(people), skeleton=skeleton, source=None)
+
+
+def _joints(motion: Motion, size: int) -> Motion:
+    people = []
+    for person in motion.people:
+        found = {name: track for name, track in person.tracks.items() if _is_joints(name, track, size)}
+        if not found:
+            raise mismatch(f"tracks of person {person.id}", f"{size}D positions of joints", ", ".join(person.tracks))
+        if size == 3:
+            # What has a known unit before what has not; of several, the first.
+            best = max(found, key=lambda n: found[n].metres is not None)
+            found = {best: found[best]}
+        people.append(dataclasses.replace(person, tracks={"joints": _side_by_side(found)}, betas=None, gender=None))
+    return dataclasses.replace(motion, people=tuple(people), source=None)
+
+
+def _side_by_side(tracks: dict[str, Track]) -> Track:
+    """Return tracks of body, hands and face as one; joints of both hands that share a name get it from their side."""
+    if len(tracks) == 1:
+        return next(iter(tracks.values()))
+    parts = list(tracks.values())
+    names = [joint for t in parts for joint in t.joints]
+    if len(set(names)) < len(names):
+        names = [f"{n}_{j}" if t.part == "hands" else j for n, t in tracks.items() for j in t.joints]
+    confidence = None
+    if any(t.confidence is not None for t in parts):
+        ones = [np.ones(t.values.shape[:2]) if t.confidence is None else t.confidence for t in parts]
+        confidence = np.concatenate(ones, axis=1)
+    values = np.concatenate([t.values for t in parts], axis=1)
+    return parts[0].replace(values=values, joints=tuple(names), confidence=confidence)
+
+
+def _as_array(motion: Motion, source: str, camera: bool) -> tuple[Motion, tuple[str, ...]]:
+    if source == "array":
+        return dataclasses.replace(motion, source=None), ()
+    if source == "smpl":
+        plain = _smpl(motion, camera)
+        parts = ("global_orient", "body_pose", *_SMPL_TRACKS)
+        people = []
+        for person in plain.people:
+            tracks = [person.tracks[name] for name in parts if name in person.tracks]
+            joined = np.concatenate([t.values for t in tracks], axis=1)
+            names = tuple(joint for t in tracks for joint in t.joints)
+            one = Track(joined, "axis_angle", "body", names, up=tracks[0].up)
+            people.append(Person(person.id, {"motion": one}, person.frames))
+        return dataclasses.replace(plain, people=tuple(people)), ("axis_angle of every joint; translation left out",)
+    other = "joints" if source == "rig" else source
+    plain, notes = as_content(motion, other)
+    people = tuple(dataclasses.replace(p, tracks={"motion": p.tracks["joints"]}) for p in plain.people)
+    return dataclasses.replace(plain, people=people), notes
