@@ -23,7 +23,7 @@ from smoothnet_core._checks import mismatch, one_of
 from smpl_tools.coordinates import PELVIS
 from smpl_tools.motion import Motion, Person, Skeleton, Track
 from smpl_tools.rotations import continuous_axis_angle, matrix_to_axis_angle
-from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, person_pose, positions, track_matrices
+from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, has_smpl_poses, person_pose, positions, track_matrices
 
 CONTENTS: dict[str, str] = {
     "smpl": "SMPL poses",
@@ -48,7 +48,7 @@ def carried(motion: Motion) -> tuple[str, ...]:
     """Return the contents that a motion carries as it stands, keys of ``CONTENTS``."""
     found = []
     tracks = [(name, track) for person in motion.people for name, track in person.tracks.items()]
-    if motion.people and all(_has_smpl(person) for person in motion.people):
+    if motion.people and all(has_smpl_poses(person) for person in motion.people):
         found.append("smpl")
     elif motion.skeleton is not None and bool(np.isfinite(motion.skeleton.offsets).all()):
         found.append("rig")
@@ -115,18 +115,6 @@ def as_content(motion: Motion, content: str, *, camera: bool = False) -> tuple[M
     return _joints(motion, 2 if content == "joints_2d" else 3), ()
 
 
-def pelvis_of(motion: Motion) -> NDArray[np.float64] | None:
-    """Return what is to be added to ``transl`` for the root's place, in metres; None where ``transl`` is that place."""
-    return PELVIS if "smpl" in carried(motion) else None
-
-
-def _has_smpl(person: Person) -> bool:
-    orient, body = person.tracks.get("global_orient"), person.tracks.get("body_pose")
-    if orient is None or body is None or orient.kind in ("position", "channels"):
-        return False
-    return orient.joints == SMPL.joints[:1] and body.joints in (SMPL.joints[1:], SMPL.joints[1:22])
-
-
 def _is_joints(name: str, track: Track, size: int) -> bool:
     return (
         track.kind == "position"
@@ -158,7 +146,7 @@ def _plain_rotations(track: Track) -> Track:
 def _rig_of_smpl(motion: Motion) -> Motion:
     names = {joint for person in motion.people for track in person.tracks.values() for joint in track.joints}
     skeleton = next(s for s in (SMPL, SMPL_H, SMPL_X) if names & _SMPL_JOINTS <= set(s.joints))
-    people = []
+    people: list[Person] = []
     for person in motion.people:
         rotations, _ = person_pose(person, skeleton)
         tracks = _rig_tracks(skeleton, rotations, person.tracks["global_orient"])
@@ -207,7 +195,8 @@ def _under(skeleton: Skeleton, root: str) -> Skeleton:
             kept.append(j)
     parents = np.array([kept.index(p) if p in kept else -1 for p in skeleton.parents[kept]], np.int64)
     joints = tuple(skeleton.joints[j] for j in kept)
-    return dataclasses.replace(skeleton, joints=joints, parents=parents, offsets=skeleton.offsets[kept])
+    ends = None if skeleton.ends is None else skeleton.ends[kept]
+    return dataclasses.replace(skeleton, joints=joints, parents=parents, offsets=skeleton.offsets[kept], ends=ends)
 
 
 def _rig_tracks(skeleton: Skeleton, rotations: NDArray[np.float64], like: Track) -> dict[str, Track]:

@@ -11,6 +11,7 @@ pelvis's place, and gives the translation what is left.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,20 +19,20 @@ from numpy.typing import ArrayLike, NDArray
 from smoothnet_core._checks import mismatch, one_of
 from smpl_tools.motion import UPS, Motion, Person, Track, Up
 from smpl_tools.rotations import (
-    axis_angle_to_matrix,
     continuous_axis_angle,
+    continuous_quat_wxyz,
     matrix_to_axis_angle,
     matrix_to_quat_wxyz,
     matrix_to_rotation_6d,
-    quat_wxyz_to_matrix,
-    rotation_6d_to_matrix,
 )
+from smpl_tools.skeleton import has_smpl_poses, track_matrices
 
 Array = NDArray[np.float64]
 
 # Where SMPL's pelvis lies at rest with no translation, in metres; the body's shape moves it by a few centimetres.
 PELVIS = np.array([0.0, -0.22, 0.03])
-PELVIS.flags.writeable = False
+IDENTITY = np.eye(3)
+PELVIS.flags.writeable = IDENTITY.flags.writeable = False
 UNITS: dict[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 
 # Degrees about x from each scene to the one with y up.
@@ -60,30 +61,47 @@ def unit_name(metres: float | None) -> str:
     return next((name for name, size in UNITS.items() if abs(size - metres) < 1e-9 * size), f"{metres:g} m")
 
 
-def with_up(motion: Motion, up: Up, *, pelvis: ArrayLike | None = None) -> Motion:
+def stated_ups(motion: Motion) -> set[Up]:
+    """Return the axes that point up, as the tracks state them."""
+    return {t.up for p in motion.people for t in p.tracks.values() if t.up is not None}
+
+
+def stated_units(motion: Motion) -> set[float]:
+    """Return the units of 3D positions in metres, as the tracks state them."""
+    return {t.metres for p in motion.people for t in p.tracks.values() if t.metres is not None}
+
+
+def with_up(motion: Motion, up: Up, *, pelvis: ArrayLike = PELVIS) -> Motion:
     """Return a motion whose scene has another axis up.
 
-    Tracks that say nothing about axes stay as they are. What turns loses its link to the file it came from: the
-    motion can be written to a new file, not back into the old one.
+    SMPL poses turn at the root. A skeleton of the file's own turns with its rest pose, so that it stands upright in
+    the new axes as it did in the old ones. Tracks that say nothing about axes stay as they are. What turned can be
+    written to a new file, not back into the one it came from.
 
     Args:
         motion: whose tracks state their axes.
         up: ``y``, ``z`` or ``-y``.
-        pelvis: (3,) what has to be added to ``transl`` to get the pelvis's place, in metres: ``PELVIS`` for SMPL
-            without its model, the model's own with it, None where ``transl`` is the root's own place.
+        pelvis: (3,) of SMPL poses, what has to be added to ``transl`` to get the pelvis's place, in metres; the
+            body model's own where it is known.
 
     Raises:
-        ValueError: an axis that is not one of the three.
+        ValueError: an axis that is not one of the three, or a skeleton with channels that turn about one axis only.
     """
     one_of("up axis", up, UPS)
-    people = tuple(_turned(person, up, pelvis) for person in motion.people)
-    if all(new is old for new, old in zip(people, motion.people, strict=True)):
+    stated = stated_ups(motion)
+    if stated <= {up}:
         return motion
-    skeleton = motion.skeleton
-    return dataclasses.replace(motion, people=people, skeleton=skeleton, source=None)
+    is_rig = motion.skeleton is not None and not all(has_smpl_poses(p) for p in motion.people)
+    if is_rig and len(stated) > 1:
+        raise mismatch("axes of a skeleton's tracks", "the same for all", ", ".join(sorted(stated)))
+    if is_rig:
+        (before,) = stated
+        return _rig_turned(motion, up_rotation(before, up), up)
+    people = tuple(_turned(person, up, np.asarray(pelvis, np.float64)) for person in motion.people)
+    return dataclasses.replace(motion, people=people, source=None)
 
 
-def _turned(person: Person, up: Up, pelvis: ArrayLike | None) -> Person:
+def _turned(person: Person, up: Up, pelvis: Array) -> Person:
     tracks = {}
     for name, track in person.tracks.items():
         if track.up is None or track.up == up:
@@ -91,27 +109,51 @@ def _turned(person: Person, up: Up, pelvis: ArrayLike | None) -> Person:
         turn = up_rotation(track.up, up)
         if track.kind == "position":
             place = np.zeros(3)
-            if pelvis is not None and name.startswith("transl"):
-                place = np.asarray(pelvis, np.float64) / (track.metres or 1.0)
-            # One product for the change, so that exact turns of exact numbers stay exact without a pelvis.
-            values = track.values.astype(np.float64) @ turn.T + (turn @ place - place)
-            tracks[name] = track.replace(values=values.astype(track.values.dtype), up=up)
+            if name.startswith("transl") and has_smpl_poses(person):
+                place = pelvis / (track.metres or 1.0)
+            tracks[name] = track.replace(values=_moved(track.values, turn, turn @ place - place), up=up)
         else:
             tracks[name] = rotated(track, turn).replace(up=up)
-    return dataclasses.replace(person, tracks={**person.tracks, **tracks}) if tracks else person
+    return dataclasses.replace(person, tracks={**person.tracks, **tracks})
 
 
-def rotated(track: Track, turn: Array) -> Track:
-    """Return a track of rotations (T, J) with ``turn`` (3, 3) applied after each of them, in the track's own kind."""
-    values = track.values.astype(np.float64)
+def _moved(values: NDArray[Any], turn: Array, shift: Array | float = 0.0) -> NDArray[Any]:
+    return (values.astype(np.float64) @ turn.T + shift).astype(values.dtype)
+
+
+def _rig_turned(motion: Motion, turn: Array, up: Up) -> Motion:
+    people = []
+    for person in motion.people:
+        tracks = {}
+        for name, track in person.tracks.items():
+            after = up if track.up is not None else None
+            if track.kind == "position":
+                tracks[name] = track.replace(values=_moved(track.values, turn), up=after)
+            elif track.kind == "channels":
+                raise mismatch(
+                    f"track {name} of person {person.id}", "rotations about all three axes", "single channels"
+                )
+            else:
+                tracks[name] = rotated(track, turn, turn.T).replace(up=after)
+        people.append(dataclasses.replace(person, tracks=tracks))
+    skeleton = motion.skeleton
+    if skeleton is not None:
+        ends = None if skeleton.ends is None else _moved(skeleton.ends, turn)
+        skeleton = dataclasses.replace(skeleton, offsets=_moved(skeleton.offsets, turn), ends=ends)
+    return dataclasses.replace(motion, people=tuple(people), skeleton=skeleton, source=None)
+
+
+def rotated(track: Track, after: Array, before: ArrayLike = IDENTITY) -> Track:
+    """Return a track of rotations in its own kind, each ``after @ rotation @ before``, (3, 3) both."""
+    matrices = after @ track_matrices(track) @ np.asarray(before)
     if track.kind == "rotation_matrix":
-        result = turn @ values
+        result = matrices
     elif track.kind == "axis_angle":
-        result = continuous_axis_angle(matrix_to_axis_angle(turn @ axis_angle_to_matrix(values)))
+        result = continuous_axis_angle(matrix_to_axis_angle(matrices))
     elif track.kind == "quat_wxyz":
-        result = matrix_to_quat_wxyz(turn @ quat_wxyz_to_matrix(values))
+        result = continuous_quat_wxyz(matrix_to_quat_wxyz(matrices))
     elif track.kind == "rotation_6d":
-        result = matrix_to_rotation_6d(turn @ rotation_6d_to_matrix(values, track.order), track.order)
+        result = matrix_to_rotation_6d(matrices, track.order)
     else:
         raise mismatch("kind of a track to turn", "rotations", track.kind)
     return track.replace(values=result.astype(track.values.dtype))
@@ -129,8 +171,7 @@ def with_unit(motion: Motion, metres: float) -> Motion:
     """
     if not (np.isfinite(metres) and metres > 0):
         raise mismatch("unit in metres", "a positive number", repr(metres))
-    old = {t.metres for p in motion.people for t in p.tracks.values() if t.metres is not None}
-    if old <= {metres}:
+    if stated_units(motion) <= {metres}:
         return motion
     people = []
     for person in motion.people:
@@ -143,7 +184,8 @@ def with_unit(motion: Motion, metres: float) -> Motion:
     skeleton = motion.skeleton
     if skeleton is not None and skeleton.metres not in (None, metres):
         offsets = skeleton.offsets * (skeleton.metres / metres)
-        skeleton = dataclasses.replace(skeleton, offsets=offsets, metres=metres)
+        ends = None if skeleton.ends is None else skeleton.ends * (skeleton.metres / metres)
+        skeleton = dataclasses.replace(skeleton, offsets=offsets, metres=metres, ends=ends)
     return dataclasses.replace(motion, people=tuple(people), skeleton=skeleton, source=None)
 
 

@@ -127,12 +127,15 @@ class Skeleton:
         parents: (J,) int64 index of the parent, -1 for a root; a parent stands before its children.
         offsets: (J, 3) rest position relative to the parent, in the file's unit; NaN where the file has none.
         metres: one unit in metres, None where the file does not say.
+        ends: (J, 3) where the bone of a joint without children ends, relative to the joint; NaN where the file does
+            not say. None for a skeleton that knows of no ends.
     """
 
     joints: tuple[str, ...]
     parents: NDArray[np.int64]
     offsets: NDArray[np.floating]
     metres: float | None = None
+    ends: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, eq=False)

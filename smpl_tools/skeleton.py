@@ -213,6 +213,14 @@ def _pose(person: Person, skeleton: Skeleton) -> tuple[Array, Array, set[int]]:
     return rotations, offsets, touched
 
 
+def has_smpl_poses(person: Person) -> bool:
+    """Tell whether a person's tracks ``global_orient`` and ``body_pose`` are rotations of SMPL's joints."""
+    orient, body = person.tracks.get("global_orient"), person.tracks.get("body_pose")
+    if orient is None or body is None or orient.kind in ("position", "channels"):
+        return False
+    return orient.joints == SMPL.joints[:1] and body.joints in (SMPL.joints[1:], SMPL.joints[1:22])
+
+
 def track_matrices(track: Track) -> Array:
     """Return the matrices (T, J, 3, 3) of a track of rotations of any kind, NaN where a value is not finite."""
     values = np.where(np.isfinite(track.values), track.values, np.nan).astype(np.float64)

@@ -37,7 +37,7 @@ def plan(inputs: Sequence[Path], output: Path | None) -> list[Path]:
             raise typer.BadParameter(f"{taken[real]} and {source} would both be written to {target}")
         taken[real] = source
         for other in inputs:
-            if _is_in(target, other):
+            if is_in(target, other):
                 raise typer.BadParameter(f"the output {target} is the input {other} or lies in it; name another")
     return outputs
 
@@ -64,7 +64,8 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.stem}.refined{path.suffix}")
 
 
-def _is_in(target: Path, source: Path) -> bool:
+def is_in(target: Path, source: Path) -> bool:
+    """Tell whether a path is, or lies in, another one that exists."""
     if target.exists() and source.exists() and target.samefile(source):
         return True
     real, folder = Path(os.path.realpath(target)), Path(os.path.realpath(source))

@@ -10,6 +10,7 @@ import typer
 
 from smoothnet_core import __version__
 from smpl_tools.cli._shared import INTERRUPTED, complain, one_line_errors
+from smpl_tools.cli.convert import convert
 from smpl_tools.cli.evaluate import evaluate
 from smpl_tools.cli.experiments import experiments
 from smpl_tools.cli.info import info
@@ -52,7 +53,7 @@ def _options(
         print(context.get_help())
 
 
-_COMMANDS = [refine, info, models, evaluate, plot, train, experiments, pairs]
+_COMMANDS = [refine, convert, info, models, evaluate, plot, train, experiments, pairs]
 for _command in _COMMANDS:
     app.command()(one_line_errors(_command))
 

@@ -25,6 +25,7 @@ from smoothnet_core._checks import mismatch
 from smpl_tools.euler import AXES, continuous_euler, euler_to_matrix, matrix_to_euler
 from smpl_tools.formats._files import replacing
 from smpl_tools.formats._format import Format, Options
+from smpl_tools.formats.bvh_new import make
 from smpl_tools.formats.bvh_text import BvhJoint, BvhText, decimals, encode, parse, rewritten
 from smpl_tools.motion import Kind, Motion, Part, Person, Skeleton, Track
 
@@ -227,7 +228,8 @@ def _skeleton(text: BvhText, moving: Sequence[bool]) -> Skeleton:
                 if seen.size:
                     offsets[k, "xyz".index(axis)] = seen[0]
     parents = np.array([j.parent for j in text.joints], dtype=np.int64)
-    return Skeleton(tuple(j.name for j in text.joints), parents, offsets)
+    ends = np.array([j.end for j in text.joints])
+    return Skeleton(tuple(j.name for j in text.joints), parents, offsets, ends=ends)
 
 
 def write(motion: Motion, path: Path) -> None:
@@ -285,4 +287,15 @@ def _changed(
                 yield column, factor * column_new
 
 
-FORMAT = Format(NAME, "BVH", matches, read, write, (".bvh",))
+FORMAT = Format(
+    NAME,
+    "BVH",
+    matches,
+    read,
+    write,
+    (".bvh",),
+    make=make,
+    contents=("rig",),
+    up="y",
+    keeps=("translation", "joint names", "frame rate"),
+)

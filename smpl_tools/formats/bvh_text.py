@@ -43,7 +43,7 @@ _NOT_FINITE = re.compile(r"[+-]?(?:1\.#\w+|nan(?:\(\w*\))?|inf(?:inity)?)", re.I
 class BvhJoint:
     """One joint: name, index of its parent (-1: a root), OFFSET, and its channels as ``Xposition`` to ``Zrotation``.
 
-    ``first`` is the column of the first channel in the table.
+    ``first`` is the column of the first channel in the table, ``end`` the OFFSET of the joint's end site, NaN without.
     """
 
     name: str
@@ -51,6 +51,7 @@ class BvhJoint:
     offset: tuple[float, float, float]
     channels: tuple[str, ...]
     first: int
+    end: tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +141,7 @@ class _Header:
         names: list[str] = []
         parents: list[int] = []
         offsets: list[tuple[float, float, float]] = []
+        ends: list[tuple[float, float, float]] = []
         channels: list[tuple[str, ...]] = []
         stack: list[int] = []
         while True:
@@ -156,6 +158,7 @@ class _Header:
                 stack.append(len(names))
                 names.append(_readable(name) or f"joint {len(names)}")
                 offsets.append((0.0, 0.0, 0.0))
+                ends.append((np.nan, np.nan, np.nan))
                 channels.append(())
                 self._open()
             elif key == "end" and stack and stack[-1] != _END_SITE:
@@ -163,7 +166,9 @@ class _Header:
                 self._open()
             elif key == "offset" and stack:
                 offset = self._offset()
-                if stack[-1] != _END_SITE:
+                if stack[-1] == _END_SITE:
+                    ends[stack[-2]] = offset
+                else:
                     offsets[stack[-1]] = offset
             elif key == "channels" and stack and stack[-1] != _END_SITE:
                 channels[stack[-1]] = self._channels()
@@ -173,7 +178,7 @@ class _Header:
         if not any(channels):
             raise mismatch(f"{self._path}: hierarchy", "a joint with channels", f"{len(names)} joints, none with")
         first = np.cumsum([0] + [len(c) for c in channels])
-        made = zip(unique_names(names), parents, offsets, channels, first.tolist(), strict=False)
+        made = zip(unique_names(names), parents, offsets, channels, first.tolist(), ends, strict=False)
         return tuple(BvhJoint(*m) for m in made), self._end, self._line
 
     def _open(self) -> None:

@@ -1,0 +1,155 @@
+"""A motion of one format made ready for another: content, axes, unit, frame rate, gaps, and what will be lost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+
+from smoothnet_core._checks import mismatch, one_of
+from smpl_tools.contents import CONTENTS, as_content, carried, derivable
+from smpl_tools.coordinates import stated_units, stated_ups, unit_name, with_unit, with_up
+from smpl_tools.formats import FORMATS
+from smpl_tools.formats._format import Format
+from smpl_tools.gaps import filled, missing
+from smpl_tools.motion import Motion, Up
+from smpl_tools.rigs.guesses import with_guesses
+
+# Rates that differ by less are the same: 29.97 and 30 are not.
+_SAME_RATE = 1e-4
+
+
+def makeable() -> tuple[str, ...]:
+    """Return the names of the formats that new files can be written in."""
+    return tuple(name for name, one in FORMATS.items() if one.make is not None)
+
+
+def prepared_for(
+    motion: Motion,
+    to: str,
+    *,
+    fps: float | None = None,
+    up: Up | None = None,
+    metres: float | None = None,
+    fill: bool = False,
+    camera: bool = False,
+) -> tuple[Motion, tuple[str, ...]]:
+    """Return a motion in the plain form that a format is made from, in the format's axes and unit, and remarks.
+
+    Args:
+        motion: as read.
+        to: name of a format, of ``makeable()``.
+        fps: frames a second to change to, by time; None keeps the motion's.
+        up: axis to point up in place of the format's own.
+        metres: unit of lengths in metres, in place of the format's own.
+        fill: fill gaps; else a format that has no room for them is refused a motion that has some.
+        camera: of poses that a file has both in the world and as the camera sees them, take the camera's.
+
+    Raises:
+        ValueError: the motion carries nothing the format can hold, or has gaps and the format has no room for them.
+    """
+    target = FORMATS[one_of("format to convert to", to, makeable())]
+    found = derivable(motion, target.contents)
+    if found is None:
+        wanted = " or ".join(CONTENTS[content] for content in target.contents)
+        held = ", ".join(CONTENTS[content] for content in carried(motion)) or "nothing of the kind"
+        hint = "; smoothnet fit finds poses for positions" if "joints" in carried(motion) else ""
+        raise mismatch(f"content for {target.title}", wanted, held + hint)
+    if motion.format != to:
+        # A file that goes into its own format again keeps its own axes and unit.
+        up, metres = up or target.up, metres or target.metres
+    if up and found[1] == "smpl":
+        # Before a skeleton is made of it: that of SMPL stands upright at rest whatever the scene's axes are.
+        motion = with_up(motion, up)
+    plain, notes = as_content(motion, found[0], camera=camera)
+    remarks = [*notes]
+    if (up and not stated_ups(plain)) or (metres and not stated_units(plain)):
+        plain, guesses = with_guesses(plain)
+        remarks += guesses
+    if up:
+        if not stated_ups(plain) and found[0] != "joints_2d":
+            remarks.append(f"axes not known: kept as they are, where {up} should be up (--from-up says what they are)")
+        plain = with_up(plain, up)
+    if metres:
+        if not stated_units(plain) and found[0] == "joints":
+            remarks.append(
+                f"unit not known: kept, where it should be {unit_name(metres)} (--from-unit says what it is)"
+            )
+        plain = with_unit(plain, metres)
+    if fill:
+        plain = filled(plain)
+    if fps is not None and not _same_rate(plain.fps, fps):
+        from smpl_tools.resampling import at_rate
+
+        if plain.fps is None:
+            raise mismatch("frame rate of the motion", "stated, to change it", "not known (--from-fps says what it is)")
+        plain = at_rate(plain, fps)
+    return plain, (*remarks, *_checked(plain, target))
+
+
+def _same_rate(first: float | None, second: float | None) -> bool:
+    return first is not None and second is not None and abs(first / second - 1) < _SAME_RATE
+
+
+def _checked(motion: Motion, target: Format) -> list[str]:
+    """Return remarks on what the format will not keep of a motion that is ready for it."""
+    holes = [(person.id, count) for person in motion.people if (count := missing(person))]
+    if holes and "gaps" not in target.keeps:
+        listed = ", ".join(f"{count} frames of person {ident}" for ident, count in holes[:3])
+        raise mismatch(f"frames for {target.title}, which has no room for gaps", "no gap (--fill fills them)", listed)
+    remarks = []
+    lost = [what for what in had(motion) if what not in target.keeps]
+    if lost:
+        remarks.append(f"not kept by this format: {', '.join(lost)}")
+    if target.fps is not None and motion.fps is not None and not _same_rate(target.fps, motion.fps):
+        remarks.append(
+            f"the format states no frame rate and its readers assume {target.fps:g}: this motion has {motion.fps:g} "
+            f"(--fps {target.fps:g} changes it)"
+        )
+    return remarks
+
+
+def had(motion: Motion) -> list[str]:
+    """Return what a motion in a plain form has beside poses or positions, of ``formats._format.KEPT``."""
+    names = {name for person in motion.people for name in person.tracks}
+    tracks = [track for person in motion.people for track in person.tracks.values()]
+    found = {
+        "translation": "transl" in names,
+        "hands": bool({"left_hand_pose", "right_hand_pose"} & names),
+        "jaw and eyes": bool({"jaw_pose", "eye_pose"} & names),
+        "expression": "expression" in names,
+        "betas": any(person.betas is not None for person in motion.people),
+        "changing betas": "betas" in names,
+        "gender": any(person.gender is not None for person in motion.people),
+        "confidence": any(track.confidence is not None for track in tracks),
+        "people": len(motion.people) > 1,
+        "gaps": any(missing(person) for person in motion.people),
+        "frame rate": motion.fps is not None,
+    }
+    return [what for what, there in found.items() if there]
+
+
+def make(motion: Motion, to: str, path: Path) -> None:
+    """Write a motion of :func:`prepared_for` to a new file of a format.
+
+    Raises:
+        ValueError: see the format; or several people for a format that holds one.
+    """
+    target = FORMATS[one_of("format to convert to", to, makeable())]
+    assert target.make is not None  # since it is one of those
+    if len(motion.people) != 1 and "people" not in target.keeps:
+        ids = ", ".join(person.id for person in motion.people) or "nobody"
+        raise mismatch(f"people for {target.title}", "one (--person chooses one; a folder as output takes all)", ids)
+    target.make(motion, path)
+
+
+def only(motion: Motion, ids: Collection[str]) -> Motion:
+    """Return a motion with some of its people only, which can be written to new files.
+
+    Raises:
+        ValueError: an id that nobody has.
+    """
+    for ident in ids:
+        one_of("person", ident, [person.id for person in motion.people])
+    people = tuple(person for person in motion.people if person.id in ids)
+    return motion if len(people) == len(motion.people) else dataclasses.replace(motion, people=people, source=None)
