@@ -166,9 +166,10 @@ def _rig(motion: Motion) -> Motion:
     assert skeleton is not None  # since the motion carries a rig
     roots = [j for j, parent in enumerate(skeleton.parents) if parent < 0]
     if len(roots) > 1:
-        if len(motion.people) > 1:
-            raise mismatch("people of a file with several hierarchies", "one", ", ".join(p.id for p in motion.people))
-        skeleton = _under(skeleton, motion.people[0].id)
+        ids = [person.id for person in motion.people]
+        if len(ids) != 1:
+            raise mismatch("people of a file with several hierarchies", "one (--person)", ", ".join(ids) or "nobody")
+        skeleton = _under(skeleton, ids[0])
     people = []
     for person in motion.people:
         rotations, offsets = person_pose(person, skeleton)

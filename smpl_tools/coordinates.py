@@ -145,6 +145,8 @@ def _rig_turned(motion: Motion, turn: Array, up: Up) -> Motion:
 
 def rotated(track: Track, after: Array, before: ArrayLike = IDENTITY) -> Track:
     """Return a track of rotations in its own kind, each ``after @ rotation @ before``, (3, 3) both."""
+    if track.kind in ("position", "channels"):
+        raise mismatch("kind of a track to turn", "rotations", track.kind)
     matrices = after @ track_matrices(track) @ np.asarray(before)
     if track.kind == "rotation_matrix":
         result = matrices
@@ -152,10 +154,8 @@ def rotated(track: Track, after: Array, before: ArrayLike = IDENTITY) -> Track:
         result = continuous_axis_angle(matrix_to_axis_angle(matrices))
     elif track.kind == "quat_wxyz":
         result = continuous_quat_wxyz(matrix_to_quat_wxyz(matrices))
-    elif track.kind == "rotation_6d":
-        result = matrix_to_rotation_6d(matrices, track.order)
     else:
-        raise mismatch("kind of a track to turn", "rotations", track.kind)
+        result = matrix_to_rotation_6d(matrices, track.order)
     return track.replace(values=result.astype(track.values.dtype))
 
 

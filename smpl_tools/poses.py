@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smpl_tools.joint_names import normal_name
 from smpl_tools.measures import is_observed, prepared
 from smpl_tools.motion import Motion, Person, Skeleton, Track
 from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, person_positions
@@ -16,7 +17,6 @@ from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, person_positions
 Array = NDArray[np.float64]
 
 _ROTATIONS = ("axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d")
-_SIDES = {"l": "left", "r": "right"}
 # What joins the joints of pose estimators, whose files state no skeleton.
 _LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("shoulder", "hip"))
 
@@ -88,7 +88,7 @@ def bones(track: Poses) -> list[tuple[int, int]]:
     """Return pairs of joints to draw a line between; none where neither skeleton nor names tell them."""
     if track.parents is not None:
         return [(int(p), j) for j, p in enumerate(track.parents) if p >= 0]
-    at = {_normal(name): j for j, name in reversed(list(enumerate(track.joints)))}
+    at = {normal_name(name): j for j, name in reversed(list(enumerate(track.joints)))}
     pairs = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in _LIMBS]
     pairs += [(f"left_{joint}", f"right_{joint}") for joint in ("shoulder", "hip")]
     return [(at[a], at[b]) for a, b in pairs if a in at and b in at]
@@ -96,10 +96,9 @@ def bones(track: Poses) -> list[tuple[int, int]]:
 
 def hips(joints: tuple[str, ...]) -> list[int]:
     """Return the joints whose mean is the root: the pelvis by one of its names, or both hips; empty if unknown."""
-    names = [_normal(name) for name in joints]
-    for known in ("pelvis", "root", "hips", "mid_hip", "midhip"):
-        if known in names:
-            return [names.index(known)]
+    names = [normal_name(name) for name in joints]
+    if "pelvis" in names:
+        return [names.index("pelvis")]
     pair = [names.index(name) for name in ("left_hip", "right_hip") if name in names]
     return pair if len(pair) == 2 else []
 
@@ -120,7 +119,7 @@ def upward(track: Poses, rows: slice) -> tuple[int, int, float]:
     extent = np.mean([np.ptp(frame[np.isfinite(frame).all(axis=1)], axis=0) for frame in frames], axis=0)
     up = int(np.argmax(extent))
     across = int(max((a for a in range(3) if a != up), key=lambda a: extent[a]))
-    names = [_normal(name) for name in track.joints]
+    names = [normal_name(name) for name in track.joints]
 
     def height(pattern: str) -> float:
         own = [j for j, name in enumerate(names) if re.search(pattern, name)]
@@ -133,13 +132,6 @@ def upward(track: Poses, rows: slice) -> tuple[int, int, float]:
 
 def _ids(motion: Motion) -> str:
     return ", ".join(p.id for p in motion.people) or "nobody"
-
-
-def _normal(name: str) -> str:
-    """Return ``left_wrist`` for ``LWrist``, ``l_wrist``, ``LeftWrist`` and ``left_wrist``."""
-    apart = re.sub(r"^([LR])(?=[A-Z])", r"\1_", name)
-    words: list[str] = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", apart)
-    return "_".join(_SIDES.get(word.lower(), word.lower()) for word in words)
 
 
 def _from_rotations(motion: Motion, person: Person, turning: dict[str, Track], hands: bool) -> Poses:

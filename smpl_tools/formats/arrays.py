@@ -19,7 +19,8 @@ from smoothnet_core.restricted_pickle import load_npy, load_npz
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._files import NPY_MAGIC, ZIP_MAGIC, npz_compressed, npz_headers, replacing, write_npz
 from smpl_tools.formats._format import Format, Options
-from smpl_tools.formats._names import listed
+from smpl_tools.formats._names import listed, unique_names
+from smpl_tools.formats._smpl import only_person
 from smpl_tools.motion import VALUE_SHAPES, Motion, Person, Track
 
 NAME = "array"
@@ -67,6 +68,9 @@ def read(path: Path, options: Options) -> Motion:
         raise mismatch(f"{what}: shape", "at least one joint or channel", array.shape)
     values = array.reshape(shape)
     names = tuple(f"{'channel' if kind == 'channels' else 'joint'}_{j}" for j in range(shape[1]))
+    stated = source.arrays.get("joints")
+    if stated is not None and stated.dtype.kind == "U" and stated.shape == (shape[1],):
+        names = tuple(unique_names(stated.tolist()))
     track = Track(values, kind, "body", names)
     person = Person("0", {TRACK: track}, np.arange(len(values), dtype=np.int64))
     fps = _fps(source.arrays)
@@ -139,4 +143,38 @@ def write(motion: Motion, path: Path) -> None:
             np.lib.format.write_array(file, arrays[source.key], allow_pickle=False)
 
 
-FORMAT = Format(NAME, "plain arrays", matches, read, write, (".npy", ".npz"))
+def make(motion: Motion, path: Path) -> None:
+    """Write positions, or rotation vectors, of one person as a plain array; missing frames are NaN.
+
+    An ``.npy`` holds the array alone; an ``.npz`` holds it as ``motion`` with ``joints``, their names, and ``fps``.
+
+    Raises:
+        ValueError: not one person, or nothing can be written there.
+    """
+    person = only_person(motion, "a plain array")
+    track = person.tracks[TRACK]
+    first = int(person.frames[0]) if len(person.frames) else 0
+    length = int(person.frames[-1]) - first + 1 if len(person.frames) else 0
+    values = np.full((length, *track.values.shape[1:]), np.nan, track.values.dtype)
+    values[person.frames - first] = track.values
+    if path.suffix.lower() == ".npy":
+        with replacing(path) as file:
+            np.lib.format.write_array(file, values, allow_pickle=False)
+        return
+    arrays: dict[str, NDArray[Any]] = {TRACK: values, "joints": np.array(track.joints)}
+    if motion.fps is not None:
+        arrays["fps"] = np.array(float(motion.fps))
+    write_npz(path, arrays, compressed=False)
+
+
+FORMAT = Format(
+    NAME,
+    "plain arrays",
+    matches,
+    read,
+    write,
+    (".npy", ".npz"),
+    make=make,
+    contents=("array",),
+    keeps=("gaps", "frame rate"),
+)

@@ -9,7 +9,19 @@ from pathlib import Path
 
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core.restricted_pickle import load_pickle
-from smpl_tools.formats import aist, amass, arrays, bvh, mediapipe, openpose, smoothnet_npz, wham
+from smpl_tools.formats import (
+    aist,
+    amass,
+    arrays,
+    bvh,
+    humanml3d,
+    joint_csv,
+    mediapipe,
+    motionbert,
+    openpose,
+    smoothnet_npz,
+    wham,
+)
 from smpl_tools.formats._files import ZIP_MAGIC, npz_headers, read_bytes, reason
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._names import listed
@@ -29,6 +41,9 @@ _TABLE: tuple[Format, ...] = (
     amass.SMPL_X_FORMAT,
     amass.BLENDER_FORMAT,
     smoothnet_npz.FORMAT,
+    humanml3d.FORMAT,
+    motionbert.FORMAT,
+    joint_csv.FORMAT,
     arrays.FORMAT,
 )
 

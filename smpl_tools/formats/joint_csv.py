@@ -1,0 +1,260 @@
+"""CSV of joints: a line a frame, a column a coordinate.
+
+Read: a first line of names; ``<joint>_x``, ``<joint>_y`` and maybe ``<joint>_z`` (also ``.x``, ``:X``, `` x``), a
+confidence as ``<joint>_confidence``, ``_visibility``, ``_score``, ``_likelihood`` or ``_c``; ``frame`` numbers the
+lines, ``time`` (or ``timestamp``, seconds) tells the frame rate, ``person`` whose line it is. Separated by commas,
+semicolons or tabs; an empty cell or ``nan`` was not observed. Other columns are kept as they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._checks import mismatch
+from smpl_tools.formats._changes import merged
+from smpl_tools.formats._files import read_bytes, replacing
+from smpl_tools.formats._format import Format, Options
+from smpl_tools.motion import Motion, Person, Track
+
+NAME = "csv"
+TRACK = "joints"
+_SEPARATORS = (",", ";", "\t")
+_AXIS = re.compile(r"(?P<joint>.*\S)[\s_.:-](?P<what>x|y|z|confidence|visibility|score|likelihood|c)", re.IGNORECASE)
+_TIMES = ("time", "timestamp", "time_s", "seconds")
+_FRAMES = ("frame", "frame_number", "frame_id", "index")
+_PEOPLE = ("person", "person_id", "id", "subject")
+# A rate within this share of a whole number of hundredths is that number: times are rounded when they are printed.
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The cells as text, which separator, what ends the lines; of every person the rows; of every joint the columns."""
+
+    cells: list[list[str]]
+    separator: str
+    line_end: str
+    rows: tuple[NDArray[np.int64], ...]
+    columns: NDArray[np.int64]
+    values: tuple[NDArray[np.float64], ...]
+
+
+@dataclass(frozen=True)
+class _Header:
+    joints: tuple[str, ...]
+    columns: NDArray[np.int64]
+    confidences: list[int]
+    frame: int | None
+    time: int | None
+    person: int | None
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """Tell whether the file is text whose first line names the coordinates of at least one joint."""
+    line = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
+    try:
+        text = line.decode("utf-8").strip("\r")
+    except UnicodeDecodeError:
+        return False
+    if not text.isprintable() and "\t" not in text:
+        return False
+    return any(separator in text and _header(_split(text, separator)) is not None for separator in _SEPARATORS)
+
+
+def _split(line: str, separator: str) -> list[str]:
+    return next(csv.reader([line], delimiter=separator), [])
+
+
+def _header(names: list[str]) -> _Header | None:
+    """Return what the columns are, None where no joint has its coordinates."""
+    found: dict[str, dict[str, int]] = {}
+    single: dict[str, int] = {}
+    for column, name in enumerate(names):
+        match = _AXIS.fullmatch(name.strip())
+        if match is None:
+            single.setdefault(name.strip().lower().replace(" ", "_"), column)
+        else:
+            what = match["what"].lower()
+            found.setdefault(match["joint"], {}).setdefault(what if what in "xyz" else "confidence", column)
+    joints = {joint: at for joint, at in found.items() if {"x", "y"} <= set(at)}
+    if not joints:
+        return None
+    axes = "xyz" if all("z" in at for at in joints.values()) else "xy"
+    columns = np.array([[at[axis] for axis in axes] for at in joints.values()], np.int64)
+    confidences = [at.get("confidence", -1) for at in joints.values()]
+
+    def one(known: tuple[str, ...]) -> int | None:
+        return next((single[name] for name in known if name in single), None)
+
+    return _Header(tuple(joints), columns, confidences, one(_FRAMES), one(_TIMES), one(_PEOPLE))
+
+
+def read(path: Path, options: Options) -> Motion:
+    """Read the lines as one person, or one for each value of the column ``person``, with the track ``joints``.
+
+    Raises:
+        ValueError: no such header, a line of another length, or a cell that is no number; the message names the line.
+    """
+    text = read_bytes(path).decode("utf-8-sig", "replace")
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    first = text.split("\n", 1)[0].strip("\r")
+    separator = max(_SEPARATORS, key=first.count)
+    cells = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+    header = _header(cells[0]) if cells else None
+    if header is None:
+        raise mismatch(f"{path}: first line", "names of columns such as left_wrist_x, left_wrist_y", repr(first[:60]))
+    for number, row in enumerate(cells[1:], start=2):
+        if len(row) != len(cells[0]):
+            raise mismatch(f"{path}: line {number}", f"{len(cells[0])} cells", f"{len(row)}")
+    body = cells[1:]
+    values = _numbers(path, body, header.columns.ravel().tolist(), cells[0]).reshape(-1, *header.columns.shape)
+    trust = [column for column in header.confidences if column >= 0]
+    confidence = np.ones(values.shape[:2])
+    for joint, column in enumerate(header.confidences):
+        if column >= 0:
+            numbers = _numbers(path, body, [column], cells[0])[:, 0]
+            confidence[:, joint] = np.clip(np.nan_to_num(numbers), 0.0, 1.0)
+    names = np.array([row[header.person].strip() if header.person is not None else "0" for row in body], str)
+    people, rows = [], []
+    for ident in dict.fromkeys(names.tolist()):
+        own = np.flatnonzero(names == ident)
+        track = Track(values[own], "position", "body", header.joints, confidence[own] if trust else None)
+        frames = np.arange(len(own), dtype=np.int64)
+        if header.frame is not None:
+            frames = _frame_numbers(path, body, own, header.frame, cells[0])
+        try:
+            people.append(Person(ident, {TRACK: track}, frames))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        rows.append(own)
+    fps = None if header.time is None else _rate(path, body, header, rows, people, cells[0])
+    notes = () if options.fps or fps else ("the file does not state its frame rate",)
+    source = _Source(
+        cells, separator, line_end, tuple(rows), header.columns, tuple(p.tracks[TRACK].values for p in people)
+    )
+    return Motion(NAME, tuple(people), fps, source=source, notes=notes)
+
+
+def _numbers(path: Path, rows: list[list[str]], columns: list[int], names: list[str]) -> NDArray[np.float64]:
+    result = np.empty((len(rows), len(columns)))
+    for r, row in enumerate(rows):
+        for c, column in enumerate(columns):
+            cell = row[column].strip()
+            try:
+                result[r, c] = float(cell) if cell else np.nan
+            except ValueError:
+                where = f"{path}: line {r + 2}, column {names[column].strip()}"
+                raise mismatch(where, "a number", repr(cell[:24])) from None
+    return np.where(np.isfinite(result), result, np.nan)
+
+
+def _frame_numbers(
+    path: Path, rows: list[list[str]], own: NDArray[np.int64], column: int, names: list[str]
+) -> NDArray[np.int64]:
+    numbers = _numbers(path, [rows[k] for k in own], [column], names)[:, 0]
+    if not (np.isfinite(numbers) & (numbers == np.round(numbers)) & (np.abs(numbers) < 2**53)).all():
+        raise mismatch(f"{path}: column {names[column].strip()}", "whole numbers", "something else")
+    return numbers.astype(np.int64)
+
+
+def _rate(
+    path: Path,
+    rows: list[list[str]],
+    header: _Header,
+    own: list[NDArray[np.int64]],
+    people: list[Person],
+    names: list[str],
+) -> float | None:
+    assert header.time is not None  # since the caller asks for the rate by it
+    for person, mine in zip(people, own, strict=True):
+        times = _numbers(path, [rows[k] for k in mine], [header.time], names)[:, 0]
+        steps = np.diff(times) / np.diff(person.frames)
+        steps = steps[np.isfinite(steps) & (steps > 0)]
+        if steps.size:
+            rate = float((person.frames[-1] - person.frames[0]) / (times[-1] - times[0]))
+            short = round(rate, 2)
+            return short if short > 0 and abs(rate / short - 1) < _ROUNDING else rate
+    return None
+
+
+def write(motion: Motion, path: Path) -> None:
+    """Write the same table with the changed numbers in it, each with as many decimals as its column had, at least 6.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
+    source: _Source = motion.source
+    cells = [list(row) for row in source.cells]
+    digits = [max([6, *(len(row[c].partition(".")[2]) for row in source.cells[1:20])]) for c in range(len(cells[0]))]
+    for person, rows, old in zip(motion.people, source.rows, source.values, strict=True):
+        new = merged(TRACK, old, person.tracks[TRACK].values)
+        changed = ~((new == old) | (np.isnan(new) & np.isnan(old)))
+        for row, joint, axis in np.argwhere(changed):
+            column = source.columns[joint, axis]
+            cells[rows[row] + 1][column] = f"{new[row, joint, axis]:.{min(digits[column], 17)}f}"
+    _save(cells, source.separator, source.line_end, path)
+
+
+def _save(cells: list[list[str]], separator: str, line_end: str, path: Path) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=separator, lineterminator=line_end).writerows(cells)
+    with replacing(path) as file:
+        file.write(text.getvalue().encode("utf-8"))
+
+
+def make(motion: Motion, path: Path) -> None:
+    """Write ``person`` (of several), ``frame``, ``time`` where the rate is known, x, y, z of every joint, confidences.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
+    several = [person.id for person in motion.people] != ["0"]
+    names: list[str] | None = None
+    lines: list[list[str]] = []
+    for person in motion.people:
+        track: Any = person.tracks.get(TRACK)
+        if track is None:
+            raise mismatch(f"tracks of person {person.id}", TRACK, ", ".join(person.tracks) or "none")
+        columns = _column_names(track, several, motion.fps is not None)
+        if names not in (None, columns):
+            raise mismatch(f"joints of person {person.id}", "the same as the others'", ", ".join(track.joints[:4]))
+        names = columns
+        numbers = track.values
+        if track.confidence is not None:
+            numbers = np.concatenate([numbers, track.confidence[..., None]], axis=2)
+        flat = numbers.reshape(len(numbers), -1)
+        for frame, row in zip(person.frames.tolist(), flat.tolist(), strict=True):
+            start = [person.id] if several else []
+            start += [str(frame)] + ([] if motion.fps is None else [f"{frame / motion.fps:.9g}"])
+            lines.append(start + ["" if x != x else repr(x) for x in row])
+    if names is None:
+        raise mismatch("people to write", "at least one", "nobody")
+    _save([names, *lines], ",", "\n", path)
+
+
+def _column_names(track: Track, several: bool, timed: bool) -> list[str]:
+    axes = ["x", "y", "z"][: track.values.shape[2]] + ([] if track.confidence is None else ["confidence"])
+    start = ["person"] * several + ["frame"] + ["time"] * timed
+    return start + [f"{joint}_{axis}" for joint in track.joints for axis in axes]
+
+
+FORMAT = Format(
+    NAME,
+    "CSV of joints",
+    matches,
+    read,
+    write,
+    (".csv",),
+    make=make,
+    contents=("joints", "joints_2d"),
+    metres=1.0,
+    keeps=("joint names", "confidence", "people", "ids", "gaps", "frame numbers", "frame rate"),
+)
