@@ -135,10 +135,8 @@ def _write(
         else:
             places = [(output / f"{stem}{suffix}", ready)]
     if len({os.path.realpath(path) for path, _ in places}) < len(places):
-        raise ValueError(
-            f"{source}: ids of people that differ in file names too: expected, received "
-            + ", ".join(person.id for person in ready.people)
-        )
+        ids = ", ".join(person.id for person in ready.people)
+        raise ValueError(f"{source}: ids of people: expected different file names, received {ids}")
     for path, _ in places:
         check_free(path, force)
     for path, motion in places:

@@ -16,22 +16,23 @@ from smpl_tools.motion import Motion, Person, Track
 TRACK = "joints"
 
 
-def positions_of(path: Path, head: bytes, joints: int) -> NDArray[Any] | None:
-    """Return the array (T, joints, 3) of floats of an ``.npy`` file, None for any other file."""
+def array_like(path: Path, head: bytes, *trailing: int) -> NDArray[Any] | None:
+    """Return the array (T, ...) of floats of an ``.npy`` file, T > 0, None for any other file.
+
+    Args:
+        path: the file; only its header is read if the shape is another.
+        head: its first bytes.
+        trailing: the axes after the first.
+    """
     if not head.startswith(NPY_MAGIC):
         return None
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = (
-                np.lib.format.read_array_header_1_0 if version == (1, 0) else (np.lib.format.read_array_header_2_0)
-            )
-            shape, _, dtype = read_header(file)
-    except ValueError:
+            known = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            shape, _, dtype = known[np.lib.format.read_magic(file)](file)
+    except (ValueError, KeyError):
         return None
-    if len(shape) != 3 or shape[0] < 1 or shape[1:] != (joints, 3) or dtype.kind != "f":
-        return None
-    return load_npy(path)
+    return load_npy(path) if shape[:1] > (0,) and shape[1:] == trailing and dtype.kind == "f" else None
 
 
 def off_middle(values: NDArray[Any], middle: int, first: int, second: int) -> float:

@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
-from smoothnet_core.restricted_pickle import load_npy
 from smpl_tools.formats import _joint_arrays
-from smpl_tools.formats._files import NPY_MAGIC
 from smpl_tools.formats._format import Format, Options
-from smpl_tools.formats._joint_arrays import off_middle, positions_of
+from smpl_tools.formats._joint_arrays import array_like, off_middle
 from smpl_tools.formats._smpl import only_person
 from smpl_tools.joint_names import picked
 from smpl_tools.motion import Motion, Track
@@ -37,22 +35,12 @@ _LENGTHS = (0.1, 0.8)
 
 def matches(path: Path, head: bytes) -> bool:
     """Tell whether the file is an ``.npy`` of 22 joints in metres that lie as SMPL's do, or of 263 features."""
-    values = positions_of(path, head, len(JOINTS))
+    values = array_like(path, head, len(JOINTS), 3)
     if values is None:
-        return _features(path, head) is not None
+        return array_like(path, head, _FEATURES) is not None
     lengths = [float(np.nanmedian(np.linalg.norm(values[:, a] - values[:, b], axis=-1))) for a, b in _BONES]
     sized = all(_LENGTHS[0] < length < _LENGTHS[1] for length in lengths)
     return sized and off_middle(values, 0, 1, 2) < _NEAR
-
-
-def _features(path: Path, head: bytes) -> NDArray[Any] | None:
-    if not head.startswith(NPY_MAGIC):
-        return None
-    try:
-        values = load_npy(path)
-    except ValueError:
-        return None
-    return values if values.ndim == 2 and values.shape[1] == _FEATURES and values.dtype.kind == "f" else None
 
 
 def read(path: Path, options: Options) -> Motion:
@@ -63,8 +51,8 @@ def read(path: Path, options: Options) -> Motion:
     """
     with path.open("rb") as file:
         head = file.read(8)
-    values, notes = positions_of(path, head, len(JOINTS)), ["22 joints taken for SMPL's, as HumanML3D has them"]
-    vectors = _features(path, head) if values is None else None
+    values, notes = array_like(path, head, len(JOINTS), 3), ["22 joints taken for SMPL's, as HumanML3D has them"]
+    vectors = array_like(path, head, _FEATURES) if values is None else None
     if vectors is not None:
         values, notes = _places(vectors), ["joints computed from HumanML3D's feature vectors"]
     if values is None:

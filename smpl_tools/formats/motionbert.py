@@ -12,25 +12,22 @@ from smoothnet_core._checks import mismatch
 from smoothnet_core.joint_sets import JOINT_SETS
 from smpl_tools.formats import _joint_arrays
 from smpl_tools.formats._format import Format, Options
-from smpl_tools.formats._joint_arrays import off_middle, positions_of
+from smpl_tools.formats._joint_arrays import array_like, off_middle
 from smpl_tools.formats._smpl import only_person
 from smpl_tools.joint_names import picked
 from smpl_tools.motion import Motion, Track
 
 NAME = "motionbert"
 JOINTS = JOINT_SETS["h36m_17"].joints
-# The pelvis lies between the hips, the thorax between the shoulders, in distances of these from each other; with the
-# joints of COCO in those places, nose and hip are nowhere near.
-_HIPS, _SHOULDERS = (0, 1, 4), (8, 11, 14)
-_NEAR = (0.15, 0.5)
+# The pelvis lies near the middle of the hips, the spine near that of pelvis and thorax, the thorax near that of the
+# shoulders, in distances of these from each other; with the joints of COCO in those places, elbows are far off.
+_MIDDLES = (((0, 1, 4), 0.8), ((7, 0, 8), 0.3), ((8, 11, 14), 0.8))
 
 
 def matches(path: Path, head: bytes) -> bool:
     """Tell whether the file is an ``.npy`` of 17 joints that lie to each other as those of Human3.6M do."""
-    values = positions_of(path, head, len(JOINTS))
-    if values is None:
-        return False
-    return off_middle(values, *_HIPS) < _NEAR[0] and off_middle(values, *_SHOULDERS) < _NEAR[1]
+    values = array_like(path, head, len(JOINTS), 3)
+    return values is not None and all(off_middle(values, *joints) < near for joints, near in _MIDDLES)
 
 
 def read(path: Path, options: Options) -> Motion:
@@ -40,7 +37,7 @@ def read(path: Path, options: Options) -> Motion:
         ValueError: not an ``.npy`` of (T, 17, 3) floats.
     """
     with path.open("rb") as file:
-        values = positions_of(path, file.read(8), len(JOINTS))
+        values = array_like(path, file.read(8), len(JOINTS), 3)
     if values is None:
         raise mismatch(f"{path}: array", "(T, 17, 3) of floats in an .npy file", "something else")
     notes = ("17 joints taken for those of Human3.6M, as MotionBERT writes them", "the file does not state a unit")
