@@ -176,5 +176,5 @@ FORMAT = Format(
     (".npy", ".npz"),
     make=make,
     contents=("array",),
-    keeps=("gaps", "frame rate"),
+    keeps=("joint names", "gaps", "frame rate"),
 )

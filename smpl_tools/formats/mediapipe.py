@@ -20,6 +20,8 @@ from smoothnet_core.restricted_pickle import load_npz
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._files import ZIP_MAGIC, npz_compressed, npz_headers, write_npz
 from smpl_tools.formats._format import Format, Options
+from smpl_tools.formats._smpl import only_person
+from smpl_tools.joint_names import picked
 from smpl_tools.motion import Motion, Person, Track
 
 NAME = "mediapipe"
@@ -61,20 +63,37 @@ def read(path: Path, options: Options) -> Motion:
     present = [key for key in _KEYS if key in arrays]
     if not present:
         raise mismatch(f"{path}: keys", " or ".join(_KEYS), ", ".join(arrays) or "none")
-    tracks = {key: _track(path, key, arrays[key]) for key in present}
-    count = len(tracks[present[0]].values)
+    tracks = {key: track_of(key, _checked(path, key, arrays[key])) for key in present}
+    fps = options.fps or _scalar(path, arrays, "fps")
+    width, height = (_scalar(path, arrays, key) for key in ("width", "height"))
+    return motion_of(NAME, path, tracks, fps, width, height, _Source(arrays, npz_compressed(path)))
+
+
+def motion_of(
+    name: str,
+    path: Path,
+    tracks: dict[str, Track],
+    fps: float | None,
+    width: float | None,
+    height: float | None,
+    source: Any,
+) -> Motion:
+    """Return the motion of one person that a file of landmarks holds.
+
+    Raises:
+        ValueError: the tracks have different lengths.
+    """
+    count = len(next(iter(tracks.values())).values)
     try:
         person = Person("0", tracks, np.arange(count, dtype=np.int64))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    fps = options.fps or _scalar(path, arrays, "fps")
-    width, height = (_scalar(path, arrays, key) for key in ("width", "height"))
     return Motion(
-        NAME,
+        name,
         (person,),
         fps,
         image_size=(width, height) if width and height else None,
-        source=_Source(arrays, npz_compressed(path)),
+        source=source,
         notes=() if fps else ("frame rate not stated in the file",),
     )
 
@@ -96,15 +115,35 @@ def write(motion: Motion, path: Path) -> None:
     write_npz(path, arrays, compressed=source.compressed)
 
 
-def _track(path: Path, key: str, landmarks: NDArray[Any]) -> Track:
+def _checked(path: Path, key: str, landmarks: NDArray[Any]) -> NDArray[Any]:
     if landmarks.ndim != 3 or landmarks.shape[1:] != (len(LANDMARKS), 4) or landmarks.dtype.kind != "f":
         raise mismatch(f"{path}: {key}", "(T, 33, 4) of floats", f"{landmarks.shape} of {landmarks.dtype}")
+    return landmarks
+
+
+def track_of(key: str, landmarks: NDArray[Any]) -> Track:
+    """Return the track of landmarks (T, 33, 4): NaN where a frame was not detected, the visibility as confidence."""
     detected = (np.nan_to_num(landmarks[..., :3]) != 0).any(axis=(1, 2))
     values = np.where(detected[:, None, None], landmarks[..., :3], landmarks.dtype.type(np.nan))
     confidence = np.clip(np.nan_to_num(landmarks[..., 3]), 0.0, 1.0)
     if key == "world_landmarks":
         return Track(values, "position", "body", LANDMARKS, confidence, metres=1.0, up="-y")
     return Track(values, "position", "body", LANDMARKS, confidence)
+
+
+def landmarks_of(person: Person) -> NDArray[np.float64]:
+    """Return new world landmarks (T, 33, 4) from the joints of a plain motion, found by name.
+
+    A landmark that the motion lacks is NaN with visibility 0, a frame in which the person is missing all zero.
+    """
+    track = picked(person.tracks["joints"], LANDMARKS, what="MediaPipe's landmarks", optional=True)
+    confidence = np.ones(track.values.shape[:2]) if track.confidence is None else track.confidence
+    rows = person.frames - person.frames[:1]
+    length = int(rows[-1]) + 1 if len(rows) else 0
+    landmarks = np.zeros((length, len(LANDMARKS), 4))
+    landmarks[rows] = np.concatenate([track.values, confidence[..., None]], axis=2)
+    landmarks[np.isnan(landmarks[..., :3]).all(axis=(1, 2))] = 0.0
+    return landmarks
 
 
 def _scalar(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> float | None:
@@ -117,4 +156,28 @@ def _scalar(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> float | No
     return float(value.item())
 
 
-FORMAT = Format(NAME, "MediaPipe Pose landmarks", matches, read, write, (".npz",))
+def make(motion: Motion, path: Path) -> None:
+    """Write a new archive: ``world_landmarks`` in metres, and ``fps`` where it is known.
+
+    Raises:
+        ValueError: not one person, no landmark of MediaPipe's, or nothing can be written there.
+    """
+    arrays = {"world_landmarks": landmarks_of(only_person(motion, "MediaPipe landmarks")).astype(np.float32)}
+    if motion.fps is not None:
+        arrays["fps"] = np.array(float(motion.fps))
+    write_npz(path, arrays, compressed=False)
+
+
+FORMAT = Format(
+    NAME,
+    "MediaPipe Pose landmarks",
+    matches,
+    read,
+    write,
+    (".npz",),
+    make=make,
+    contents=("joints",),
+    up="-y",
+    metres=1.0,
+    keeps=("joint names", "confidence", "gaps", "frame rate"),
+)

@@ -20,6 +20,7 @@ from smoothnet_core._checks import mismatch
 from smpl_tools.formats._files import read_bytes, reason, replacing_folder
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._openpose_joints import FACE, HAND, body_names, names
+from smpl_tools.formats.openpose_new import make
 from smpl_tools.motion import Motion, Part, Person, Track
 from smpl_tools.people import MAX_GAP_SECONDS, assign_people
 
@@ -229,4 +230,13 @@ def _edited(data: bytes, changes: list[tuple[int, str, Array]]) -> bytes:
     return (json.dumps(document, **style) + text[len(body) :]).encode() if changed else data
 
 
-FORMAT = Format(NAME, "OpenPose, a folder of JSON files", matches, read, write)
+FORMAT = Format(
+    NAME,
+    "OpenPose, a folder of JSON files",
+    matches,
+    read,
+    write,
+    make=make,
+    contents=("joints_2d",),
+    keeps=("joint names", "confidence", "people", "gaps", "frame numbers"),
+)

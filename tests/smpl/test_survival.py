@@ -190,6 +190,13 @@ def close(new, old):
     return new.shape == old.shape and np.allclose(new, old, atol=1e-5, equal_nan=True)
 
 
+def matching(new, old):
+    """Return for every joint the index of the old track's joint of that name, by its place where it has no name."""
+    names = [normal_name(j) for j in old.joints]
+    known = [names.index(normal_name(j)) if normal_name(j) in names else -1 for j in new.joints]
+    return np.array(known if max(known) >= 0 else range(len(known)))
+
+
 def survives(what, ready, again):
     """Tell whether a thing that the motion has is in what was read back."""
     old, new = ready.people[0], next(iter(again.people), None)
@@ -211,11 +218,12 @@ def survives(what, ready, again):
         found = new.betas if new.betas is not None else new.tracks["betas"].values[0] if "betas" in new.tracks else None
         return found is not None and close(found[:10], old.betas)
     if what == "confidence":
-        track = new.tracks["joints"]
-        return track.confidence is not None and close(track.confidence, old.tracks["joints"].confidence)
+        one, other = new.tracks["joints"], old.tracks["joints"]
+        at = matching(one, other)
+        return one.confidence is not None and close(one.confidence[:, at >= 0], other.confidence[:, at[at >= 0]])
     if what == "joint names":
-        names = [{j for t in p.tracks.values() for j in t.joints} for p in (old, new)]
-        return names[1] <= names[0] | {normal_name(n) for n in names[0]} and not any("joint_" in n for n in names[1])
+        names = [{normal_name(j) for t in p.tracks.values() for j in t.joints} for p in (old, new)]
+        return names[1] <= names[0]
     tracks = {
         "translation": ("transl",),
         "hands": ("left_hand_pose", "right_hand_pose"),
@@ -244,12 +252,8 @@ def pose_error(ready, again):
             order = [new[name].joints.index(j) for j in old[name].joints[:joints] if j in new[name].joints]
             errors.append(np.rad2deg(geodesic_angle(pair[0][:, :joints][:, : len(order)], pair[1][:, order])).max())
         return float(max(errors))
-    joints = new["joints"].joints
-    names = [normal_name(j) for j in old["joints"].joints]
-    at = [names.index(normal_name(j)) if normal_name(j) in names else j for j in joints]
-    if not all(isinstance(k, int) for k in at):
-        at = list(range(len(joints)))
-    return float(np.nanmax(np.abs(new["joints"].values - old["joints"].values[:, at])))
+    at = matching(new["joints"], old["joints"])
+    return float(np.nanmax(np.abs(new["joints"].values[:, at >= 0] - old["joints"].values[:, at[at >= 0]])))
 
 
 @cache
