@@ -92,7 +92,7 @@ def mean_rotation(matrices: ArrayLike, weights: ArrayLike | None = None) -> Arra
         ValueError: a shape or a weight is not as above, or rotations cancel so that many are equally near (half a turn
             about an axis and the identity, say).
     """
-    given = _matrices("matrices", matrices, 3)
+    given = _matrices(matrices, "(..., N, 3, 3)")
     seen = np.asarray(np.isfinite(given).all(axis=(-1, -2)))
     share = np.ones(given.shape[-3]) if weights is None else np.asarray(weights, np.float64)
     if share.shape not in (given.shape[-3:-2], given.shape[:-2]):
@@ -132,7 +132,7 @@ def slerp(times: ArrayLike, matrices: ArrayLike, at: ArrayLike) -> Array:
         ValueError: shapes or times are not as above.
     """
     clock, wanted = np.asarray(times, np.float64), np.asarray(at, np.float64)
-    keys = _matrices("matrices", matrices, 3)
+    keys = _over_time(matrices)
     if clock.shape != keys.shape[:1] or not len(clock):
         raise mismatch("shape of times", f"one time for each of {len(keys)} rotations, at least 1", clock.shape)
     if not (np.isfinite(clock).all() and (np.diff(clock) > 0).all()):
@@ -209,7 +209,7 @@ def _steps(matrices: ArrayLike, fps: float, frame: str) -> tuple[Array, Array]:
     """Return the matrices and (T - 1, ..., 3) the angular velocities between frames, in the world's axes."""
     one_of("frame", frame, ("world", "body"))
     rate = checked_rate("fps", fps)
-    turned = _matrices("matrices", matrices, 3)
+    turned = _over_time(matrices)
     return turned, matrix_to_axis_angle(turned[1:] @ turned[:-1].swapaxes(-1, -2)) * rate
 
 
@@ -217,10 +217,14 @@ def _in_frame(vectors: Array, matrices: Array, frame: str) -> Array:
     return vectors if frame == "world" else (matrices.swapaxes(-1, -2) @ vectors[..., None])[..., 0]
 
 
-def _matrices(what: str, given: ArrayLike, axes: int) -> Array:
-    array = np.asarray(given, np.float64)
-    if array.ndim < axes or array.shape[-2:] != (3, 3):
-        raise mismatch(f"shape of {what}", "(T, ..., 3, 3)" if axes == 3 else "(..., 3, 3)", array.shape)
+def _over_time(matrices: ArrayLike) -> Array:
+    return _matrices(matrices, "(T, ..., 3, 3)")
+
+
+def _matrices(matrices: ArrayLike, shape: str) -> Array:
+    array = np.asarray(matrices, np.float64)
+    if array.ndim < 3 or array.shape[-2:] != (3, 3):
+        raise mismatch("shape of matrices", shape, array.shape)
     return array
 
 
