@@ -140,6 +140,12 @@ def test_rotations_that_cancel_have_no_mean(count):
         kin.mean_rotation(np.stack([turns, random_rotations(6, count)]))
 
 
+def test_half_turns_about_three_axes_have_no_mean():
+    # Their arithmetic mean mirrors: minus a third of the identity.
+    with pytest.raises(ValueError, match=r"^rotations to average: expected one mean, received rotations that cancel"):
+        kin.mean_rotation(Rotation.from_rotvec(np.pi * np.eye(3)).as_matrix())
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(2, 8))
 def test_slerp_is_scipys_for_every_joint(seed, frames):
     rng = np.random.default_rng(seed)
