@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smoothnet_core._checks import mismatch
+from smpl_tools.kinematics import global_rotations
 from smpl_tools.motion import Person, Skeleton, Track
 from smpl_tools.rotations import axis_angle_to_matrix, euler_to_matrix, quat_wxyz_to_matrix, rotation_6d_to_matrix
 
@@ -105,8 +106,6 @@ def positions(
     count = len(skeleton.joints)
     if local.ndim != 4 or local.shape[1:] != (count, 3, 3):
         raise mismatch("shape of rotations", f"(T, {count}, 3, 3)", local.shape)
-    if count and not (skeleton.parents < np.arange(count)).all():
-        raise mismatch("parents of the skeleton", "each before its children", skeleton.parents.tolist())
     frames = len(local)
     given = np.asarray(skeleton.offsets if local_offsets is None else local_offsets, np.float64)
     if given.shape not in ((frames, count, 3), (count, 3)):
@@ -117,13 +116,10 @@ def positions(
         if root.shape != (frames, 3):
             raise mismatch("shape of transl", (frames, 3), root.shape)
         offsets[:, skeleton.parents < 0] = root[:, None]
-    turned = np.empty_like(local)
-    placed = np.empty((frames, count, 3))
+    turned = global_rotations(local, skeleton.parents)
+    placed = offsets
     for joint, parent in enumerate(skeleton.parents):
-        if parent < 0:
-            turned[:, joint], placed[:, joint] = local[:, joint], offsets[:, joint]
-        else:
-            np.matmul(turned[:, parent], local[:, joint], out=turned[:, joint])
+        if parent >= 0:
             placed[:, joint] = placed[:, parent] + (turned[:, parent] @ offsets[:, joint, :, None])[..., 0]
     return placed
 

@@ -27,13 +27,13 @@ from smpl_tools.formats._files import replacing
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats.bvh_new import make
 from smpl_tools.formats.bvh_text import BvhJoint, BvhText, decimals, encode, parse, rewritten
+from smpl_tools.frame_rates import COMMON_RATES
 from smpl_tools.motion import Kind, Motion, Part, Person, Skeleton, Track
 
 NAME = "bvh"
 # A changed number gets at least as many digits: a file of whole degrees would round the refinement away.
 MIN_DIGITS = 4
 MAX_DIGITS = 17
-_COMMON_RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0, 90.0, 100.0, 120.0, 240.0)
 # Positions that move by less than this share of the longest bone are the noise of rounding.
 _STILL = 1e-5
 # Frames converted at a time, which bounds memory.
@@ -119,7 +119,7 @@ def frame_rate(path: Path, frame_time: str) -> float | None:
     if abs(rate - round(rate)) <= 1e-9 * rate:
         return float(round(rate))
     unit = 10.0 ** int(printed.as_tuple().exponent)
-    near = [r for r in _COMMON_RATES if abs(1 / r - seconds) <= 0.5 * unit * (1 + 1e-6) + 1e-15]
+    near = [r for r in COMMON_RATES if abs(1 / r - seconds) <= 0.5 * unit * (1 + 1e-6) + 1e-15]
     if near:
         return min(near, key=lambda r: abs(1 / r - seconds))
     if abs(rate - round(rate, 2)) <= 1e-9 * rate:
