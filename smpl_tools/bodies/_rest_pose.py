@@ -51,11 +51,7 @@ def bone_maps(body: Body) -> dict[str, Array]:
         return target[f"left_{end}"] - target[f"left_{begin}"]
 
     root = hips_target + trunk @ (place["clavicle_l"] - hips)
-    limbs = {
-        "clavicle_l": _map(
-            bone("clavicle_l", "upperarm_l"), _FORWARDS, target["left_shoulder"] - root, _FORWARDS
-        )
-    }
+    limbs = {"clavicle_l": _map(bone("clavicle_l", "upperarm_l"), _FORWARDS, target["left_shoulder"] - root, _FORWARDS)}
     # The arm hangs bent: its plane says which way the elbow bends, and in the rest pose that is forwards.
     upper, lower = bone("upperarm_l", "lowerarm_l"), bone("lowerarm_l", "hand_l")
     axis = np.cross(upper, lower)
@@ -69,9 +65,7 @@ def bone_maps(body: Body) -> dict[str, Array]:
     limbs["lowerarm_l"] = _map(lower, across, wanted("elbow", "wrist"), straight @ side)
     limbs["thigh_l"] = _map(bone("thigh_l", "calf_l"), _FORWARDS, wanted("hip", "knee"), _FORWARDS)
     limbs["calf_l"] = _map(bone("calf_l", "foot_l"), _FORWARDS, wanted("knee", "ankle"), _FORWARDS)
-    limbs["foot_l"] = _unstretched(
-        _DOWN, bone("foot_l", "left_ball"), _DOWN, wanted("ankle", "foot")
-    )
+    limbs["foot_l"] = _unstretched(_DOWN, bone("foot_l", "left_ball"), _DOWN, wanted("ankle", "foot"))
     for name, matrix in limbs.items():
         maps[name] = matrix
         maps[f"{name[:-1]}r"] = _MIRROR @ matrix @ _MIRROR

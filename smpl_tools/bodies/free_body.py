@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
 from smoothnet_core._checks import mismatch, one_of
-from smpl_tools.bodies._rest_pose import PELVIS, bone_maps, rest, rest_targets
+from smpl_tools.bodies._free_weights import BONES, even_weights, joint_weights, meeting_weights
+from smpl_tools.bodies._rest_pose import PELVIS, bone_maps, rest
 from smpl_tools.bodies.body_model import BodyModel
-from smpl_tools.pairs.body import Body, Shape, foot_and_hand_shares, make_body
+from smpl_tools.pairs.body import Body, Shape, make_body
 from smpl_tools.skeleton import SMPL
 
 Array = NDArray[np.float64]
@@ -35,26 +36,8 @@ _STRETCHED = {
     "arms": ("upperarm_l", "upperarm_r", "lowerarm_l", "lowerarm_r"),
 }
 
-# The joints that are where a bone of MakeHuman's begins.
-_BONES = {
-    "neck": "neck_01",
-    "head": "head",
-    **{
-        f"{side}_{joint}": f"{bone}_{side[0]}"
-        for side in ("left", "right")
-        for joint, bone in (
-            ("hip", "thigh"),
-            ("knee", "calf"),
-            ("ankle", "foot"),
-            ("shoulder", "upperarm"),
-            ("elbow", "lowerarm"),
-            ("wrist", "hand"),
-        )
-    },
-}
-_TRUNK = ("pelvis", "spine1", "spine2", "spine3")
-# Half the height over which the trunk passes from one joint to the next, in metres.
-_BLEND = 0.06
+# A body and what turns its bones into the rest pose.
+_Posed = tuple[Body, Mapping[str, Array]]
 
 
 def free_body(shape: Shape | None = None, gender: str = "neutral") -> BodyModel:
@@ -62,49 +45,51 @@ def free_body(shape: Shape | None = None, gender: str = "neutral") -> BodyModel:
 
     At rest it stands in SMPL's T-pose, every joint's axes those of the scene. The joints of the mean neutral person lie
     where ``smpl_tools.skeleton.SMPL`` has them, but for the legs, whose hips are as wide as MakeHuman's mesh needs.
-    The pelvis lies at ``PELVIS`` whatever the shape. Vertices follow at most 4 joints. ``betas`` are those of ``BETAS``.
+    The pelvis lies at (0, -0.2233, 0.0282) m, as SMPL's, whatever the shape. Vertices follow at most 4 joints. The
+    model's ``betas`` are those of ``BETAS``.
 
-    There are no joints of fingers, jaw and eyes: with a motion of SMPL-H or SMPL-X these stay at rest.
+    There are no joints of fingers, jaw and eyes: in a motion of SMPL-H or SMPL-X these stay at rest.
 
     Args:
-        shape: the person that the template is, in place of the mean of ``gender``.
-        gender: ``neutral``, ``male`` or ``female``.
+        shape: the person that the template is; None for the mean of ``gender``.
+        gender: ``neutral``, ``male`` or ``female``; with a ``shape`` only what the model is called.
 
     Raises:
         ValueError: an unknown gender.
     """
     one_of("gender of the free body", gender, _SEX)
     person = replace(_MIDDLE, sex=_SEX[gender]) if shape is None else shape
-    middle = make_body(_MIDDLE)
+    even = even_weights(make_body(_MIDDLE))
+
+    def made(shape: Shape) -> Body:
+        return replace(make_body(shape), weights=even)
+
+    middle, body = made(_MIDDLE), made(person)
     maps = bone_maps(middle)
-    body = make_body(person)
-    vertices, places = rest(body, maps)
+    weights = joint_weights(middle, rest(middle, maps)[0])
+    meeting = meeting_weights(weights)
 
-    reference = rest(middle, maps)
-    weights = _weights(middle, reference[0])
-    meeting = _meeting(weights)
+    def moved(less: _Posed, more: _Posed) -> Array:
+        """Return by how much the vertices and the joints of two bodies at rest differ, (V + 24, 3)."""
+        (start, starts), (end, ends) = rest(*less), rest(*more)
+        steps = end - start
+        return np.concatenate([steps, _joints(steps, {name: ends[name] - starts[name] for name in ends}, meeting)])
 
-    def moved(more: Body, less: Body, maps: Mapping[str, Array] = maps, base: Mapping[str, Array] = maps) -> Array:
-        """Return by how much vertices and joints differ between two bodies or two poses, (V + 24, 3)."""
-        (upper, upper_places), (lower, lower_places) = rest(more, maps), rest(less, base)
-        steps = upper - lower
-        bones = {name: upper_places[name] - lower_places[name] for name in upper_places}
-        return np.concatenate([steps, _joints(steps, bones, meeting)])
+    def between(name: str, low: float, high: float) -> Array:
+        first, last = (made(replace(person, **{name: value})) for value in (low, high))
+        return moved((first, maps), (last, maps)) / 2
 
-    # Joints that no bone begins at keep their place in the mesh around them.
-    targets = rest_targets()
-    middle_joints = np.stack([reference[1][_BONES[j]] if j in _BONES else targets[j] for j in SMPL.joints])
-    joints = middle_joints + moved(body, middle)[len(vertices) :]
-
-    root = np.array(PELVIS)
+    vertices = rest(body, maps)[0]
+    joints = _middle_joints(middle, maps) + moved((middle, maps), (body, maps))[len(vertices) :]
     directions = {
-        "size": _UNIT * np.concatenate([vertices - root, joints - root]),
-        "sex": moved(make_body(replace(person, sex=1.0)), make_body(replace(person, sex=0.0))) / 2,
-        "weight": moved(make_body(replace(person, weight=1.0)), make_body(replace(person, weight=-1.0))) / 2,
-        "muscle": moved(make_body(replace(person, muscle=1.0)), make_body(replace(person, muscle=-1.0))) / 2,
+        "size": _UNIT * (np.concatenate([vertices, joints]) - PELVIS),
+        "sex": between("sex", 0.0, 1.0),
+        "weight": between("weight", -1.0, 1.0),
+        "muscle": between("muscle", -1.0, 1.0),
     }
     for name, bones in _STRETCHED.items():
-        directions[name] = moved(body, body, {**maps, **{b: _longer(maps[b], body, b) for b in bones}})
+        longer = {**maps, **{bone: _longer(maps[bone], body, bone) for bone in bones}}
+        directions[name] = moved((body, maps), (body, longer))
     stacked = np.stack([directions[name] for name in BETAS], axis=-1)
     return BodyModel(
         name="free",
@@ -196,60 +181,21 @@ def _longer(matrix: Array, body: Body, bone: str) -> Array:
     return matrix + _UNIT * np.outer(direction, direction) @ matrix
 
 
-def _weights(body: Body, vertices: Array) -> Array:
-    """Return how much of each of SMPL's joints every vertex follows, (V, 24), from MakeHuman's weights of 20 bones.
-
-    The trunk is shared among pelvis and spine by height, since SMPL's joints lie elsewhere in it; ball and fingers get
-    what MakeHuman gives them of the foot and of the hand.
-    """
-    given = dict(zip(body.bones, body.weights.toarray().T, strict=True))
-    toes, fingers = foot_and_hand_shares()
-    targets = rest_targets()
-    weights = np.zeros((len(vertices), len(SMPL.joints)))
-
-    def put(joint: str, amount: Array) -> None:
-        weights[:, SMPL.joints.index(joint)] = amount
-
-    trunk = given["pelvis"] + given["spine_01"] + given["spine_02"] + given["spine_03"]
-    above = np.ones(len(vertices))
-    for joint, following in zip(_TRUNK, (*_TRUNK[1:], None), strict=True):
-        passed = np.zeros(len(vertices)) if following is None else _rise(vertices[:, 1] - targets[following][1])
-        put(joint, trunk * (above - passed))
-        above = passed
-    for joint, bone in _BONES.items():
-        put(joint, given[bone])
-    for side in ("left", "right"):
-        put(f"{side}_collar", given[f"clavicle_{side[0]}"])
-        for inner, outer, share in (("ankle", "foot", toes), ("wrist", "hand", fingers)):
-            whole = given[_BONES[f"{side}_{inner}"]]
-            put(f"{side}_{inner}", whole * (1 - share))
-            put(f"{side}_{outer}", whole * share)
-    fourth = np.sort(weights, axis=1)[:, -4, None]
-    weights[weights < fourth] = 0
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def _rise(height: Array) -> Array:
-    """Return 0 below, 1 above and a smooth passage over twice ``_BLEND`` around zero."""
-    share = np.clip(height / (2 * _BLEND) + 0.5, 0, 1)
-    return share * share * (3 - 2 * share)
-
-
-def _meeting(weights: Array) -> Array:
-    """Return for each joint how much each vertex counts as lying around it, (24, V): where its two bones meet."""
-    meeting = np.zeros((len(SMPL.joints), len(weights)))
-    for joint, parent in enumerate(SMPL.parents):
-        if parent >= 0 and SMPL.joints[joint] not in _BONES:
-            shared = weights[:, joint] * weights[:, parent]
-            meeting[joint] = shared / shared.sum()
-    return meeting
+def _middle_joints(middle: Body, maps: Mapping[str, Array]) -> Array:
+    """Return the joints (24, 3) of the mean person; those that no bone begins at lie as in SMPL's skeleton."""
+    begins = rest(middle, maps)[1]
+    places: list[Array] = []
+    for name, parent, offset in zip(SMPL.joints, SMPL.parents, SMPL.offsets, strict=True):
+        beside = np.array(PELVIS) if parent < 0 else places[parent] + offset
+        places.append(begins[BONES[name]] if name in BONES else beside)
+    return np.stack(places)
 
 
 def _joints(steps: Array, bones: Mapping[str, Array], meeting: Array) -> Array:
     """Return how the joints (24, 3) move when the vertices (V, 3) and the bones' beginnings do; the pelvis stays."""
     moved = meeting @ steps
     for joint, name in enumerate(SMPL.joints):
-        if name in _BONES:
-            moved[joint] = bones[_BONES[name]]
+        if name in BONES:
+            moved[joint] = bones[BONES[name]]
     moved[0] = 0
     return moved

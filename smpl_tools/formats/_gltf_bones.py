@@ -15,9 +15,7 @@ _WAIST, _THICKNESS = 0.12, 0.08
 _MARK, _SINGLE = 0.012, 0.02
 
 
-def octahedra(
-    places: Array, parents: NDArray[np.int64]
-) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
+def octahedra(places: Array, parents: NDArray[np.int64]) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
     """Return the vertices (V, 3), normals (V, 3) and faces (F, 3) of a skeleton's bones and each vertex's joint (V,).
 
     Args:
@@ -39,8 +37,8 @@ def octahedra(
         followed.append(joint)
     # Faces share no vertices, so that their edges are sharp.
     vertices = np.stack(corners)[:, _FACES].reshape(-1, 3, 3)
-    normals = np.cross(vertices[:, 1] - vertices[:, 0], vertices[:, 2] - vertices[:, 0])
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    across = np.cross(vertices[:, 1] - vertices[:, 0], vertices[:, 2] - vertices[:, 0])
+    normals = np.asarray(across / np.linalg.norm(across, axis=1, keepdims=True), np.float64)
     faces = np.arange(3 * len(vertices)).reshape(-1, 3)
     return vertices.reshape(-1, 3), np.repeat(normals, 3, axis=0), faces, np.repeat(np.array(followed), 24)
 
