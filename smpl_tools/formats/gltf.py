@@ -60,7 +60,7 @@ class Figure:
         name: of the person.
         skeleton: J joints, one root; its offsets are the rest pose, the root's the place of the root (NaN: 0).
         rotations: (T, J, 3, 3) of each joint relative to its parent, of the root relative to the scene.
-        transl: (T, 3) place of the root in the scene; None keeps it at its offset.
+        transl: (T, 3) place of the root in the scene; None keeps it at its offset there.
         offsets: (T, J, 3) of each joint from its parent, in the parent's axes, where bones change their length; None
             takes the skeleton's. The root's are not looked at.
         frames: (T,) strictly increasing frame numbers; 0 to T - 1 where None. Over a gap the motion is interpolated.
@@ -196,6 +196,8 @@ def _converted(figure: Figure, unit_m: float, scene: Array, rest: Array) -> Figu
     if offsets is not None:
         lost = ~np.isfinite(places).all(axis=1)
         places[lost] = offsets[known][0, lost]
+    if transl is None:
+        transl = np.tile(places[root], (frames, 1))
     if not np.isfinite(places).all():
         lacking = skeleton.joints[int(np.flatnonzero(~np.isfinite(places).all(axis=1))[0])]
         raise mismatch(f"offset of {lacking} {who}", "three numbers", "NaN")
@@ -209,7 +211,7 @@ def _converted(figure: Figure, unit_m: float, scene: Array, rest: Array) -> Figu
         figure.name,
         Skeleton(skeleton.joints, parents, unit_m * places @ rest.T),
         turned,
-        None if transl is None else unit_m * transl[known] @ scene.T,
+        unit_m * transl[known] @ scene.T,
         None if offsets is None else unit_m * offsets[known] @ rest.T,
         numbers[known],
         skin,
@@ -306,9 +308,11 @@ def _add_motion(
 ) -> None:
     """Add the keys of one figure: rotations of all joints, the root's places, and offsets that change."""
     assert figure.frames is not None
+    assert figure.transl is not None
     seconds = (figure.frames / fps).astype(np.float32)
     if seconds[0] < 0 or (np.diff(seconds) <= 0).any():
-        raise mismatch(f"times of {figure.name}", "from 0 on, distinct in single precision", f"{seconds[-1]} s at last")
+        given = f"{seconds[0]} to {seconds[-1]} s"
+        raise mismatch(f"times of {figure.name}", "from 0 on, distinct in single precision", given)
     times = file.accessor(seconds, bounds=True)
 
     def animate(joint: int, path: str, values: NDArray[np.float32]) -> None:
@@ -319,9 +323,9 @@ def _add_motion(
     quat_xyzw = quat_wxyz_to_xyzw(quat_wxyz).astype(np.float32)
     for joint, parent in enumerate(figure.skeleton.parents):
         animate(joint, "rotation", quat_xyzw[:, joint])
-        if parent < 0 and figure.transl is not None:
+        if parent < 0:
             animate(joint, "translation", figure.transl.astype(np.float32))
-        elif parent >= 0 and figure.offsets is not None:
+        elif figure.offsets is not None:
             own = figure.offsets[:, joint]
             if np.abs(own - figure.skeleton.offsets[joint]).max() > 0:
                 animate(joint, "translation", own.astype(np.float32))
