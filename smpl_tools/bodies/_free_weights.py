@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from smpl_tools.bodies._rest_pose import rest_targets
 from smpl_tools.pairs.body import Body, foot_and_hand_shares
@@ -51,7 +51,7 @@ def even_weights(body: Body) -> Any:
 
 def _partners(body: Body) -> NDArray[np.int64]:
     """Return the vertex (V,) that is the mirror image of each."""
-    return np.asarray(cKDTree(body.vertices).query(body.vertices * [-1.0, 1.0, 1.0])[1], np.int64)
+    return np.asarray(KDTree(body.vertices).query(body.vertices * [-1.0, 1.0, 1.0])[1], np.int64)
 
 
 def joint_weights(body: Body, vertices: Array) -> Array:

@@ -51,4 +51,4 @@ def _octahedron(start: Array, along: Array, waist: float, thickness: float) -> A
     second = np.cross(along, first) / np.linalg.norm(along)
     middle = start + waist * along
     around = [middle + thickness * side for side in (first, second, -first, -second)]
-    return np.stack([start, *around, start + along])
+    return np.asarray(np.stack([start, *around, start + along]), np.float64)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from smpl_tools.bodies.body_model import BodyModel
@@ -105,7 +105,7 @@ def test_it_stands_on_level_soles_and_looks_forwards():
 
 def test_left_and_right_are_mirror_images():
     mirror = np.array([-1.0, 1, 1])
-    distance, partner = cKDTree(BODY.vertices).query(BODY.vertices * mirror)
+    distance, partner = KDTree(BODY.vertices).query(BODY.vertices * mirror)
     assert distance.max() < 1e-6
     swapped = [J[re.sub("left|right", lambda m: {"left": "right", "right": "left"}[m[0]], n)] for n in SMPL.joints]
     np.testing.assert_allclose(BODY.joint_places[swapped] * mirror, BODY.joint_places, atol=1e-6)
@@ -132,6 +132,17 @@ def test_the_mesh_stays_closed_and_right_way_out():
     for name in BETAS:
         for amount in (-1, 1):
             assert volume(BODY.vertices + BODY.shape_vertices @ unit(name, amount), BODY.faces) > 0.03
+
+
+def test_turning_the_arms_into_the_rest_pose_wrings_no_skin():
+    source = make_body(Shape(0.5, (1 / 3, 1 / 3, 1 / 3), 0, 0, 1))
+    areas = []
+    for vertices in (BODY.vertices, source.vertices):
+        a, b, c = (vertices[BODY.faces[:, k]] for k in range(3))
+        areas.append(np.linalg.norm(np.cross(b - a, c - a), axis=1))
+    ratio = areas[0] / areas[1]
+    assert ratio.min() > 0.4
+    assert np.quantile(ratio, 0.01) > 0.8
 
 
 def test_elbows_bend_forwards_and_knees_backwards():
