@@ -24,8 +24,9 @@ from smpl_tools.skeleton import SMPL
 Array = NDArray[np.float64]
 
 # What one unit of each of the betas is. ``size``: a tenth larger in all directions about the pelvis. ``sex``: from the
-# mean to a man, and -1 to a woman. ``weight`` and ``muscle``: from the mean to MakeHuman's heaviest and most muscular.
-# ``legs``, ``trunk`` and ``arms``: a tenth longer between their joints, and no thicker.
+# mean to a man, and -1 to a woman. ``weight`` and ``muscle``: half the way from MakeHuman's lightest to its heaviest,
+# and from its slackest to its most muscular. ``legs``, ``trunk`` and ``arms``: a tenth longer between their
+# joints, and no thicker.
 BETAS = ("size", "sex", "weight", "muscle", "legs", "trunk", "arms")
 _UNIT = 0.1
 _SEX = {"female": 0.0, "neutral": 0.5, "male": 1.0}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from smoothnet_core._checks import mismatch, one_of
 from smpl_tools.formats._gltf_bones import octahedra
+from smpl_tools.formats._gltf_figure import Figure, Skin, converted, rest_places, root_of
 from smpl_tools.formats._gltf_file import INDICES, SUFFIXES, VERTICES, GltfFile
 from smpl_tools.motion import Skeleton
 from smpl_tools.rotations import continuous_quat_wxyz, matrix_to_quat_wxyz, quat_wxyz_to_xyzw
@@ -31,49 +31,6 @@ __all__ = ["NAME", "SUFFIXES", "Figure", "Skin", "write_figures", "write_skeleto
 # What turns the axes of a scene with this axis up into glTF's.
 _TO_Y_UP = {"y": np.eye(3), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])}
 _COLOURS = {"bones": [0.35, 0.5, 0.7, 1.0], "body": [0.62, 0.45, 0.36, 1.0]}
-
-
-@dataclass(frozen=True, eq=False)
-class Skin:
-    """A mesh that follows a skeleton of J joints.
-
-    Attributes:
-        vertices: (V, 3) at rest, in the unit, the axes and the place of the skeleton at rest.
-        normals: (V, 3) of unit length.
-        faces: (F, 3) indices, counter-clockwise seen from outside.
-        weights: (V, J) how much of each joint's movement a vertex follows; the 4 greatest are written.
-        name: of the mesh.
-    """
-
-    vertices: Array
-    normals: Array
-    faces: NDArray[np.int64]
-    weights: Array
-    name: str = "body"
-
-
-@dataclass(frozen=True, eq=False)
-class Figure:
-    """One person, or one hierarchy, in motion.
-
-    Attributes:
-        name: of the person.
-        skeleton: J joints, one root; its offsets are the rest pose, the root's the place of the root (NaN: 0).
-        rotations: (T, J, 3, 3) of each joint relative to its parent, of the root relative to the scene.
-        transl: (T, 3) place of the root in the scene; None keeps it at its offset there.
-        offsets: (T, J, 3) of each joint from its parent, in the parent's axes, where bones change their length; None
-            takes the skeleton's. The root's are not looked at.
-        frames: (T,) strictly increasing frame numbers; 0 to T - 1 where None. Over a gap the motion is interpolated.
-        skin: what follows the joints; None draws the bones.
-    """
-
-    name: str
-    skeleton: Skeleton
-    rotations: NDArray[np.floating]
-    transl: NDArray[np.floating] | None = None
-    offsets: NDArray[np.floating] | None = None
-    frames: NDArray[np.int64] | None = None
-    skin: Skin | None = None
 
 
 def write_skeletons(
@@ -138,7 +95,7 @@ def write_figures(
             raise mismatch(what, "a positive number", repr(value))
     if not figures:
         raise mismatch("people to write", "at least one", 0)
-    moved = [_converted(figure, unit_m, scene, rest) for figure in figures]
+    moved = [converted(figure, unit_m, scene, rest) for figure in figures]
     file = GltfFile("smoothnet", licence)
     channels: list[dict[str, Any]] = []
     samplers: list[dict[str, Any]] = []
@@ -146,76 +103,13 @@ def write_figures(
     materials: dict[str, int] = {}
     for figure in moved:
         nodes = _add_joints(file, figure)
-        holder = file.add("nodes", {"name": figure.name, "children": [nodes[_root(figure)]]})
+        holder = file.add("nodes", {"name": figure.name, "children": [nodes[root_of(figure)]]})
         roots += [holder, _add_skin(file, figure, nodes, holder, materials)]
         _add_motion(file, figure, nodes, fps, channels, samplers)
     file.add("animations", {"name": "motion", "channels": channels, "samplers": samplers, "extras": {"fps": fps}})
     file.add("scenes", {"nodes": roots})
     file.write(path)
     return licence
-
-
-def _root(figure: Figure) -> int:
-    return int(np.flatnonzero(figure.skeleton.parents < 0)[0])
-
-
-def _converted(figure: Figure, unit_m: float, scene: Array, rest: Array) -> Figure:
-    """Return the figure in metres, with Y up, without frames that are not wholly known."""
-    skeleton, who = figure.skeleton, f"of {figure.name}"
-    count = len(skeleton.joints)
-    rotations = np.asarray(figure.rotations, np.float64)
-    frames = len(rotations)
-    if rotations.shape != (frames, count, 3, 3):
-        raise mismatch(f"shape of rotations {who}", f"(T, {count}, 3, 3)", rotations.shape)
-    numbers = np.arange(frames) if figure.frames is None else np.asarray(figure.frames, np.int64)
-    given = {"transl": (figure.transl, (frames, 3)), "offsets": (figure.offsets, (frames, count, 3))}
-    given["frames"] = (numbers, (frames,))
-    for name, (values, shape) in given.items():
-        if values is not None and np.shape(values) != shape:
-            raise mismatch(f"shape of {name} {who}", shape, np.shape(values))
-    if frames > 1 and np.diff(numbers).min() < 1:
-        raise mismatch(f"frame numbers {who}", "strictly increasing", "a repeated or falling number")
-    parents = np.asarray(skeleton.parents)
-    if (parents < 0).sum() != 1 or not (parents < np.arange(count)).all():
-        raise mismatch(f"parents of the skeleton {who}", "one root, each before its children", parents.tolist())
-
-    root = int(np.flatnonzero(parents < 0)[0])
-    known = np.isfinite(rotations).all(axis=(1, 2, 3))
-    transl = None if figure.transl is None else np.asarray(figure.transl, np.float64)
-    if transl is not None:
-        known &= np.isfinite(transl).all(axis=1)
-    offsets = None if figure.offsets is None else np.asarray(figure.offsets, np.float64).copy()
-    if offsets is not None:
-        offsets[:, root] = 0
-        known &= np.isfinite(offsets).all(axis=(1, 2))
-    if not known.any():
-        raise mismatch(f"frames {who}", "at least one that is known", f"none of {frames}")
-
-    places = np.asarray(skeleton.offsets, np.float64).copy()
-    places[root] = np.nan_to_num(places[root])
-    if offsets is not None:
-        lost = ~np.isfinite(places).all(axis=1)
-        places[lost] = offsets[known][0, lost]
-    if transl is None:
-        transl = np.tile(places[root], (frames, 1))
-    if not np.isfinite(places).all():
-        lacking = skeleton.joints[int(np.flatnonzero(~np.isfinite(places).all(axis=1))[0])]
-        raise mismatch(f"offset of {lacking} {who}", "three numbers", "NaN")
-
-    turned = rest @ rotations[known] @ rest.T
-    turned[:, root] = scene @ rotations[known][:, root] @ rest.T
-    skin = figure.skin
-    if skin is not None:
-        skin = Skin(unit_m * skin.vertices @ rest.T, skin.normals @ rest.T, skin.faces, skin.weights, skin.name)
-    return Figure(
-        figure.name,
-        Skeleton(skeleton.joints, parents, unit_m * places @ rest.T),
-        turned,
-        unit_m * transl[known] @ scene.T,
-        None if offsets is None else unit_m * offsets[known] @ rest.T,
-        numbers[known],
-        skin,
-    )
 
 
 def _add_joints(file: GltfFile, figure: Figure) -> list[int]:
@@ -230,17 +124,9 @@ def _add_joints(file: GltfFile, figure: Figure) -> list[int]:
     return nodes
 
 
-def _rest_places(skeleton: Skeleton) -> Array:
-    places = np.array(skeleton.offsets, np.float64)
-    for joint, parent in enumerate(skeleton.parents):
-        if parent >= 0:
-            places[joint] += places[parent]
-    return places
-
-
 def _add_skin(file: GltfFile, figure: Figure, nodes: list[int], holder: int, materials: dict[str, int]) -> int:
     """Add the figure's mesh, or that of its bones, and its skin; return the index of the mesh's node."""
-    places = _rest_places(figure.skeleton)
+    places = rest_places(figure.skeleton)
     count = len(places)
     if figure.skin is None:
         vertices, normals, faces, followed = octahedra(places, figure.skeleton.parents)
