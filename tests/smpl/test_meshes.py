@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -228,3 +229,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
     message = f"{path}: cannot be written: the folder {Path(path).parent} does not exist"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         write_mesh(path, CORNERS, FACES)
+
+
+def test_without_trimesh_the_command_that_adds_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    message = "trimesh is not installed; add it with: pip install 'smoothnet[bodies]'"
+    with pytest.raises(ImportError, match=f"^{re.escape(message)}$"):
+        write_mesh(tmp_path / "x.obj", CORNERS, FACES)
+    assert list(tmp_path.iterdir()) == []
