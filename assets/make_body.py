@@ -13,6 +13,8 @@ Z forwards, arms hanging at an angle of some 45 degrees, and K shapes to be adde
 ``bones`` (B,) and ``parents`` (B,) int8; ``joints`` (B, 3) float32, where each bone begins;
 ``points`` (M,), ``point_bones`` (M,) uint8 and ``point_places`` (M, 3): named points that move with a bone;
 ``weight_bones`` (V, 4) uint8 and ``weights`` (V, 4) uint8, which sum to 255;
+``toes`` (V,) and ``fingers`` (V,) uint8: how much of what follows a foot follows its toes, of what follows a hand its
+four fingers, in parts of 255;
 ``shapes`` (K,), ``shape_vertices`` (K, V, 3), ``shape_joints`` (K, B, 3), ``shape_points`` (K, M, 3) int16, in
 units of 0.25 mm.
 """
@@ -52,14 +54,24 @@ LIMBS = (
     ("calf_l", "thigh_l", "l-knee"),
     ("foot_l", "calf_l", "l-ankle"),
 )
-# Points beyond the joints: the end of the big toe, the root of the middle finger, the crown.
+# Points beyond the joints: the end of the big toe, the root of the middle finger, the crown, the ball of the foot, and
+# the knuckles of middle, index and little finger.
 POINTS = (
     ("left_toe", "foot_l", "l-toe-1-3"),
     ("right_toe", "foot_r", "r-toe-1-3"),
     ("left_hand", "hand_l", "l-hand-3"),
     ("right_hand", "hand_r", "r-hand-3"),
     ("crown", "head", "head-2"),
+    ("left_ball", "foot_l", "l-foot-1"),
+    ("right_ball", "foot_r", "r-foot-1"),
+    ("left_middle", "hand_l", "l-finger-3-1"),
+    ("right_middle", "hand_r", "r-finger-3-1"),
+    ("left_index", "hand_l", "l-finger-2-1"),
+    ("right_index", "hand_r", "r-finger-2-1"),
+    ("left_little", "hand_l", "l-finger-5-1"),
+    ("right_little", "hand_r", "r-finger-5-1"),
 )
+FINGERS = ("index", "middle", "ring", "pinky")
 PARTS = ("skin", "hair", "brows", "lips", "eyes", "irises", "shirt", "sleeves", "trousers", "shins", "shoes")
 RACES, SEXES = ("african", "asian", "caucasian"), ("female", "male")
 BUILDS = ("averagemuscle-minweight", "averagemuscle-maxweight", "minmuscle-averageweight", "maxmuscle-averageweight")
@@ -103,7 +115,7 @@ def make(source: Path) -> dict[str, Array]:
     def points(values: Array) -> Array:
         return np.concatenate([values[[nose]], cubes(values, [cube for _, _, cube in POINTS])])
 
-    names, amounts = read_weights(source, bones, len(places))
+    names, amounts, toes, fingers = read_weights(source, bones, len(places))
     cube_names = [cube for _, _, cube in rows]
 
     def short(values: Array) -> Array:
@@ -122,6 +134,8 @@ def make(source: Path) -> dict[str, Array]:
         "point_places": (points(middle) * UNIT).astype(np.float32),
         "weight_bones": names[kept].astype(np.uint8),
         "weights": amounts[kept],
+        "toes": toes[kept],
+        "fingers": fingers[kept],
         "shapes": np.array(list(shapes)),
         "shape_vertices": np.stack([short(moved[kept]) for moved in shapes.values()]),
         "shape_joints": np.stack([short(cubes(moved, cube_names)) for moved in shapes.values()]),
@@ -154,23 +168,29 @@ def read_target(source: Path, name: str, count: int) -> Array:
     return moved
 
 
-def read_weights(source: Path, bones: list[str], count: int) -> tuple[Array, Array]:
-    """Return the four strongest bones of every vertex and their weights, uint8 that sum to 255.
+def read_weights(source: Path, bones: list[str], count: int) -> tuple[Array, Array, Array, Array]:
+    """Return the four strongest bones of every vertex and their weights, uint8 that sum to 255; toes and fingers.
 
-    Fingers move with the hand and toes with the foot.
+    Fingers move with the hand and toes with the foot; the last two arrays say in parts of 255 how much of a foot's or
+    a hand's weight is that of the toes or of the fingers without the thumb.
     """
     table = np.zeros((count, len(bones)))
+    outer = np.zeros((count, 2))
     content = json.loads((source / "rigs" / "standard" / "weights.game_engine.json").read_text())
     for name, rows in content["weights"].items():
         side = name[-2:]
         own = name if name in bones else ("foot" if name.startswith("ball") else "hand") + side
         for index, weight in rows:
             table[index, bones.index(own)] += weight
+            outer[index, 0] += weight * name.startswith("ball")
+            outer[index, 1] += weight * name.startswith(FINGERS)
+    inner = np.array([[bone.startswith(own) for own in ("foot", "hand")] for bone in bones], float)
+    toes, fingers = np.round(255 * outer / (table @ inner).clip(1e-9)).astype(np.uint8).T
     strongest = np.argsort(-table, axis=1, kind="stable")[:, :4]
     amounts = np.take_along_axis(table, strongest, axis=1)
     whole = np.floor(amounts / amounts.sum(axis=1, keepdims=True).clip(1e-9) * 255).astype(int)
     whole[:, 0] += 255 - whole.sum(axis=1)
-    return strongest, whole.astype(np.uint8)
+    return strongest, whole.astype(np.uint8), toes, fingers
 
 
 def parts(places: Array, strongest: Array, groups: dict[str, Any], bones: list[str]) -> Array:

@@ -160,6 +160,12 @@ def make_body(shape: Shape) -> Body:
     )
 
 
+def foot_and_hand_shares() -> tuple[Array, Array]:
+    """Return how much of a foot's weight is that of its toes, and of a hand's that of its four fingers, (V,) each."""
+    data = _data()
+    return data["toes"] / 255.0, data["fingers"] / 255.0
+
+
 def random_shape(generator: np.random.Generator) -> Shape:
     """Draw a grown person."""
     african, asian, european = generator.dirichlet([0.6, 0.6, 0.6]).tolist()
