@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import re
 import subprocess
 import sys
-import types
 from typing import Any
 
 import numpy as np
@@ -17,30 +15,9 @@ from scipy import sparse
 
 from smoothnet_core.restricted_pickle import load_pickle
 from tests.core.attacks import OBJECT_ATTACKS, assert_value_or_one_line
+from tests.core.python2_pickles import Ch, ChLambda, Reshape, Select, python2_dumps, python3_dumps, transpose
 
 X = np.arange(24.0).reshape(4, 2, 3)
-
-
-class Ch:
-    """Stands for chumpy.ch.Ch: a state as its ``__getstate__`` makes, with what ``__new__`` puts beside the array."""
-
-    def __init__(self, x: Any = None, **entries: Any) -> None:
-        self.__dict__.update(
-            {"_dirty_vars": {"x"}, "_itr": None, "_make_dense": False, "_make_sparse": False, "_depends_on_deps": {}}
-        )
-        self.__dict__.update(entries if x is None else {"x": x})
-
-
-class Select(Ch): ...
-
-
-class Reshape(Ch): ...
-
-
-class transpose(Ch): ...
-
-
-class ChLambda(Ch): ...
 
 
 class Runs(Ch):
@@ -48,29 +25,12 @@ class Runs(Ch):
         return os.system, ("exit 3",), {"x": 1}
 
 
-@pytest.fixture
-def chumpy(monkeypatch):
-    """Chumpy's modules with the stand-ins, while something is being pickled."""
-    modules = {name: types.ModuleType(name) for name in ("chumpy", "chumpy.ch", "chumpy.reordering")}
-    for kind, module in ((Ch, "ch"), (ChLambda, "ch"), (Select, "reordering"), (Reshape, "reordering")):
-        monkeypatch.setattr(kind, "__module__", f"chumpy.{module}")
-        setattr(modules[f"chumpy.{module}"], kind.__name__, kind)
-    monkeypatch.setattr(transpose, "__module__", "chumpy.reordering")
-    modules["chumpy.reordering"].transpose = transpose  # type: ignore[attr-defined]
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
+WRITERS = [(python2_dumps, 0), (python2_dumps, 1), (python2_dumps, 2)]
+WRITERS += [(python3_dumps, protocol) for protocol in (0, 1, 2, 4)]
 
 
-def dumped(value: Any, protocol: int, *, old_scipy: bool = False) -> bytes:
-    """Pickle by the pure Python pickler; ``old_scipy`` names SciPy's modules as before 1.8."""
-    buffer = io.BytesIO()
-    pickle._Pickler(buffer, protocol).dump(value)  # type: ignore[attr-defined]
-    raw = buffer.getvalue()
-    return re.sub(rb"cscipy\.sparse\._(csc|csr)\n", rb"cscipy.sparse.\1\n", raw) if old_scipy else raw
-
-
-@pytest.mark.parametrize("protocol", [0, 1, 2, 4])
-def test_chumpy_arrays_come_back_as_what_they_stand_for(tmp_path, chumpy, protocol):
+@pytest.mark.parametrize(("write", "protocol"), WRITERS)
+def test_chumpy_arrays_come_back_as_what_they_stand_for(tmp_path, write, protocol):
     inner = Ch(X)
     places = np.array([5, 5, 0, 23])
     value = {
@@ -86,7 +46,7 @@ def test_chumpy_arrays_come_back_as_what_they_stand_for(tmp_path, chumpy, protoc
         "deep": Select(a=transpose(a=inner, axes=None), idxs=np.arange(3, dtype=np.uint8), preferred_shape=(3, 1)),
     }
     path = tmp_path / "a.pkl"
-    path.write_bytes(dumped(value, protocol))
+    path.write_bytes(write(value, protocol))
     back = load_pickle(path)
     expected = {
         "held": X,
@@ -107,16 +67,15 @@ def test_chumpy_arrays_come_back_as_what_they_stand_for(tmp_path, chumpy, protoc
     assert back["again"] is back["held"]
 
 
-@pytest.mark.parametrize("old_scipy", [False, True])
-@pytest.mark.parametrize("protocol", [0, 1, 2])
+@pytest.mark.parametrize(("write", "protocol"), WRITERS)
 @pytest.mark.parametrize("kind", ["csc_matrix", "csr_matrix", "csc_array", "csr_array"])
-def test_sparse_matrices_come_back(tmp_path, kind, protocol, old_scipy):
+def test_sparse_matrices_come_back(tmp_path, kind, write, protocol):
     dense = np.zeros((5, 7))
     dense[[0, 3, 4, 4], [6, 0, 1, 2]] = [1.5, -2.0, 3.0, 4.0]
     path = tmp_path / "a.pkl"
     value = getattr(sparse, kind)(dense)
-    raw = dumped({"m": value, "empty": getattr(sparse, kind)((0, 3))}, protocol, old_scipy=old_scipy)
-    assert (b"scipy.sparse._" in raw) is not old_scipy
+    raw = write({"m": value, "empty": getattr(sparse, kind)((0, 3))}, protocol)
+    assert (b"scipy.sparse._" in raw) is (write is python3_dumps)
     path.write_bytes(raw)
     back = load_pickle(path)
     assert back["m"].format == kind[:3]
@@ -197,21 +156,21 @@ BAD_CHUMPY: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("title", BAD_CHUMPY)
 @pytest.mark.parametrize("protocol", [0, 2])
-def test_chumpy_objects_without_their_numbers_are_refused(tmp_path, chumpy, title, protocol):
+def test_chumpy_objects_without_their_numbers_are_refused(tmp_path, title, protocol):
     make, message = BAD_CHUMPY[title]
     path = tmp_path / "a.pkl"
-    path.write_bytes(dumped([make()], protocol))
+    path.write_bytes(python3_dumps([make()], protocol))
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: not a readable pickle: .*{re.escape(message)}"):
         load_pickle(path)
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4])
-def test_a_chumpy_class_that_runs_something_is_refused(tmp_path, chumpy, protocol):
+def test_a_chumpy_class_that_runs_something_is_refused(tmp_path, protocol):
     path = tmp_path / "a.pkl"
-    path.write_bytes(dumped({"shapedirs": Runs(X)}, protocol))
+    path.write_bytes(python3_dumps({"shapedirs": Runs(X)}, protocol))
     with pytest.raises(ValueError, match=rf"^{path}: refused: the file asks for (posix|nt)\.system, which is not"):
         load_pickle(path)
-    path.write_bytes(dumped({"shapedirs": ChLambda(X)}, protocol))
+    path.write_bytes(python3_dumps({"shapedirs": ChLambda(X)}, protocol))
     with pytest.raises(ValueError, match=rf"^{path}: refused: the file asks for chumpy\.ch\.ChLambda, which is not"):
         load_pickle(path)
 
@@ -237,20 +196,21 @@ def test_a_state_that_is_no_dictionary_or_never_comes_is_refused(tmp_path):
         load_pickle(path)
 
 
-def test_selecting_again_and_again_takes_no_memory(tmp_path, chumpy):
+def test_selecting_again_and_again_takes_no_memory(tmp_path):
     places = np.zeros(2**18, np.uint8)
     small = Ch(np.arange(8.0))
     path = tmp_path / "a.pkl"
-    path.write_bytes(dumped([Select(a=small, idxs=places) for _ in range(40)], 2))
+    path.write_bytes(python3_dumps([Select(a=small, idxs=places) for _ in range(40)], 2))
     with pytest.raises(ValueError, match="refused: it declares more data than it holds"):
         load_pickle(path)
 
 
 @given(data=st.data())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_damage_gives_one_line_or_a_value(tmp_path, chumpy, data):
+def test_damage_gives_one_line_or_a_value(tmp_path, data):
     value = {"J": sparse.csc_matrix(np.eye(3)), "s": Select(a=Ch(X), idxs=np.arange(4), preferred_shape=(2, 2))}
-    raw = bytearray(dumped(value, data.draw(st.sampled_from((0, 1, 2)))))
+    write, protocol = data.draw(st.sampled_from(WRITERS))
+    raw = bytearray(write(value, protocol))
     for place, byte in data.draw(st.lists(st.tuples(st.integers(0, len(raw) - 1), st.integers(0, 255)), max_size=3)):
         raw[place] = byte
     path = tmp_path / "a.pkl"
