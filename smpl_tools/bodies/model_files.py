@@ -172,8 +172,12 @@ def load_body_model(path: str | os.PathLike[str], *, gender: str | None = None) 
         ValueError: the file cannot be read or is refused, or an array is missing or has another shape than the others
             ask for; the message names the file.
     """
+    return model_of_arrays(path, read_model_arrays(path), gender=gender)
+
+
+def model_of_arrays(path: str | os.PathLike[str], arrays: dict[str, Any], *, gender: str | None = None) -> BodyModel:
+    """Return the body model of arrays that :func:`read_model_arrays` took from ``path``, as :func:`load_body_model`."""
     path = Path(path)
-    arrays = read_model_arrays(path)
     name, parents = _hierarchy(path, arrays["kintree_table"])
     family, joints = FAMILIES[name], len(parents)
     vertices = _floats(path, arrays, "v_template", ("V", 3))
@@ -185,6 +189,7 @@ def load_body_model(path: str | os.PathLike[str], *, gender: str | None = None) 
     shapes, expressions = _divided(path, name, directions)
     regressor = _regressor(path, arrays["J_regressor"], (joints, count))
 
+    # One product for all directions, dense or sparse.
     def at_joints(per_vertex: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(regressor @ per_vertex.reshape(count, -1)).reshape(joints, *per_vertex.shape[1:])
 
