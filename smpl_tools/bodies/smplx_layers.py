@@ -61,9 +61,13 @@ def smplx_layer(
     path = Path(model_file)
     arrays = read_model_arrays(path)
     model = model_of_arrays(path, arrays, gender=gender)
+    shapes = _count(path, "num_betas", num_betas, model.shape_vertices)
+    points, expressions = {}, 0
+    if model.name == "smplx":
+        expressions = _count(path, "num_expression", num_expression, model.expression_vertices)
+        points = _points(path, arrays, (*_LANDMARKS, *_CONTOUR) if use_face_contour else _LANDMARKS)
     if len(model.vertices) != _VERTICES[model.name]:
         raise mismatch(f"{path}: vertices for smplx", _VERTICES[model.name], len(model.vertices))
-    shapes = _count(path, "num_betas", num_betas, model.shape_vertices)
     struct = smplx.utils.Struct(**_struct(arrays, model))
     options = {
         "model_path": str(path),
@@ -80,13 +84,15 @@ def smplx_layer(
     options |= {"use_pca": False, "flat_hand_mean": True}
     if model.name == "smplh":
         return type("SMPLH", (smplx.SMPLH,), known)(**options)
-    wanted = (*_LANDMARKS, *_CONTOUR) if use_face_contour else _LANDMARKS
-    if missing := [key for key in wanted if key not in arrays]:
-        raise mismatch(f"{path}: keys of SMPL-X", ", ".join(wanted), f"no {missing[0]}")
-    expressions = _count(path, "num_expression", num_expression, model.expression_vertices)
     layer = _smplx_class(smplx, torch)
     layer.SHAPE_SPACE_DIM = known["SHAPE_SPACE_DIM"]
-    return layer(options, expressions, {key: np.asarray(arrays[key]) for key in wanted}, model)
+    return layer(options, expressions, points, model)
+
+
+def _points(path: Path, arrays: dict[str, Any], wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+    if missing := [key for key in wanted if not isinstance(arrays.get(key), np.ndarray)]:
+        raise mismatch(f"{path}: keys of SMPL-X", ", ".join(wanted), f"no {missing[0]}")
+    return {key: arrays[key] for key in wanted}
 
 
 def _count(path: Path, what: str, asked: int | None, directions: Any) -> int:

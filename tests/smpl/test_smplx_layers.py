@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -64,6 +65,10 @@ def test_our_posing_is_that_of_smplx_and_no_other_reader_runs(files, name, no_ot
     layer = smplx_layer(files[name], batch_size=FRAMES, num_betas=model.shape_vertices.shape[-1])
     assert isinstance(layer, {"smpl": smplx.SMPL, "smplh": smplx.SMPLH, "smplx": smplx.SMPLX}[name])
     assert layer.gender == model.gender == {"smpl": "neutral", "smplh": "male", "smplx": "female"}[name]
+    with pytest.raises(AssertionError, match="a file was read by something else"):
+        {"smpl": smplx.SMPL, "smplh": smplx.SMPLH, "smplx": smplx.SMPLX}[name](
+            str(files[name]), ext=files[name].suffix[1:]
+        )
     rng, pose = np.random.default_rng(6), parameters(name)
     betas = rng.normal(size=(FRAMES, {"smpl": 10, "smplh": 16, "smplx": 10}[name]))
     transl = rng.normal(scale=2, size=(FRAMES, 3))
@@ -111,7 +116,7 @@ def test_gradients_reach_every_parameter(files):
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_numbers_of_directions(tmp_path, files):
+def test_numbers_of_directions(files):
     assert smplx_layer(files["smplh"]).num_betas == 10
     assert smplx_layer(files["smplh"], num_betas=16).shapedirs.shape == (6890, 3, 16)
     layer = smplx_layer(files["smplx"], num_betas=3, num_expression=4, batch_size=2, dtype=torch.float64)
@@ -122,19 +127,29 @@ def test_numbers_of_directions(tmp_path, files):
         ValueError, match=rf"^{re.escape(str(files['smplh']))}: num_betas: expected 1 to 16, received 17$"
     ):
         smplx_layer(files["smplh"], num_betas=17)
-    with pytest.raises(ValueError, match=r"num_expression: expected 1 to 10, received 0$"):
-        smplx_layer(files["smplx"], num_expression=0)
 
 
 def test_files_that_smplx_cannot_use(tmp_path):
     write_smpl(tmp_path / "a.pkl", 130)
     with pytest.raises(ValueError, match=r"a\.pkl: vertices for smplx: expected 6890, received 130$"):
         smplx_layer(tmp_path / "a.pkl")
-    write_smplx(tmp_path / "b.npz", REAL_VERTICES["smplx"], lmk_bary_coords=...)
+    write_smplx(tmp_path / "a.npz", 130)
+    with pytest.raises(ValueError, match=r"num_expression: expected 1 to 10, received 0$"):
+        smplx_layer(tmp_path / "a.npz", num_expression=0)
+    write_smplx(tmp_path / "b.npz", 130, lmk_bary_coords=...)
     with pytest.raises(
         ValueError, match=r"b\.npz: keys of SMPL-X: expected lmk_faces_idx, lmk_bary_coords, received no lmk_b"
     ):
         smplx_layer(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("module", ["torch", "smplx"])
+def test_without_the_libraries_the_extra_is_named(files, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        ImportError, match=rf"^{module} is not installed; add it with: pip install 'smoothnet\[bodies\]'$"
+    ):
+        smplx_layer(files["smpl"])
 
 
 def test_the_notice_names_the_licence():
