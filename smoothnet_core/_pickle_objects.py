@@ -116,13 +116,13 @@ _CHUMPY: Types = {
     Named("chumpy.reordering", "Reshape"): _maker(_reshaped),
     Named("chumpy.reordering", "transpose"): _maker(_transposed),
 }
-# SciPy's modules by their names before and since 1.8.
+# SciPy's modules by their names before and since 1.8; its arrays had another from 1.8 to 1.10.
 _SPARSE: Types = {
     Named(f"scipy.sparse.{private}{kind}", f"{kind}_{form}"): _maker(_compressed(kind))
     for kind in ("csc", "csr")
     for private in ("", "_")
     for form in ("matrix", "array")
-}
+} | {Named("scipy.sparse._arrays", f"{kind}_array"): _maker(_compressed(kind)) for kind in ("csc", "csr")}
 _OBJECTS: Types = {**_CHUMPY, **_SPARSE}
 _BASES = (Named("__builtin__", "object"), Named("builtins", "object"))
 
@@ -132,7 +132,7 @@ def _reconstructor(machine: Machine, callee: Any, base: Any, state: Any) -> Any:
     make = _OBJECTS.get(callee) if isinstance(callee, Named) else None
     if make is None or base not in _BASES or state is not None:
         what = callee if isinstance(callee, Named) else show(callee)
-        raise Refusal(f"the file makes an object of {what}, which is not on the list of data types; nothing was run")
+        raise Refusal(f"the file makes an object of {what} in a way that is not on the list; nothing was run")
     return make(machine)
 
 

@@ -84,9 +84,7 @@ def smplx_layer(
     options |= {"use_pca": False, "flat_hand_mean": True}
     if model.name == "smplh":
         return type("SMPLH", (smplx.SMPLH,), known)(**options)
-    layer = _smplx_class(smplx, torch)
-    layer.SHAPE_SPACE_DIM = known["SHAPE_SPACE_DIM"]
-    return layer(options, expressions, points, model)
+    return type("SMPLX", (_smplx_class(smplx, torch),), known)(options, expressions, points, model)
 
 
 def _points(path: Path, arrays: dict[str, Any], wanted: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -131,15 +131,19 @@ OBJECT_ATTACKS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     ),
     "reconstructor of another class": (
         lambda c: b"ccopy_reg\n_reconstructor\n(cnumpy\nmemmap\nc__builtin__\nobject\nNtR.",
-        r"makes an object of numpy\.memmap, which is not on the list of data types; nothing was run",
+        r"makes an object of numpy\.memmap in a way that is not on the list; nothing was run",
     ),
     "reconstructor with another base": (
-        lambda c: b"ccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nlist\n]tR.",
-        r"makes an object of chumpy\.ch\.Ch, which is not",
+        lambda c: b"ccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nlist\nNtR.",
+        r"makes an object of chumpy\.ch\.Ch in a way that is not on the list",
+    ),
+    "reconstructor with a state": (
+        lambda c: b"ccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nobject\n]tR.",
+        r"makes an object of chumpy\.ch\.Ch in a way that is not on the list",
     ),
     "reconstructor of a text": (
         lambda c: b"ccopyreg\n_reconstructor\n(" + text("os") + b"cbuiltins\nobject\nNtR.",
-        r"makes an object of 'os', which is not",
+        r"makes an object of 'os' in a way that is not",
     ),
     "object": (lambda c: b"cbuiltins\nobject\n)R.", r"calls builtins\.object, which is not a way to make data"),
     "a function in the state of a Chumpy array": (

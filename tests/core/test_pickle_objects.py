@@ -75,7 +75,8 @@ def test_sparse_matrices_come_back(tmp_path, kind, write, protocol):
     path = tmp_path / "a.pkl"
     value = getattr(sparse, kind)(dense)
     raw = write({"m": value, "empty": getattr(sparse, kind)((0, 3))}, protocol)
-    assert (b"scipy.sparse._" in raw) is (write is python3_dumps)
+    if kind.endswith("matrix"):
+        assert (b"scipy.sparse._" in raw) is (write is python3_dumps)
     path.write_bytes(raw)
     back = load_pickle(path)
     assert back["m"].format == kind[:3]

@@ -148,7 +148,9 @@ def test_rotations_of_every_kind_by_name(models):
     }
     names = ("head", "left_knee", "nose")
     for kind, array in values.items():
-        motion = made(body=Track(array, kind, "body", names), later=Track(matrices, "rotation_matrix", "body", names))
+        motion = made(
+            body=Track(array, kind, "body", names), later=Track(matrices[:, ::-1], "rotation_matrix", "body", names)
+        )
         got = person_body(motion, motion.people[0], model)
         np.testing.assert_allclose(got.rotations[:, SMPL.joints.index("head")], matrices[:, 0], atol=1e-12)
         np.testing.assert_allclose(got.rotations[:, SMPL.joints.index("left_knee")], matrices[:, 1], atol=1e-12)
