@@ -78,8 +78,9 @@ def posed_vertices(
     """Return an iterator over the vertices of a body, a block of frames at a time.
 
     Beside what it is given and the blocks that its caller keeps, it holds at most two arrays (block, V, 3), one
-    (V, 12) for each of four frames and, unless ``dtype`` is float64 and every joint turns, a copy of the model's
-    ``pose_vertices`` in ``dtype``: for SMPL about 65 MB in float64 and 50 MB in float32, however many frames there are.
+    (V, 12) for each of four frames and, unless ``dtype`` is float64 and every joint turns, the ``pose_vertices`` of the
+    joints that turn once more in ``dtype``. Of SMPL that is less than 60 MB in float64 and 30 MB in float32, however
+    many frames there are.
 
     Args:
         model: V vertices, J joints.
@@ -185,8 +186,12 @@ def _turning(
     if model.pose_vertices is None or not turning.size:
         return turning, None
     flat = model.pose_vertices.reshape(-1, joints - 1, 9)
-    used = flat if len(turning) == joints - 1 else flat[:, turning - 1]
-    return turning, used.reshape(len(flat), -1).astype(kind, copy=False)
+    if len(turning) == joints - 1:
+        return turning, flat.reshape(len(flat), -1).astype(kind, copy=False)
+    used = np.empty((len(flat), len(turning), 9), kind)
+    for k, joint in enumerate(turning):
+        used[:, k] = flat[:, joint - 1]
+    return turning, used.reshape(len(flat), -1)
 
 
 def _transforms(parents: NDArray[np.int64], local: Array, places: Array) -> tuple[Array, Array]:
@@ -274,7 +279,7 @@ def body_rotations(
         ValueError: a shape is not as above, or the numbers of frames differ.
     """
     poses = (global_orient, body_pose, left_hand_pose, right_hand_pose, jaw_pose, eye_pose)
-    frames = len(np.asarray(global_orient))
+    frames = len(np.atleast_1d(global_orient))
     index = {name: j for j, name in enumerate(model.joints)}
     rotations = np.broadcast_to(np.eye(3), (frames, len(index), 3, 3)).copy()
     for (part, joints_by_count), pose in zip(_PARTS.items(), poses, strict=True):
@@ -282,7 +287,8 @@ def body_rotations(
             continue
         vectors = np.asarray(pose, np.float64)
         count = (vectors.size // frames) / 3 if frames else next(iter(joints_by_count))
-        if vectors.ndim not in (2, 3) or count not in joints_by_count or len(vectors) != frames:
+        axes = vectors.ndim == 2 or (vectors.ndim == 3 and vectors.shape[2] == 3)
+        if not axes or count not in joints_by_count or len(vectors) != frames:
             counts = " or ".join(f"({frames}, {n}, 3)" for n in joints_by_count)
             raise mismatch(f"shape of {part}", counts, vectors.shape)
         matrices = axis_angle_to_matrix(vectors.reshape(frames, int(count), 3))

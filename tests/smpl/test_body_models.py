@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import sys
 
@@ -286,7 +287,7 @@ def test_the_folder_the_variable_and_the_usual_places_in_turn(nowhere, monkeypat
         assert find_model_file("smpl", "male").resolve() == path
     stated = [nowhere / "a" / "SMPL_MALE.pkl", nowhere / "b" / "SMPL_NEUTRAL.pkl"]
     made(*stated)
-    monkeypatch.setenv("SMOOTHNET_BODY_MODELS", f"{stated[0].parent}:{stated[1].parent}")
+    monkeypatch.setenv("SMOOTHNET_BODY_MODELS", f"{stated[0].parent}{os.pathsep}{stated[1].parent}")
     assert find_model_file("smpl", "male") == stated[0]
     assert find_model_file("smpl", "neutral") == stated[1]
     assert find_model_file("smpl", "male", usual[1].parent) == usual[1]
