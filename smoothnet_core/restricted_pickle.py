@@ -1,8 +1,8 @@
 """The one reader of pickles: plain and joblib files, and the NumPy files whose object arrays are pickles.
 
 A pickle is a program. Nothing of it is run here: see :mod:`smoothnet_core._pickle_machine` for how it is read and
-:mod:`smoothnet_core._pickle_types` for what it may hold. PyTorch's files are read by
-:func:`smoothnet_core.torch_files.load_torch`.
+:mod:`smoothnet_core._pickle_types` and :mod:`smoothnet_core._pickle_objects` for what it may hold. PyTorch's files are
+read by :func:`smoothnet_core.torch_files.load_torch`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._pickle_machine import Allowance, Machine
+from smoothnet_core._pickle_objects import OBJECT_TYPES
 from smoothnet_core._pickle_types import JOBLIB_TYPES, PLAIN_TYPES, checked_shape
 from smoothnet_core._reading import DEFAULT_MAX_BYTES, Refusal, members, read_bytes, reading, reason
 from smoothnet_core.torch_files import MAGIC_NUMBER, PICKLED_TENSOR_TYPES
 
-_TYPES = {**PLAIN_TYPES, **JOBLIB_TYPES, **PICKLED_TENSOR_TYPES}
+_TYPES = {**PLAIN_TYPES, **JOBLIB_TYPES, **PICKLED_TENSOR_TYPES, **OBJECT_TYPES}
 _STEP = 2**24
 # Enough for every preset of xz (at most 65 MiB), and no more for a header that asks for gigabytes.
 _LZMA_MEMORY = 2**28
@@ -56,8 +57,10 @@ def load_pickle(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
     """Return what a pickle or a joblib file holds, without running anything it asks for.
 
     Python numbers, text and containers come back as themselves, arrays (memory maps and matrices too) as new
-    ``numpy.ndarray``, PyTorch tensors as arrays, bfloat16 widened to float32. joblib's zlib, gzip, bz2, xz and lzma
-    compression is recognised by content. Python 2 strings come back as Latin-1 text.
+    ``numpy.ndarray``, PyTorch tensors as arrays, bfloat16 widened to float32. Chumpy's arrays (``Ch``, ``Select``,
+    ``Reshape``, ``transpose``) come back as the ``numpy.ndarray`` they stand for, SciPy's ``csc`` and ``csr`` matrices
+    as new ``scipy.sparse`` matrices whose every index was checked. joblib's zlib, gzip, bz2, xz and lzma compression is
+    recognised by content. Python 2 strings come back as Latin-1 text.
 
     Args:
         path: the file.

@@ -72,6 +72,14 @@ def read(path: Path, options: Options) -> Motion:
     return Motion(NAME, people, options.fps or ASSUMED_FPS, SMPL, source=content, notes=tuple(notes))
 
 
+def stated_betas(motion: Motion, person: Person) -> NDArray[np.floating] | None:
+    """Return the shape (K,) that a result gives once for a person; None where it has one for each frame, or none."""
+    betas = next((r.get("betas") for key, r in motion.source.items() if _id(key) == person.id), None)
+    if not isinstance(betas, np.ndarray) or betas.dtype.kind != "f" or betas.shape[:-1] not in ((), (1,)):
+        return None
+    return betas.reshape(-1) if betas.ndim else None
+
+
 def write(motion: Motion, path: Path) -> None:
     """Write the same dictionary as a pickle, with the changed numbers of the tracks in it and nothing else changed.
 
@@ -88,8 +96,7 @@ def write(motion: Motion, path: Path) -> None:
 
 
 def _person(path: Path, key: Any, record: Mapping[Any, Any]) -> Person:
-    # One line in messages, whatever the key is.
-    person = " ".join(str(key).split())
+    person = _id(key)
     frames = record["frame_ids"]
     if not isinstance(frames, np.ndarray) or frames.ndim != 1 or frames.dtype.kind not in "iu":
         raise mismatch(f"{path}: frame_ids of person {person}", "an array (T,) of integers", _shape(frames))
@@ -123,6 +130,11 @@ def _person(path: Path, key: Any, record: Mapping[Any, Any]) -> Person:
         return Person(person, tracks, frames.astype(np.int64))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _id(key: Any) -> str:
+    # One line in messages, whatever the key is.
+    return " ".join(str(key).split())
 
 
 def _shape(value: Any) -> str:

@@ -68,7 +68,6 @@ ATTACKS: dict[str, tuple[Callable[[Path], bytes], str]] = {
         r"asks for numpy\.ndarray\.tofile,",
     ),
     "getattr": (lambda c: b"\x80\x04" + named("builtins", "getattr") + b".", r"asks for builtins\.getattr,"),
-    "reconstructor": (lambda c: b"ccopyreg\n_reconstructor\n.", r"asks for copyreg\._reconstructor,"),
     "a line break in a name": (
         lambda c: b"\x80\x04" + named("os\nsystem", "a\x1b[2J") + b".",
         r"asks for os system\.a\\x1b\[2J,",
@@ -116,7 +115,45 @@ ATTACKS: dict[str, tuple[Callable[[Path], bytes], str]] = {
         lambda c: b"ctorch.storage\n_load_from_bytes\n" + binary(pickle.dumps(touch(c))) + b"\x85R.",
         r"asks for builtins\.exec,",
     ),
-    "chumpy": (lambda c: b"cchumpy.ch\nCh\n.", r"asks for chumpy\.ch\.Ch,"),
+    "a formula in Chumpy": (lambda c: b"cchumpy.ch\nChLambda\n.", r"asks for chumpy\.ch\.ChLambda,"),
+    "code in Chumpy": (lambda c: b"cchumpy.utils\ntimer\n.", r"asks for chumpy\.utils\.timer,"),
+    "SciPy's other classes": (
+        lambda c: b"cscipy.sparse.linalg\nLinearOperator\n.",
+        r"asks for scipy\.sparse\.linalg\.LinearOperator,",
+    ),
+    "SciPy's reader": (lambda c: b"cscipy.io\nloadmat\n(" + text(str(c)) + b"tR.", r"asks for scipy\.io\.loadmat,"),
+}
+# The same through the names that only plain pickles may mention.
+OBJECT_ATTACKS: dict[str, tuple[Callable[[Path], bytes], str]] = {
+    "reconstructor": (
+        lambda c: b"ccopyreg\n_reconstructor\n(cos\nsystem\ncbuiltins\nobject\nNtR.",
+        r"asks for os\.system,",
+    ),
+    "reconstructor of another class": (
+        lambda c: b"ccopy_reg\n_reconstructor\n(cnumpy\nmemmap\nc__builtin__\nobject\nNtR.",
+        r"makes an object of numpy\.memmap in a way that is not on the list; nothing was run",
+    ),
+    "reconstructor with another base": (
+        lambda c: b"ccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nlist\nNtR.",
+        r"makes an object of chumpy\.ch\.Ch in a way that is not on the list",
+    ),
+    "reconstructor with a state": (
+        lambda c: b"ccopy_reg\n_reconstructor\n(cchumpy.ch\nCh\nc__builtin__\nobject\n]tR.",
+        r"makes an object of chumpy\.ch\.Ch in a way that is not on the list",
+    ),
+    "reconstructor of a text": (
+        lambda c: b"ccopyreg\n_reconstructor\n(" + text("os") + b"cbuiltins\nobject\nNtR.",
+        r"makes an object of 'os' in a way that is not",
+    ),
+    "object": (lambda c: b"cbuiltins\nobject\n)R.", r"calls builtins\.object, which is not a way to make data"),
+    "a function in the state of a Chumpy array": (
+        lambda c: b"\x80\x02cchumpy.ch\nCh\n)\x81}" + text("x") + b"cos\nsystem\nsb.",
+        r"asks for os\.system,",
+    ),
+    "a call in the state of a Chumpy array": (
+        lambda c: b"\x80\x02cchumpy.ch\nCh\n)\x81}" + text("x") + b"cos\nsystem\n(" + text(shell(c)) + b"tRsb.",
+        r"asks for os\.system,",
+    ),
 }
 
 
