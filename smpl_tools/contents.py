@@ -128,7 +128,9 @@ def _smpl(motion: Motion, camera: bool) -> Motion:
     people = []
     for person in motion.people:
         chosen = dict(person.tracks)
-        if not camera:
+        if not camera and "global_orient_world" in chosen:
+            # A place in the camera's scene would be wrong in the world.
+            chosen.pop("transl", None)
             chosen |= {n.removesuffix("_world"): t for n, t in person.tracks.items() if n.endswith("_world")}
         names = ("global_orient", "body_pose", *_SMPL_TRACKS, "transl", "expression", "betas")
         tracks = {name: _plain_rotations(chosen[name]) for name in names if name in chosen}

@@ -15,6 +15,7 @@ from smpl_tools.cli.evaluate import evaluate
 from smpl_tools.cli.experiments import experiments
 from smpl_tools.cli.formats import formats
 from smpl_tools.cli.info import info
+from smpl_tools.cli.mesh import mesh
 from smpl_tools.cli.models import models
 from smpl_tools.cli.pairs import pairs
 from smpl_tools.cli.plot import plot
@@ -54,7 +55,7 @@ def _options(
         print(context.get_help())
 
 
-_COMMANDS = [refine, convert, info, formats, models, evaluate, plot, train, experiments, pairs]
+_COMMANDS = [refine, convert, mesh, info, formats, models, evaluate, plot, train, experiments, pairs]
 for _command in _COMMANDS:
     app.command()(one_line_errors(_command))
 

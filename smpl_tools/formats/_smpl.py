@@ -21,7 +21,8 @@ def gender_of(value: Any) -> str | None:
         value = value.item() if value.size == 1 else None
     if isinstance(value, bytes):
         value = value.decode("latin-1")
-    text = value.strip().lower() if isinstance(value, str) else ""
+    # Some archives hold the text of Python 2's bytes, b'female'.
+    text = value.strip().removeprefix("b'").removesuffix("'").lower() if isinstance(value, str) else ""
     return next((gender for gender in GENDERS if text and gender.startswith(text)), None)
 
 

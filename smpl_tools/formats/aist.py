@@ -90,11 +90,6 @@ def read(path: Path, options: Options) -> Motion:
     )
 
 
-def scaling(motion: Motion) -> float:
-    """Return what a metre of the SMPL body measures in the file's centimetres."""
-    return float(motion.source[_SCALING][0])
-
-
 def write(motion: Motion, path: Path) -> None:
     """Write the same dictionary as a pickle, with the changed numbers of the tracks in it and nothing else changed.
 

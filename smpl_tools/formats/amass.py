@@ -190,27 +190,6 @@ def _rate(arrays: dict[str, NDArray[Any]]) -> float | None:
     return None
 
 
-def stated_betas(motion: Motion) -> NDArray[np.floating] | None:
-    """Return the shape (K,) that an archive gives for the whole take; None where there is none."""
-    betas = motion.source.arrays.get("betas")
-    if betas is None or betas.dtype.kind != "f" or not betas.size:
-        return None
-    # Some writers keep an axis for the one body that there is.
-    return betas.reshape(-1) if betas.ndim == 1 or betas.shape[:-1] == (1,) else None
-
-
-def stated_gender(motion: Motion) -> str | None:
-    """Return ``neutral``, ``male`` or ``female`` where an archive says so."""
-    gender = motion.source.arrays.get("gender")
-    if gender is None or gender.size != 1:
-        return None
-    value = gender.reshape(-1)[0]
-    # Some were saved by Python 2 as bytes, some as the text of those bytes, b'female'.
-    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-    text = text.removeprefix("b'").removesuffix("'").lower()
-    return text if text in ("neutral", "male", "female") else None
-
-
 def write(motion: Motion, path: Path) -> None:
     """Write the archive with the changed tracks in all the places that held their numbers, in each one's dtype.
 

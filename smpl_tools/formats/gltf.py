@@ -17,16 +17,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smoothnet_core._checks import mismatch, one_of
+from smpl_tools.contents import rig_arrays
+from smpl_tools.formats._format import Format
 from smpl_tools.formats._gltf_bones import octahedra
 from smpl_tools.formats._gltf_figure import Figure, Skin, converted, rest_places, root_of
 from smpl_tools.formats._gltf_file import INDICES, SUFFIXES, VERTICES, GltfFile
-from smpl_tools.motion import Skeleton
+from smpl_tools.motion import Motion, Skeleton
 from smpl_tools.rotations import continuous_quat_wxyz, matrix_to_quat_wxyz, quat_wxyz_to_xyzw
 
 Array = NDArray[np.float64]
 
 NAME = "gltf"
-__all__ = ["NAME", "SUFFIXES", "Figure", "Skin", "write_figures", "write_skeletons"]
+__all__ = ["FORMAT", "NAME", "SUFFIXES", "Figure", "Skin", "write_figures", "write_skeletons"]
 
 # What turns the axes of a scene with this axis up into glTF's.
 _TO_Y_UP = {"y": np.eye(3), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])}
@@ -215,3 +217,37 @@ def _add_motion(
             own = figure.offsets[:, joint]
             if np.abs(own - figure.skeleton.offsets[joint]).max() > 0:
                 animate(joint, "translation", own.astype(np.float32))
+
+
+def make(motion: Motion, path: Path) -> None:
+    """Write the people of a motion in the plain form ``rig``, in metres with Y up, as animated armatures.
+
+    Raises:
+        ValueError: no frame rate, or whatever :func:`write_figures` refuses.
+    """
+    skeleton = motion.skeleton
+    if skeleton is None or motion.fps is None:
+        lacking = "no skeleton" if skeleton is None else "no frame rate (--fps gives one)"
+        raise mismatch("motion for a glTF file", "a skeleton and a frame rate", lacking)
+    figures = []
+    for person in motion.people:
+        rotations, offsets = rig_arrays(motion, person)
+        moving = offsets if "joint_positions" in person.tracks else None
+        name = person.id if len(motion.people) > 1 else "person"
+        figures.append(Figure(name, skeleton, rotations, offsets[:, 0], moving, person.frames))
+    write_figures(path, figures, motion.fps)
+
+
+FORMAT = Format(
+    NAME,
+    "glTF, an animated skeleton",
+    None,
+    None,
+    None,
+    SUFFIXES,
+    make=make,
+    contents=("rig",),
+    up="y",
+    metres=1.0,
+    keeps=("translation", "joint names", "people", "ids", "gaps", "frame rate"),
+)

@@ -22,6 +22,7 @@ from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._pickles import described, dump, is_pickle
+from smpl_tools.formats._smpl import one_shape
 from smpl_tools.motion import Kind, Motion, Part, Person, Track, Up
 from smpl_tools.skeleton import SMPL
 
@@ -72,14 +73,6 @@ def read(path: Path, options: Options) -> Motion:
     return Motion(NAME, people, options.fps or ASSUMED_FPS, SMPL, source=content, notes=tuple(notes))
 
 
-def stated_betas(motion: Motion, person: Person) -> NDArray[np.floating] | None:
-    """Return the shape (K,) that a result gives once for a person; None where it has one for each frame, or none."""
-    betas = next((r.get("betas") for key, r in motion.source.items() if _id(key) == person.id), None)
-    if not isinstance(betas, np.ndarray) or betas.dtype.kind != "f" or betas.shape[:-1] not in ((), (1,)):
-        return None
-    return betas.reshape(-1) if betas.ndim else None
-
-
 def write(motion: Motion, path: Path) -> None:
     """Write the same dictionary as a pickle, with the changed numbers of the tracks in it and nothing else changed.
 
@@ -127,7 +120,7 @@ def _person(path: Path, key: Any, record: Mapping[Any, Any]) -> Person:
     if isinstance(betas, np.ndarray) and betas.ndim == 2 and len(betas) == len(frames) and betas.dtype.kind == "f":
         tracks["betas"] = Track(betas, "channels", "shape", tuple(f"betas_{i}" for i in range(betas.shape[1])))
     try:
-        return Person(person, tracks, frames.astype(np.int64))
+        return Person(person, tracks, frames.astype(np.int64), one_shape(betas))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

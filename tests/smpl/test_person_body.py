@@ -9,7 +9,8 @@ from scipy.spatial.transform import Rotation
 from smpl_tools.bodies.model_files import load_body_model
 from smpl_tools.bodies.person_body import person_body
 from smpl_tools.bodies.posing import body_rotations, posed_joints
-from smpl_tools.formats import amass, read, wham
+from smpl_tools.contents import as_content
+from smpl_tools.formats import read
 from smpl_tools.motion import Motion, Person, Track
 from smpl_tools.skeleton import SMPL
 from tests.helpers import REPOSITORY
@@ -41,7 +42,7 @@ def test_amass_archives_on_every_model(tmp_path, models, name, width):
     betas = RNG.normal(size=16)
     poses, trans = archive(tmp_path / "a.npz", width, betas=betas, gender=np.array("female"))
     motion, model = read(tmp_path / "a.npz"), models[name]
-    got = person_body(motion, motion.people[0], model)
+    got = person_body(motion.people[0], model)
     hands = {156: 66, 165: 75}
     parts = {"global_orient": poses[:, :3], "body_pose": poses[:, 3 : 72 if width == 72 else 66]}
     if width != 72:
@@ -62,11 +63,11 @@ def test_a_shape_and_an_expression_for_every_frame(tmp_path, models):
     betas, expressions = RNG.normal(size=(T, 10)), RNG.normal(size=(T, 12))
     archive(tmp_path / "a.npz", 165, betas=betas, expressions=expressions)
     motion = read(tmp_path / "a.npz")
-    got = person_body(motion, motion.people[0], models["smplx"])
+    got = person_body(motion.people[0], models["smplx"])
     np.testing.assert_array_equal(got.betas, betas)
     np.testing.assert_array_equal(got.expression, expressions[:, :10])
     assert got.notes == ("the file has 12 expression coefficients, the model 10: the others are left out",)
-    other = person_body(motion, motion.people[0], models["smplh"])
+    other = person_body(motion.people[0], models["smplh"])
     assert other.expression is None
     assert other.notes == ("the file has 12 expression coefficients, the model 0: the others are left out",)
 
@@ -75,7 +76,7 @@ def test_a_shape_and_an_expression_for_every_frame(tmp_path, models):
 def test_a_file_without_a_usable_shape(tmp_path, models, betas):
     archive(tmp_path / "a.npz", 72, **({} if betas is None else {"betas": betas}))
     motion = read(tmp_path / "a.npz")
-    assert person_body(motion, motion.people[0], models["smpl"]).betas is None
+    assert person_body(motion.people[0], models["smpl"]).betas is None
 
 
 @pytest.mark.parametrize(
@@ -84,11 +85,11 @@ def test_a_file_without_a_usable_shape(tmp_path, models, betas):
 )
 def test_the_gender_that_an_archive_states(tmp_path, stated, expected):
     archive(tmp_path / "a.npz", 156, gender=np.array(stated))
-    assert amass.stated_gender(read(tmp_path / "a.npz")) == expected
+    assert read(tmp_path / "a.npz").people[0].gender == expected
     archive(tmp_path / "b.npz", 156, betas=np.zeros((1, 16)))
     motion = read(tmp_path / "b.npz")
-    assert amass.stated_gender(motion) is None
-    betas = amass.stated_betas(motion)
+    assert motion.people[0].gender is None
+    betas = motion.people[0].betas
     assert betas is not None
     assert betas.shape == (16,)
 
@@ -106,7 +107,8 @@ def test_wham_s_two_views(tmp_path, models, betas):
     motion, model = read(tmp_path / "a.pkl"), models["smplh"]
     (record,) = content.values()
     for world, suffix in ((False, ""), (True, "_world")):
-        got = person_body(motion, motion.people[0], model, world=world)
+        (person,) = as_content(motion, "smpl", camera=not world)[0].people
+        got = person_body(person, model)
         pose = record[f"pose{suffix}"]
         np.testing.assert_allclose(got.rotations, body_rotations(model, pose[:, :3], pose[:, 3:]), atol=1e-12)
         np.testing.assert_array_equal(got.transl, record[f"trans{suffix}"])
@@ -115,7 +117,7 @@ def test_wham_s_two_views(tmp_path, models, betas):
     other["a\nb"] = record | {"betas": None}
     (tmp_path / "b.pkl").write_bytes(pickle.dumps(other))
     motion = read(tmp_path / "b.pkl")
-    assert wham.stated_betas(motion, motion.people[0]) is None
+    assert motion.people[0].betas is None
 
 
 def test_aist_is_brought_to_metres(tmp_path, models):
@@ -126,7 +128,7 @@ def test_aist_is_brought_to_metres(tmp_path, models):
     }
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(content))
     motion, model = read(tmp_path / "a.pkl"), models["smpl"]
-    got = person_body(motion, motion.people[0], model)
+    got = person_body(motion.people[0], model)
     # The data set's own rule: scaled body, then translation, in centimetres.
     joints = posed_joints(model, got.rotations) * 93.8 + content["smpl_trans"][:, None]
     np.testing.assert_allclose(posed_joints(model, got.rotations, None, got.transl) * 93.8, joints, atol=1e-9)
@@ -151,7 +153,7 @@ def test_rotations_of_every_kind_by_name(models):
         motion = made(
             body=Track(array, kind, "body", names), later=Track(matrices[:, ::-1], "rotation_matrix", "body", names)
         )
-        got = person_body(motion, motion.people[0], model)
+        got = person_body(motion.people[0], model)
         np.testing.assert_allclose(got.rotations[:, SMPL.joints.index("head")], matrices[:, 0], atol=1e-12)
         np.testing.assert_allclose(got.rotations[:, SMPL.joints.index("left_knee")], matrices[:, 1], atol=1e-12)
         assert (got.rotations == np.eye(3)).all(axis=(0, 2, 3)).sum() == 22
@@ -162,7 +164,7 @@ def test_what_was_not_observed_is_nan(models):
     values = np.zeros((T, 1, 3))
     values[2], values[3] = np.nan, np.inf
     motion = made(g=Track(values, "axis_angle", "root", ("pelvis",)))
-    rotations = person_body(motion, motion.people[0], models["smpl"]).rotations
+    rotations = person_body(motion.people[0], models["smpl"]).rotations
     assert np.isnan(rotations[2:4, 0]).all()
     assert np.isfinite(np.delete(rotations, [2, 3], axis=0)).all()
 
@@ -172,15 +174,12 @@ def test_people_without_rotations_are_refused(models):
     with pytest.raises(
         ValueError, match=r"^tracks of person 7: expected rotations of joints of the model smpl, received joints$"
     ):
-        person_body(motion, motion.people[0], models["smpl"])
-    motion = made(global_orient=Track(np.zeros((T, 1, 3)), "axis_angle", "root", ("pelvis",)))
-    with pytest.raises(ValueError, match=r"^tracks of person 7: expected global_orient_world, received global_orient$"):
-        person_body(motion, motion.people[0], models["smpl"], world=True)
+        person_body(motion.people[0], models["smpl"])
 
 
 def test_a_real_take_has_the_place_of_its_file(models):
     motion = read(REPOSITORY / "assets" / "takes" / "dance_smplh_truth.npz")
-    got = person_body(motion, motion.people[0], models["smplh"])
+    got = person_body(motion.people[0], models["smplh"])
     joints = posed_joints(models["smplh"], got.rotations, got.betas, got.transl)
     pelvis = models["smplh"].joint_places[0]
     if got.betas is not None:
