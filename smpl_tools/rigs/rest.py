@@ -32,8 +32,26 @@ _BONES = {
     **{f"{s}_{a}": f"{s}_{b}" for s in ("left", "right") for a, b in (("ankle", "foot"), ("wrist", "hand"))},
 }
 _TRUNK = {"spine1": "spine2", "spine2": "spine3", "spine3": "neck", "neck": "head"}
+# Where a bone ends, the end of the one below it, and the axis about which that one bends, of the joint at its start.
+_HINGES = (
+    ("left_hip", "left_knee", "left_ankle", (1, 0, 0)),
+    ("right_hip", "right_knee", "right_ankle", (1, 0, 0)),
+    ("left_shoulder", "left_elbow", "left_wrist", (0, -1, 0)),
+    ("right_shoulder", "right_elbow", "right_wrist", (0, 1, 0)),
+)
+# Bent is from 20 degrees; fewer frames of it than this share say too little, and so do axes whose mean is shorter.
+_BENT, _BENT_SHARE, _HINGED = np.sin(np.deg2rad(20)), 0.02, 0.8
 _NAMES = SMPL.joints
 _INDEX = {name: j for j, name in enumerate(_NAMES)}
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """A rig in N poses: (N, J, 3, 3) rotations in the scene, (N, J, 3) places, and which stand, the best first."""
+
+    world: Array
+    placed: Array
+    best: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +99,10 @@ def align(
     along one line, arms anywhere from straight out to hanging; else the average over the best standing frames of
     ``rotations``. In that pose SMPL's pelvis, spine, neck, head and collars are taken to be at rest, turned with the
     body as a whole; bones of arms and legs are turned to the rig's directions by the smallest rotation relative to the
-    bone above, so twist follows from the body's facing. A foot keeps its sole level and turns to the rig's heading.
-    Averaged frames are less sure of what is neutral, so there spine, neck and feet are turned to the rig's bones too.
+    bone above, so twist follows from the body's facing. A foot keeps its sole square to the leg and turns to the rig's
+    heading.
+    Averaged frames are less sure of what is neutral: there spine and neck are turned to the rig's bones too, and the
+    twist of upper arms and legs follows from the axes that elbows and knees bend about.
 
     Args:
         skeleton: J joints.
@@ -103,18 +123,19 @@ def align(
         raise mismatch("joints of rig_map", count, len(mapping.joints))
     smpl = _smpl_offsets(offsets)
     notes: list[str] = list(mapping.notes)
-    poses, at, source = _standing_pose(skeleton, mapping, rotations, reference, local_offsets)
+    local, at, best, source = _standing_poses(skeleton, mapping, rotations, reference, local_offsets)
     if source == "frames":
-        notes.append(f"the rest pose does not stand; neutral is the average of {len(poses)} standing frames")
-    standing = positions(poses, None, skeleton, at)
+        notes.append(f"the rest pose does not stand; neutral is the average of {len(best)} standing frames")
+    poses = Poses(world_rotations(local, skeleton.parents), positions(local, None, skeleton, at), best)
+    standing = poses.placed[best]
     up = up_direction(standing, mapping)
     if faces_backwards(standing, mapping, up):
         mapping = _swapped(mapping)
         notes.append("left and right are named the other way round: the feet say so")
-    matrices = _matrices(world_rotations(poses, skeleton.parents), standing, mapping, smpl, up, source)
+    matrices = _matrices(poses, mapping, smpl, up, source)
     pelvis = mapping.chains[0][-1]
     middle = (standing[0, mapping.places[1]] + standing[0, mapping.places[2]]) / 2 - standing[0, pelvis]
-    rig_hips = world_rotations(poses[:1], skeleton.parents)[0, pelvis].T @ middle
+    rig_hips = poses.world[best[0], pelvis].T @ middle
     factor = _leg_scale(standing[0], mapping, smpl) if scale == "legs" else scale
     if not isinstance(factor, (int, float)) or not 0 < factor < np.inf:
         raise mismatch("scale", "'legs' or a positive number", repr(scale))
@@ -123,7 +144,7 @@ def align(
         skeleton,
         smpl,
         matrices,
-        poses[0].copy(),
+        local[best[0]].copy(),
         float(factor),
         rig_hips,
         (smpl[1] + smpl[2]) / 2,
@@ -132,14 +153,14 @@ def align(
     )
 
 
-def _standing_pose(
+def _standing_poses(
     skeleton: Skeleton,
     mapping: RigMap,
     rotations: ArrayLike | None,
     reference: ArrayLike | None,
     local_offsets: ArrayLike | None,
-) -> tuple[Array, Array, str]:
-    """Return standing poses (N, J, 3, 3), offsets (J, 3) or (N, J, 3) to go with them, and what they are."""
+) -> tuple[Array, Array, NDArray[np.int64], str]:
+    """Return poses (N, J, 3, 3), offsets (J, 3) or (N, J, 3), which poses stand, the best first, and what they are."""
     given = np.asarray(skeleton.offsets if local_offsets is None else local_offsets, np.float64)
     fixed = np.asarray(skeleton.offsets, np.float64) if given.ndim == 3 else given
     for k in {k for chain in mapping.chains for k in chain}:
@@ -152,7 +173,7 @@ def _standing_pose(
         raise mismatch("shape of reference", eye.shape[1:], poses.shape[1:])
     placed = positions(poses, None, skeleton, fixed)
     if stands(placed, mapping, up_direction(placed, mapping), strict=reference is None)[0]:
-        return poses, fixed, "rest" if reference is None else "given"
+        return poses, fixed, np.zeros(1, np.int64), "rest" if reference is None else "given"
     if reference is not None:
         raise mismatch("reference pose of the rig", STANDING, "one that does not stand")
     return *standing_frames(skeleton, mapping, rotations, given), "frames"
@@ -192,50 +213,95 @@ def _turn(one: Array, other: Array) -> Array:
     cross = np.zeros((len(v), 3, 3))
     cross[:, 2, 1], cross[:, 0, 2], cross[:, 1, 0] = v[:, 0], v[:, 1], v[:, 2]
     cross -= np.swapaxes(cross, 1, 2).copy()
-    made: Array = np.eye(3) + cross + cross @ cross / np.maximum(1 + c, 1e-12)
+    made = np.eye(3) + cross + cross @ cross / np.maximum(1 + c, 1e-12)
     for k in np.flatnonzero(c[:, 0, 0] < -1 + 1e-9):
         axis = unit(np.cross(a[k], np.eye(3)[int(np.argmin(np.abs(a[k])))]))
         made[k] = 2 * np.outer(axis, axis) - np.eye(3)
     return made
 
 
-def _matrices(world: Array, placed: Array, mapping: RigMap, smpl: Array, up: Array, source: str) -> Array:
+def _matrices(poses: Poses, mapping: RigMap, smpl: Array, up: Array, source: str) -> Array:
     """Return the change of axes (24, 3, 3) of each joint, averaged over the standing poses."""
     frames = source == "frames"
+    placed, world = poses.placed[poses.best], poses.world[poses.best]
     body = body_axes(placed, mapping, up)
     if source == "rest":
         body = _snapped(body, up)
+    hinges = _by_hinges(poses, mapping, smpl) if frames else {}
+    # How SMPL's joints are turned in the scene in each of the poses.
     stance = np.empty((len(placed), 24, 3, 3))
     matrices = np.empty((24, 3, 3))
     for j, name in enumerate(_NAMES):
         parent = int(SMPL.parents[j])
         chain = mapping.chains[j]
         above = body if parent < 0 else stance[:, parent]
-        limb = name in _BONES
         if not chain:
             # Without a joint of its own it goes on as the joint above is.
-            stance[:, j] = above
-            matrices[j] = matrices[parent]
+            stance[:, j], matrices[j] = above, matrices[parent]
             continue
-        ankle = name.endswith("ankle")
-        at = above if (limb and not (ankle and not frames)) or name.endswith(("foot", "hand")) else body
         target = _BONES.get(name) or (_TRUNK.get(name) if frames else None)
         bone = bone_between(placed, mapping, name, target) if target else None
-        if frames and name in _TRUNK:
-            at = above
-        if bone is not None and target is not None:
+        if name.endswith("ankle") and bone is not None and not frames:
+            at = _heading(above, bone, smpl[_INDEX[_BONES[name]]])
+        elif target and bone is not None:
             # SMPL's own spine is bent at rest; one that is straight at rest is that one's neutral.
-            ours = at @ (smpl[_INDEX[target]] if limb else np.array([0.0, 1.0, 0.0]))
-            if ankle and not frames:
-                ours, flat = (d - (d @ up)[:, None] * up for d in (ours, bone))
-                if np.linalg.norm(flat) > 0.3 * np.linalg.norm(bone):
-                    at = _turn(ours, flat) @ at
-            elif np.linalg.norm(ours) > 0:
-                at = _turn(ours, bone) @ at
-        stance[:, j] = at
-        turned = np.swapaxes(world[:, chain[-1]], 1, 2) @ at
-        matrices[j] = project_to_so3(turned.mean(axis=0))
+            ours = smpl[_INDEX[target]] if name in _BONES else np.array([0.0, 1.0, 0.0])
+            at = _turn(above @ ours, bone) @ above
+        else:
+            at = above if target or name in _BONES or name.endswith(("foot", "hand")) else body
+        matrices[j] = hinges.get(name, project_to_so3((_back(world[:, chain[-1]]) @ at).mean(axis=0)))
+        stance[:, j] = world[:, chain[-1]] @ matrices[j]
     return matrices
+
+
+def _back(rotations: Array) -> Array:
+    return np.swapaxes(rotations, -1, -2)
+
+
+def _heading(leg: Array, foot: Array, ours: Array) -> Array:
+    """Return the axes (T, 3, 3) of lower legs turned about their length to where the feet (T, 3) point.
+
+    The sole stays square to the leg as it is in SMPL's rest pose, however high the rig's ankles are. ``ours`` (3,) is
+    SMPL's foot at rest.
+    """
+    length = leg[..., 1]
+    rest = leg @ ours
+    flat = [d - (d * length).sum(-1)[:, None] * length for d in (rest, foot)]
+    clear = np.linalg.norm(flat[1], axis=-1) > 0.3 * np.linalg.norm(foot, axis=-1)
+    return np.where(clear[:, None, None], _turn(*flat) @ leg, leg)
+
+
+def _by_hinges(poses: Poses, mapping: RigMap, smpl: Array) -> dict[str, Array]:
+    """Return the change of axes of upper arms and upper legs, from all frames in which elbow and knee are bent.
+
+    The axis of a knee is SMPL's x at rest, that of an elbow y: with the bone's direction it fixes all of the axes.
+    """
+    made = {}
+    for name, lower, end, axis in _HINGES:
+        upper, bent = (bone_between(poses.placed, mapping, *pair) for pair in ((name, lower), (lower, end)))
+        if upper is None or bent is None:
+            continue
+        along = unit(upper)
+        across = np.cross(along, unit(bent))
+        strength = np.linalg.norm(across, axis=-1)
+        used = np.flatnonzero(strength > _BENT)
+        if len(used) < max(1, _BENT_SHARE * len(strength)):
+            continue
+        ours = _pair_axes(smpl[_INDEX[lower]][None], np.array([axis], np.float64))
+        theirs = _pair_axes(along[used], across[used])
+        turned = _back(poses.world[used, mapping.chains[_INDEX[name]][-1]]) @ theirs @ _back(ours)
+        mean = (strength[used, None, None] * turned).sum(axis=0) / strength[used].sum()
+        # What bends about all sorts of axes, as in a take that is mostly noise, has no hinge.
+        if np.linalg.norm(mean @ ours[0, :, 1]) > _HINGED:
+            made[name] = project_to_so3(mean)
+    return made
+
+
+def _pair_axes(along: Array, across: Array) -> Array:
+    """Return the axes (T, 3, 3) of which the first is along the one and the second as near as can be to the other."""
+    first = unit(along)
+    second = unit(across - (across * first).sum(-1)[:, None] * first)
+    return np.stack([first, second, np.cross(first, second)], axis=-1)
 
 
 def _snapped(body: Array, up: Array) -> Array:
@@ -245,7 +311,7 @@ def _snapped(body: Array, up: Array) -> Array:
     if np.count_nonzero(up) != 1 or abs(left[axis]) < np.cos(np.deg2rad(10)):
         return body
     exact = np.sign(left[axis]) * np.eye(3)[axis]
-    return np.stack([exact, up, np.cross(exact, up)], axis=-1)[None]
+    return np.asarray(np.stack([exact, up, np.cross(exact, up)], axis=-1)[None], np.float64)
 
 
 def _leg_scale(placed: Array, mapping: RigMap, smpl: Array) -> float:

@@ -45,12 +45,14 @@ def trunk_direction(placed: Array, mapping: RigMap) -> Array:
 
 
 def up_direction(placed: Array, mapping: RigMap) -> Array:
-    """Return the direction (3,) that stands for up: the scene's axis that the trunk is along, or the trunk's own."""
-    trunk = unit(np.nanmean(trunk_direction(placed, mapping), axis=0))
-    axis = int(np.argmax(np.abs(trunk)))
-    if abs(trunk[axis]) >= _NEAR_AXIS:
-        return np.sign(trunk[axis]) * np.eye(3)[axis]
-    return trunk
+    """Return the direction (3,) that stands for up: the scene's axis that the trunk is along in most poses.
+
+    Where it is along none in any pose, the trunk's own mean direction.
+    """
+    trunk = trunk_direction(placed, mapping)
+    axes = np.concatenate([np.eye(3), -np.eye(3)])
+    along = (trunk @ axes.T >= _NEAR_AXIS).sum(axis=0)
+    return axes[int(np.argmax(along))] if along.any() else unit(trunk.mean(axis=0))
 
 
 def body_axes(placed: Array, mapping: RigMap, up: Array) -> Array:
@@ -61,7 +63,7 @@ def body_axes(placed: Array, mapping: RigMap, up: Array) -> Array:
 
 
 def bone_between(placed: Array, mapping: RigMap, one: str, other: str) -> Array | None:
-    """Return the bone (T, 3) from one of SMPL's joints to another, None where the rig has it not or it has no length."""
+    """Return the bone (T, 3) from one of SMPL's joints to another, None where the rig has none of any length."""
     start, end = place_of(mapping, one), place_of(mapping, other)
     if start < 0 or end < 0:
         return None
@@ -103,8 +105,8 @@ def stands(placed: Array, mapping: RigMap, up: Array, strict: bool = True) -> ND
 
 def standing_frames(
     skeleton: Skeleton, mapping: RigMap, rotations: ArrayLike | None, offsets: Array
-) -> tuple[Array, Array]:
-    """Return the poses (N, J, 3, 3) and offsets of the frames that stand best, the best first."""
+) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Return the poses (N, J, 3, 3) and offsets of all frames, and which of them stand best, the best first."""
     if rotations is None:
         raise mismatch(
             "rest pose of the rig", f"{STANDING}, or frames or a reference that do", "a rest pose that does not stand"
@@ -124,7 +126,7 @@ def standing_frames(
         if good.size:
             score = _unrest(placed, mapping, up)
             order = good[np.argsort(score[good], kind="stable")][: max(1, int(_BEST_SHARE * len(poses)))]
-            return poses[order], at[order]
+            return poses, np.nan_to_num(at), order
     raise mismatch(
         "rest pose of the rig",
         f"{STANDING}, or frames or a reference that do",
