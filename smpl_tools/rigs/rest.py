@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from smoothnet_core._checks import mismatch
 from smpl_tools.motion import Skeleton
+from smpl_tools.rigs.hinges import Poses, by_hinges, transposed
 from smpl_tools.rigs.rig_map import RigMap, map_rig
 from smpl_tools.rigs.standing import (
     STANDING,
@@ -32,26 +33,8 @@ _BONES = {
     **{f"{s}_{a}": f"{s}_{b}" for s in ("left", "right") for a, b in (("ankle", "foot"), ("wrist", "hand"))},
 }
 _TRUNK = {"spine1": "spine2", "spine2": "spine3", "spine3": "neck", "neck": "head"}
-# Where a bone ends, the end of the one below it, and the axis about which that one bends, of the joint at its start.
-_HINGES = (
-    ("left_hip", "left_knee", "left_ankle", (1, 0, 0)),
-    ("right_hip", "right_knee", "right_ankle", (1, 0, 0)),
-    ("left_shoulder", "left_elbow", "left_wrist", (0, -1, 0)),
-    ("right_shoulder", "right_elbow", "right_wrist", (0, 1, 0)),
-)
-# Bent is from 20 degrees; fewer frames of it than this share say too little, and so do axes whose mean is shorter.
-_BENT, _BENT_SHARE, _HINGED = np.sin(np.deg2rad(20)), 0.02, 0.8
 _NAMES = SMPL.joints
 _INDEX = {name: j for j, name in enumerate(_NAMES)}
-
-
-@dataclass(frozen=True, eq=False)
-class Poses:
-    """A rig in N poses: (N, J, 3, 3) rotations in the scene, (N, J, 3) places, and which stand, the best first."""
-
-    world: Array
-    placed: Array
-    best: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +210,7 @@ def _matrices(poses: Poses, mapping: RigMap, smpl: Array, up: Array, source: str
     body = body_axes(placed, mapping, up)
     if source == "rest":
         body = _snapped(body, up)
-    hinges = _by_hinges(poses, mapping, smpl) if frames else {}
+    hinges = by_hinges(poses, mapping, smpl) if frames else {}
     # How SMPL's joints are turned in the scene in each of the poses.
     stance = np.empty((len(placed), 24, 3, 3))
     matrices = np.empty((24, 3, 3))
@@ -249,13 +232,9 @@ def _matrices(poses: Poses, mapping: RigMap, smpl: Array, up: Array, source: str
             at = _turn(above @ ours, bone) @ above
         else:
             at = above if target or name in _BONES or name.endswith(("foot", "hand")) else body
-        matrices[j] = hinges.get(name, project_to_so3((_back(world[:, chain[-1]]) @ at).mean(axis=0)))
+        matrices[j] = hinges.get(name, project_to_so3((transposed(world[:, chain[-1]]) @ at).mean(axis=0)))
         stance[:, j] = world[:, chain[-1]] @ matrices[j]
     return matrices
-
-
-def _back(rotations: Array) -> Array:
-    return np.swapaxes(rotations, -1, -2)
 
 
 def _heading(leg: Array, foot: Array, ours: Array) -> Array:
@@ -269,39 +248,6 @@ def _heading(leg: Array, foot: Array, ours: Array) -> Array:
     flat = [d - (d * length).sum(-1)[:, None] * length for d in (rest, foot)]
     clear = np.linalg.norm(flat[1], axis=-1) > 0.3 * np.linalg.norm(foot, axis=-1)
     return np.where(clear[:, None, None], _turn(*flat) @ leg, leg)
-
-
-def _by_hinges(poses: Poses, mapping: RigMap, smpl: Array) -> dict[str, Array]:
-    """Return the change of axes of upper arms and upper legs, from all frames in which elbow and knee are bent.
-
-    The axis of a knee is SMPL's x at rest, that of an elbow y: with the bone's direction it fixes all of the axes.
-    """
-    made = {}
-    for name, lower, end, axis in _HINGES:
-        upper, bent = (bone_between(poses.placed, mapping, *pair) for pair in ((name, lower), (lower, end)))
-        if upper is None or bent is None:
-            continue
-        along = unit(upper)
-        across = np.cross(along, unit(bent))
-        strength = np.linalg.norm(across, axis=-1)
-        used = np.flatnonzero(strength > _BENT)
-        if len(used) < max(1, _BENT_SHARE * len(strength)):
-            continue
-        ours = _pair_axes(smpl[_INDEX[lower]][None], np.array([axis], np.float64))
-        theirs = _pair_axes(along[used], across[used])
-        turned = _back(poses.world[used, mapping.chains[_INDEX[name]][-1]]) @ theirs @ _back(ours)
-        mean = (strength[used, None, None] * turned).sum(axis=0) / strength[used].sum()
-        # What bends about all sorts of axes, as in a take that is mostly noise, has no hinge.
-        if np.linalg.norm(mean @ ours[0, :, 1]) > _HINGED:
-            made[name] = project_to_so3(mean)
-    return made
-
-
-def _pair_axes(along: Array, across: Array) -> Array:
-    """Return the axes (T, 3, 3) of which the first is along the one and the second as near as can be to the other."""
-    first = unit(along)
-    second = unit(across - (across * first).sum(-1)[:, None] * first)
-    return np.stack([first, second, np.cross(first, second)], axis=-1)
 
 
 def _snapped(body: Array, up: Array) -> Array:

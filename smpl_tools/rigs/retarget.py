@@ -17,12 +17,13 @@ from smpl_tools.rigs.report import RetargetReport, compare
 from smpl_tools.rigs.rest import Alignment, align, world_rotations
 from smpl_tools.rigs.rig_map import RigMap
 from smpl_tools.rigs.smpl_bvh import smpl_bvh_skeleton
+from smpl_tools.rigs.spine import SPINE
 from smpl_tools.rotations import axis_angle_to_matrix, continuous_axis_angle, matrix_to_axis_angle
 from smpl_tools.skeleton import SMPL, person_pose, positions
 
 Array = NDArray[np.float64]
 
-_SPINE = tuple(SMPL.joints.index(n) for n in ("spine1", "spine2", "spine3"))
+_SPINE = tuple(SMPL.joints.index(name) for name in SPINE)
 # Joints whose rotation is spread over all the rig's joints that share it; of other chains the last joint takes it.
 _SPREAD = (*_SPINE, SMPL.joints.index("neck"))
 
