@@ -7,12 +7,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from smpl_tools.motion import Person, Skeleton, Track
+from smpl_tools.rigs.hinges import Poses, by_hinges
 from smpl_tools.rigs.rest import align
 from smpl_tools.rigs.retarget import rig_pose, rig_to_smpl, smpl_to_rig
 from smpl_tools.rigs.rig_map import map_rig
 from smpl_tools.rigs.smpl_bvh import smpl_bvh_skeleton
 from smpl_tools.skeleton import SMPL, positions
-from tests.smpl.rig_data import RIGS, motion, rig, with_axes
+from tests.smpl.rig_data import RIGS, motion, rig, with_axes, world
 
 
 def test_smpl_as_bvh():
@@ -177,3 +178,64 @@ def test_one_person_of_several():
     assert offsets.shape == (5, count, 3)
     tracks["box"] = Track(turns[:, :1], "rotation_matrix", "body", ("box",))
     refuse("roots of person 0: expected one, received box, Hips", rig_pose, Person("0", tracks, np.arange(5)), both)
+
+
+def rest_of(skeleton):
+    take = rig_to_smpl(skeleton, np.tile(np.eye(3), (1, len(skeleton.joints), 1, 1)), np.zeros((1, 3)))
+    pose = np.concatenate([take.global_orient, take.body_pose], axis=1)[0]
+    return dict(zip(SMPL.joints, world(Rotation.from_rotvec(pose).as_matrix()[None], SMPL.parents)[0], strict=True))
+
+
+def test_soles_stay_square_to_the_leg_and_turn_to_the_rigs_heading():
+    skeleton, _ = rig(RIGS["mixamo"])
+    offsets = skeleton.offsets.copy()
+    # Feet on high ankles that point 20 degrees inwards.
+    for side, sign in (("Left", -1), ("Right", 1)):
+        toe = skeleton.joints.index(f"mixamorig:{side}ToeBase")
+        offsets[toe] = Rotation.from_euler("y", sign * 20, degrees=True).apply([0, -0.12, 0.11])
+    turned = rest_of(Skeleton(skeleton.joints, skeleton.parents, offsets))
+    for side, sign in (("left", -1), ("right", 1)):
+        ankle = turned[f"{side}_ankle"]
+        np.testing.assert_allclose(ankle[:, 1], [0, 1, 0], atol=0.01)
+        foot = ankle @ SMPL.offsets[SMPL.joints.index(f"{side}_foot")]
+        assert np.rad2deg(np.arctan2(foot[0], foot[2])) == pytest.approx(sign * 20, abs=0.5)
+
+
+def test_hips_that_are_a_little_uneven_do_not_turn_the_body():
+    skeleton, _ = rig(RIGS["mixamo"])
+    offsets = skeleton.offsets.copy()
+    offsets[skeleton.joints.index("mixamorig:LeftUpLeg"), 2] += 0.01
+    turned = rest_of(Skeleton(skeleton.joints, skeleton.parents, offsets))
+    np.testing.assert_allclose(turned["pelvis"], np.eye(3), atol=1e-12)
+    # So much that it is no unevenness, it is the way the body faces.
+    offsets[skeleton.joints.index("mixamorig:LeftUpLeg"), 2] += 0.1
+    turned = rest_of(Skeleton(skeleton.joints, skeleton.parents, offsets))
+    assert Rotation.from_matrix(turned["pelvis"]).magnitude() == pytest.approx(np.arctan2(0.11, 0.16))
+
+
+def test_a_rest_pose_may_lean_anyhow():
+    skeleton, _ = rig(RIGS["mixamo"])
+    turn = Rotation.from_rotvec([0.6, -1.3, 2.0]).as_matrix()
+    turned = rest_of(Skeleton(skeleton.joints, skeleton.parents, skeleton.offsets @ turn.T))
+    # The trunk counts as upright then, which it is but for three degrees.
+    for name in ("pelvis", "spine3", "head", "left_knee", "right_wrist"):
+        assert np.rad2deg(Rotation.from_matrix(turn.T @ turned[name]).magnitude()) < 4
+
+
+def test_hinges_are_found_where_there_are_any():
+    skeleton, chains = rig(RIGS["smpl"])
+    turns, root = motion(skeleton, frames=200, size=0.8)
+    mapping = map_rig(skeleton)
+    noise = Poses(world(turns, skeleton.parents), positions(turns, root, skeleton), np.zeros(1, int))
+    assert by_hinges(noise, mapping, SMPL.offsets) == {}
+    for side, sign in (("left", -1), ("right", 1)):
+        for joint, axis in (("knee", [1, 0, 0]), ("elbow", [0, sign, 0])):
+            angles = np.random.default_rng(0).uniform(0, 1.5, size=200)
+            turns[:, skeleton.joints.index(chains[f"{side}_{joint}"][0])] = Rotation.from_rotvec(
+                angles[:, None] * axis
+            ).as_matrix()
+    bending = Poses(world(turns, skeleton.parents), positions(turns, root, skeleton), np.zeros(1, int))
+    found = by_hinges(bending, mapping, SMPL.offsets)
+    assert set(found) == {f"{s}_{n}" for s in ("left", "right") for n in ("hip", "shoulder")}
+    for matrix in found.values():
+        assert np.rad2deg(Rotation.from_matrix(matrix).magnitude()) < 3
