@@ -124,8 +124,8 @@ def positions(
     return placed
 
 
-def person_positions(person: Person, skeleton: Skeleton) -> Array:
-    """Return where the joints of a person's rotation tracks are, in the person's own scene.
+def person_pose(person: Person, skeleton: Skeleton) -> tuple[Array, Array]:
+    """Return the rotations and places of the joints of a person's rotation tracks, each relative to its parent.
 
     Tracks are matched with the skeleton by their joints' names: rotations of every kind, positions in tracks named
     ``transl`` (the root's) and ``joint_positions`` (in the parent's frame), and channels named
@@ -137,42 +137,13 @@ def person_positions(person: Person, skeleton: Skeleton) -> Array:
         skeleton: J joints, e.g. the motion's, or ``SMPL``, ``SMPL_H``, ``SMPL_X``.
 
     Returns:
-        (T, J, 3) float64 in the skeleton's unit. NaN below joints that were not observed, and for joints under a root
-        that has no joint of this person.
+        (T, J, 3, 3) rotations, a root's relative to the scene, and (T, J, 3) offsets in the skeleton's unit, a root's
+        being where it is in the scene: what :func:`positions` takes. NaN where a joint was not observed; both NaN for
+        joints under a root that has no joint of this person.
 
     Raises:
         ValueError: no track of the person names a joint of the skeleton.
     """
-    rotations, offsets, touched = _pose(person, skeleton)
-    roots: list[int] = []
-    for j, parent in enumerate(skeleton.parents):
-        roots.append(j if parent < 0 else roots[parent])
-    own = {roots[j] for j in touched}
-    placed = positions(rotations, None, skeleton, offsets)
-    placed[:, [j for j, root in enumerate(roots) if root not in own]] = np.nan
-    return placed
-
-
-def person_pose(person: Person, skeleton: Skeleton) -> tuple[Array, Array]:
-    """Return how the joints of a person's tracks are turned and placed, each relative to its parent.
-
-    Tracks are matched with the skeleton as in :func:`person_positions`.
-
-    Args:
-        person: T rows.
-        skeleton: J joints.
-
-    Returns:
-        Rotations (T, J, 3, 3), and offsets (T, J, 3) in the skeleton's unit, a root's being its place in the scene;
-        NaN where a track was not observed.
-
-    Raises:
-        ValueError: no track of the person names a joint of the skeleton.
-    """
-    return _pose(person, skeleton)[:2]
-
-
-def _pose(person: Person, skeleton: Skeleton) -> tuple[Array, Array, set[int]]:
     index = {name: j for j, name in enumerate(skeleton.joints)}
     frames, count = len(person.frames), len(skeleton.joints)
     rotations = np.broadcast_to(np.eye(3), (frames, count, 3, 3)).copy()
@@ -206,7 +177,33 @@ def _pose(person: Person, skeleton: Skeleton) -> tuple[Array, Array, set[int]]:
             touched.add(j)
     if not touched:
         raise mismatch(f"tracks of person {person.id}", "joints of the skeleton", ", ".join(person.tracks) or "none")
-    return rotations, offsets, touched
+    roots: list[int] = []
+    for j, parent in enumerate(skeleton.parents):
+        roots.append(j if parent < 0 else roots[parent])
+    own = {roots[j] for j in touched}
+    strangers = [j for j, root in enumerate(roots) if root not in own]
+    rotations[:, strangers] = offsets[:, strangers] = np.nan
+    return rotations, offsets
+
+
+def person_positions(person: Person, skeleton: Skeleton) -> Array:
+    """Return where the joints of a person's rotation tracks are, in the person's own scene.
+
+    Tracks are matched with the skeleton as in :func:`person_pose`.
+
+    Args:
+        person: T rows.
+        skeleton: J joints, e.g. the motion's, or ``SMPL``, ``SMPL_H``, ``SMPL_X``.
+
+    Returns:
+        (T, J, 3) float64 in the skeleton's unit. NaN below joints that were not observed, and for joints under a root
+        that has no joint of this person.
+
+    Raises:
+        ValueError: no track of the person names a joint of the skeleton.
+    """
+    rotations, offsets = person_pose(person, skeleton)
+    return positions(rotations, None, skeleton, offsets)
 
 
 def has_smpl_poses(person: Person) -> bool:
