@@ -107,7 +107,8 @@ def mesh(
     out = console()
     shown = printable(written[0]) if len(written) == 1 else f"{printable(written[0])} and {len(written) - 1} more"
     out.print(f"{printable(source)} -> {shown}", soft_wrap=True)
-    out.print(f"  body {body}, {counted(len(next(iter(made.values())).vertices), 'vertex').replace('xs', 'ices')}")
+    count = len(next(iter(made.values())).vertices) if made else 0
+    out.print(f"  body {body}, {count:,} vertices, {counted(plain.frame_count, 'frame')}")
     for note in dict.fromkeys(remarks):
         out.print(f"  note: {printable(note)}", soft_wrap=True)
 
@@ -138,7 +139,7 @@ def _model(
     from smpl_tools.bodies.free_body import free_body, stature_to_betas
 
     model = free_body(gender=chosen)
-    if person.betas is not None or "betas" in person.tracks:
+    if (person.betas is not None and person.betas.any()) or "betas" in person.tracks:
         remarks.append("the file's betas are SMPL's and mean nothing to the free body (--stature sets its height)")
     if stature is not None:
         betas = stature_to_betas(model, stature)

@@ -68,5 +68,6 @@ def _guessed_up(motion: Motion) -> Up | None:
             continue
         if seen.positions.shape[2] == 3 and np.isfinite(seen.positions).any():
             _, axis, sign = upward(seen, slice(None, None, max(1, len(seen.frames) // 200)))
-            return {(1, 1.0): "y", (2, 1.0): "z", (1, -1.0): "-y"}.get((axis, sign))
+            known: dict[tuple[int, float], Up] = {(1, 1.0): "y", (2, 1.0): "z", (1, -1.0): "-y"}
+            return known.get((axis, sign))
     return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from smpl_tools.formats._names import listed
 from smpl_tools.rigs.rest import Alignment
 from smpl_tools.skeleton import SMPL
 
@@ -68,7 +69,7 @@ class RetargetReport:
             ("the rig has no", self.missing),
             ("SMPL has no joint for", self.unmapped),
         ):
-            made += [f"{what}: {', '.join(names)}"] if names else []
+            made += [f"{what}: {listed(names, 8)}"] if names else []
         return made + list(self.notes)
 
 
