@@ -9,7 +9,19 @@ from pathlib import Path
 
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core.restricted_pickle import load_pickle
-from smpl_tools.formats import aist, amass, arrays, bvh, mediapipe, openpose, smoothnet_npz, wham
+from smpl_tools.formats import (
+    aist,
+    amass,
+    arrays,
+    bvh,
+    gvhmr,
+    mediapipe,
+    openpose,
+    smoothnet_npz,
+    tram,
+    vibe,
+    wham,
+)
 from smpl_tools.formats._files import ZIP_MAGIC, npz_headers, read_bytes, reason
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._names import listed
@@ -21,6 +33,9 @@ HEAD_BYTES = 4096
 # Asked in this order: the first that matches reads the file. Plain arrays match almost anything and stand last.
 _TABLE: tuple[Format, ...] = (
     wham.FORMAT,
+    vibe.FORMAT,
+    gvhmr.FORMAT,
+    tram.FORMAT,
     aist.FORMAT,
     mediapipe.FORMAT,
     openpose.FORMAT,
