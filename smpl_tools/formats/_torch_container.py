@@ -28,6 +28,8 @@ from smpl_tools.formats._pickles import _Pickler
 Array = NDArray[Any]
 
 _ALIGNMENT = 64
+# Of a zip archive's header of a member, before its name.
+_HEADER_BYTES = 30
 _STORAGES = {
     "f8": "DoubleStorage",
     "f4": "FloatStorage",
@@ -62,6 +64,10 @@ class Container:
     value: Any
     members: Mapping[str, bytes]
     storages: Mapping[str, Array]
+
+    def place(self, array: Array) -> str | None:
+        """Return the member that holds a tensor of the value; None for an array of NumPy's and an empty tensor."""
+        return next((name for name, one in self.storages.items() if np.may_share_memory(one, array)), None)
 
 
 @dataclass(frozen=True)
@@ -185,18 +191,25 @@ def rewrite_container(path: Path, container: Container, changes: Iterable[tuple[
         changes: tensors of its value, each with its new numbers, of the same shape.
 
     Raises:
-        ValueError: nothing can be written there, or a changed tensor is no plain one (bfloat16).
+        ValueError: nothing can be written there, what changed is an array of NumPy's or of bfloat16, or two tensors
+            share memory and differ.
     """
     changed: dict[str, Array] = {}
+    written: list[tuple[Array, Array]] = []
     for tensor, new in changes:
         if not tensor.size:
             continue
-        name = next(n for n, storage in container.storages.items() if np.may_share_memory(storage, tensor))
+        name = container.place(tensor)
+        if name is None:
+            raise mismatch(f"{path}: what to change", "a tensor of the container", "an array of NumPy's")
         old = container.storages[name]
         target = changed.setdefault(name, old.copy())
         offset = tensor.__array_interface__["data"][0] - old.__array_interface__["data"][0]
         view: Array = np.ndarray(tensor.shape, tensor.dtype, target.data, offset, tensor.strides)
         view[...] = new
+        written.append((view, new))
+    if not all(np.array_equal(view, new, equal_nan=True) for view, new in written):
+        raise mismatch(f"{path}: changed tensors", "numbers that fit where they share memory", "different ones")
     order = next((data for name, data in container.members.items() if name.endswith("/byteorder")), b"little")
     members = dict(container.members)
     for name, storage in changed.items():
@@ -231,7 +244,7 @@ def _write_members(path: Path, members: Mapping[str, bytes]) -> None:
         for name, data in members.items():
             info = zipfile.ZipInfo(name)
             # An extra field of padding in front of the data, so that they can be mapped into memory.
-            start = file.tell() + zipfile.sizeFileHeader + len(name.encode()) + 4
+            start = file.tell() + _HEADER_BYTES + len(name.encode()) + 4
             padding = -start % _ALIGNMENT
             info.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding
             archive.writestr(info, data)

@@ -60,15 +60,15 @@ _PIECES: dict[str, _Piece] = {
     "transl": _Piece("transl", "root", ("pelvis",)),
 }
 _OWN = ("global_orient", "transl")
+# The tensors that hold a track's numbers, each with the joint of the track that it begins with.
+_Places = list[tuple[NDArray[Any], int]]
 
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """The file, and for every track the tensors that hold its numbers: joints from ``start`` on, in each of them."""
-
     container: Container
     person: Person
-    places: dict[str, list[tuple[NDArray[Any], int]]]
+    places: dict[str, _Places]
 
 
 def matches(path: Path, head: bytes) -> bool:
@@ -104,11 +104,11 @@ def read(path: Path, options: Options) -> Motion:
     if not views:
         raise mismatch(f"{path}: content", f"a dictionary with {_WORLD} or {_CAMERA}", described(content))
     tracks: dict[str, Track] = {}
-    places: dict[str, list[tuple[NDArray[Any], int]]] = {}
+    places: dict[str, _Places] = {}
     count = _frames(path, content, views[0])
     for view in views:
         up: Up = "y" if view == _WORLD else "-y"
-        for name, (track, tensors) in _tracks(path, view, content[view], count, up).items():
+        for name, (track, tensors) in _tracks(f"{path}: {view}", container, content[view], count, up).items():
             if name in tracks and name not in _OWN and _same(tracks[name], track):
                 places[name] += tensors
             else:
@@ -132,23 +132,25 @@ def _frames(path: Path, content: Mapping[Any, Any], view: str) -> int:
     return len(orient)
 
 
-def _tensor(what: str, value: Any, shape: tuple[int, int]) -> NDArray[Any]:
+def _tensor(what: str, container: Container, value: Any, shape: tuple[int, int]) -> NDArray[Any]:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.shape != shape:
         received = f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
         raise mismatch(what, f"a tensor {shape} of floats", received)
+    if value.size and container.place(value) is None:
+        raise mismatch(what, f"a tensor {shape} of floats", "an array of NumPy's")
     return value
 
 
 def _tracks(
-    path: Path, view: str, parameters: Mapping[Any, Any], count: int, up: Up
-) -> dict[str, tuple[Track, list[tuple[NDArray[Any], int]]]]:
+    what: str, container: Container, parameters: Mapping[Any, Any], count: int, up: Up
+) -> dict[str, tuple[Track, _Places]]:
     """Return the tracks of one dictionary, each with the tensors that hold it."""
-    found: dict[str, tuple[Track, list[tuple[NDArray[Any], int]]]] = {}
+    found: dict[str, tuple[Track, _Places]] = {}
     for key, piece in _PIECES.items():
         value = parameters.get(key)
         if value is None and key not in ("global_orient", "body_pose"):
             continue
-        tensor = _tensor(f"{path}: {view}, {key}", value, (count, 3 * len(piece.joints)))
+        tensor = _tensor(f"{what}, {key}", container, value, (count, 3 * len(piece.joints)))
         values = tensor.reshape(count, len(piece.joints), 3)
         if piece.track in found and piece.start:
             first, tensors = found[piece.track]
@@ -173,11 +175,11 @@ def _betas(
     views: list[str],
     count: int,
     tracks: dict[str, Track],
-    places: dict[str, list[tuple[NDArray[Any], int]]],
+    places: dict[str, _Places],
 ) -> tuple[NDArray[Any] | None, list[str]]:
     """Return the one shape of the take, or add the track of one that changes; and a note on a second, other shape."""
     shapes = {view: content[view].get("betas") for view in views}
-    kept = [v for v in shapes.values() if isinstance(v, np.ndarray) and v.ndim == 2 and len(v) == count]
+    kept = [v for v in shapes.values() if isinstance(v, np.ndarray) and v.shape[:1] == (count,) and v.ndim == 2]
     if not kept:
         return None, []
     same = [value for value in kept if np.array_equal(value, kept[0], equal_nan=True)]

@@ -91,7 +91,7 @@ def read(path: Path, options: Options) -> Motion:
     """
     tensors: list[NDArray[Any]] = []
     array = load_npy(path, tensors=tensors)
-    content = array.item() if array.dtype.hasobject and array.size == 1 else None
+    content: Any = array.item() if array.dtype.hasobject and array.size == 1 else None
     if not _is_tram(content):
         found = f"{array.shape} of {array.dtype}" if content is None else described(content)
         raise mismatch(f"{path}: content", f"a dictionary with {_ROTATIONS} and {_FRAME}", found)
@@ -147,9 +147,10 @@ def _agrees(six: Any, rotations: NDArray[Any]) -> bool:
     if not isinstance(six, np.ndarray) or six.dtype.kind != "f" or six.shape != (len(rotations), 144):
         return False
     numbers = six.reshape(-1, 24, 6).astype(np.float64)
-    usable = np.isfinite(numbers).all(axis=-1) & np.isfinite(rotations).all(axis=(-2, -1))
+    usable = np.all(np.isfinite(numbers), axis=-1) & np.all(np.isfinite(rotations), axis=(-2, -1))
     matrices = rotation_6d_to_matrix(np.where(usable[..., None], numbers, [1, 0, 0, 0, 1, 0]), _ORDER)
-    return bool((np.abs(matrices - rotations)[usable] < _SAME).all())
+    near = np.abs(matrices - rotations).max(axis=(-2, -1), initial=0) <= _SAME
+    return bool(np.all(near | ~usable))
 
 
 def write(motion: Motion, path: Path) -> None:
