@@ -159,6 +159,8 @@ def test_a_changed_track_lands_in_its_places_and_nowhere_else(tmp_path, track, p
     for view, key in places:
         content[view][key] = content[view][key] + np.float32(0.5)
     assert_same(load_torch(tmp_path / "out.pt"), content)
+    # What was read is as it was.
+    assert_same(motion.source.container.value, gvhmr(betas="changing", hands=True))
 
 
 def test_hands_and_face(tmp_path):

@@ -49,7 +49,8 @@ def test_what_was_not_observed_stays_so(tmp_path, name, dtype):
     for key, track in new.tracks.items():
         # GVHMR's body has 21 joints.
         if key in person.tracks:
-            np.testing.assert_array_equal(np.isnan(track.values), np.isnan(person.tracks[key].values))
+            wanted = person.tracks[key].values[:, : track.values.shape[1]]
+            np.testing.assert_array_equal(np.isnan(track.values), np.isnan(wanted))
 
 
 @pytest.mark.parametrize("name", NAMES)

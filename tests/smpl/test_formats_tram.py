@@ -26,7 +26,7 @@ def tram(frames: np.ndarray = SEEN, **changes) -> dict:
     """Return what TRAM saves, as arrays."""
     rng = np.random.default_rng(5)
     count = len(frames)
-    rotations = Rotation.random(24 * count, random_state=1).as_matrix().reshape(count, 24, 3, 3)
+    rotations = Rotation.from_rotvec(rng.normal(size=(24 * count, 3))).as_matrix().reshape(count, 24, 3, 3)
     # Neither of unit length nor orthogonal, as the network gives them: the first column, then the second.
     first = rotations[..., 0] * rng.uniform(0.5, 2, (count, 24, 1))
     second = rotations[..., 1] + 0.3 * rotations[..., 0]
