@@ -5,8 +5,9 @@ reads it): an array of objects whose one object is a dictionary of tensors, ``pr
 rotations as ``pred_pose`` (T, 144) in 6D, columns one after the other, ``pred_shape`` (T, 10), ``pred_trans``
 (T, 1, 3) in metres, ``pred_cam`` (T, 3) for the crop, ``frame`` (T,). x right, y down, z away.
 
-The camera's own movement is in ``camera.npy``, one folder up: ``pred_cam_R`` (N, 3, 3), ``pred_cam_T`` (N, 3) take what
-the camera of a frame sees to the world, whose axes are those of the first frame's camera. It is not read here.
+Where ``camera.npy``, which tells how the camera moved, stands one folder up or beside the file, the world's view is
+there too (``_tram_camera.py``). It is computed, not stored: a change of it alone is written as the camera sees it, and
+a change of the camera's view comes before it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._pickles import described
 from smpl_tools.formats._smpl import only_person, pose, shapes, take_shape, translation
 from smpl_tools.formats._torch_container import dump_with_tensors
+from smpl_tools.formats._tram_camera import Camera, camera_of, in_camera, in_world
 from smpl_tools.motion import Motion, Person, Track, Up
 from smpl_tools.rotations import axis_angle_to_matrix, matrix_to_rotation_6d, rotation_6d_to_matrix
 from smpl_tools.skeleton import SMPL
@@ -53,6 +55,8 @@ class _Source:
     content: Mapping[Any, Any]
     tensors: list[NDArray[Any]]
     six_agrees: bool
+    tracks: Mapping[str, Track]
+    camera: Camera | None
 
 
 def matches(path: Path, head: bytes) -> bool:
@@ -84,7 +88,8 @@ def _is_tram(content: Any) -> bool:
 def read(path: Path, options: Options) -> Motion:
     """Read a person's file, at an assumed 30 frames a second.
 
-    Tracks: ``global_orient`` and ``body_pose`` as matrices, ``transl``, ``pred_cam``, and ``betas`` where they change.
+    Tracks: ``global_orient`` and ``body_pose`` as matrices, ``transl``, ``pred_cam``, ``betas`` where they change, and
+    with ``camera.npy`` ``global_orient_world`` and ``transl_world``.
 
     Raises:
         ValueError: the file is refused or damaged, or a tensor is not as above.
@@ -113,12 +118,15 @@ def read(path: Path, options: Options) -> Motion:
     betas, changing = take_shape(content.get(_SHAPE), count)
     if changing is not None:
         tracks["betas"] = changing
+    camera, remark = camera_of(path, frames.astype(np.int64))
+    if camera is not None:
+        tracks |= in_world(camera, tracks)
     try:
         person = Person("0", tracks, frames.astype(np.int64), betas)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     notes = [] if options.fps else [f"frame rate not stated in the file: {ASSUMED_FPS:g} frames a second assumed"]
-    notes.append("as the camera sees it: its own movement is in camera.npy")
+    notes.append(remark)
     agrees = _agrees(content.get(_SIX), rotations)
     if not agrees and content.get(_SIX) is not None:
         notes.append(f"{_SIX} differs from {_ROTATIONS} and is left as it is")
@@ -127,7 +135,7 @@ def read(path: Path, options: Options) -> Motion:
         (person,),
         options.fps or ASSUMED_FPS,
         SMPL,
-        source=_Source(content, tensors, agrees),
+        source=_Source(content, tensors, agrees, tracks, camera),
         notes=tuple(notes),
     )
 
@@ -164,11 +172,12 @@ def write(motion: Motion, path: Path) -> None:
     source: _Source = motion.source
     (person,) = motion.people
     old = source.content
-    new = {_ROTATIONS: np.concatenate([person.tracks[n].values for n in ("global_orient", "body_pose")], axis=1)}
+    values = {name: _as_seen(source, name, person) for name in source.tracks if not name.endswith("_world")}
+    new = {_ROTATIONS: np.concatenate([values["global_orient"], values["body_pose"]], axis=1)}
     for key, name in ((_TRANS, "transl"), (_CAMERA, _CAMERA), (_SHAPE, "betas")):
-        if name in person.tracks:
-            new[key] = person.tracks[name].values.reshape(old[key].shape)
-    new = {key: merged(key, old[key], values) for key, values in new.items()}
+        if name in values:
+            new[key] = values[name].reshape(old[key].shape)
+    new = {key: merged(key, old[key], numbers) for key, numbers in new.items()}
     if source.six_agrees:
         six = matrix_to_rotation_6d(new[_ROTATIONS].astype(np.float64), _ORDER)
         turned = ((new[_ROTATIONS] != old[_ROTATIONS]) & np.isfinite(new[_ROTATIONS])).any(axis=(-2, -1))
@@ -177,8 +186,22 @@ def write(motion: Motion, path: Path) -> None:
         new[_SIX] = merged(_SIX, old[_SIX], after.reshape(old[_SIX].shape))
     # What replaces a tensor is written as one.
     known = {id(tensor) for tensor in source.tensors}
-    tensors = [*source.tensors, *(values for key, values in new.items() if id(old[key]) in known)]
+    tensors = [*source.tensors, *(numbers for key, numbers in new.items() if id(old[key]) in known)]
     _dump({**old, **new}, path, tensors)
+
+
+def _as_seen(source: _Source, name: str, person: Person) -> NDArray[Any]:
+    """Return a track's numbers as the camera sees them: from the world's view in the frames where it alone changed."""
+    values, world = person.tracks[name].values, f"{name}_world"
+    if source.camera is None or world not in source.tracks:
+        return values
+    if not np.array_equal(values, source.tracks[name].values, equal_nan=True):
+        return values
+    before = source.tracks[world].values
+    after = merged(world, before, person.tracks[world].values)
+    changed = (after != before).reshape(len(before), -1).any(axis=1)
+    seen = in_camera(source.camera, name, after).astype(values.dtype)
+    return np.where(changed.reshape(-1, *[1] * (values.ndim - 1)), seen, values)
 
 
 def make(motion: Motion, path: Path) -> None:
