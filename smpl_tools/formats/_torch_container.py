@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core._reading import reading
 from smoothnet_core.torch_files import MAGIC_NUMBER, load_torch
 from smpl_tools.formats._files import ZIP_MAGIC, read_bytes, replacing
 from smpl_tools.formats._pickles import _Pickler
@@ -175,7 +176,8 @@ def read_container(path: Path) -> Container:
     if not read_bytes(path, 4).startswith(ZIP_MAGIC):
         raise mismatch(f"{path}: content", "a file of torch.save of PyTorch 1.6 or later", "no zip container")
     value = load_torch(path, storages=storages)
-    with zipfile.ZipFile(path) as archive:
+    # Members that hold no tensor are read here for the first time, and may be damaged.
+    with reading(path, "PyTorch file", "what torch.save writes"), zipfile.ZipFile(path) as archive:
         members = {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
     return Container(value, members, storages)
 

@@ -252,6 +252,17 @@ def test_arrays_of_numpys_are_no_tensors(tmp_path):
         rewrite_container(tmp_path / "out.pt", container, [(array, array)])
 
 
+def test_damage_anywhere_is_one_line(tmp_path):
+    path = saved(tmp_path / "in.pt", gvhmr())
+    whole = path.read_bytes()
+    # The version, which no tensor needs, fails its checksum; then the file is cut short.
+    for damaged in (whole.replace(b"Z3\n", b"Z4\n"), whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="^" + re.escape(f"{path}: not a readable PyTorch file: ")) as caught:
+            read(path, format="gvhmr")
+        assert "\n" not in str(caught.value)
+
+
 def test_other_files_are_not_taken(tmp_path):
     other = saved(tmp_path / "a.pt", {"state_dict": np.zeros(3, np.float32)})
     np.savez(tmp_path / "b.npz", smpl_params_global=np.zeros((4, 3, 3)))

@@ -65,6 +65,18 @@ def test_one_frame_and_none(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_other_format_takes_the_file(tmp_path, name):
+    path = tmp_path / "new"
+    make = FORMATS[name].make
+    assert make is not None
+    make(motion_for(name), path)
+    head = path.read_bytes()[:4096]
+    takers = [n for n, one in FORMATS.items() if one.matches is not None and one.matches(path, head)]
+    # Plain arrays are asked last; to them any array will do.
+    assert [n for n in takers if n != "array"] == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_only_what_is_said_to_survive_is_promised(name):
     # Frame numbers can only survive where gaps do, and ids where there can be several people.
     keeps = set(FORMATS[name].keeps)
