@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothnet_core._pickle_machine import Allowance, Machine
+from smoothnet_core._pickle_machine import Allowance, Machine, Types
 from smoothnet_core._pickle_objects import OBJECT_TYPES
 from smoothnet_core._pickle_types import JOBLIB_TYPES, PLAIN_TYPES, checked_shape
 from smoothnet_core._reading import DEFAULT_MAX_BYTES, Refusal, members, read_bytes, reading, reason
@@ -82,15 +82,25 @@ def load_pickle(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
         return value
 
 
-def load_npy(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> NDArray[Any]:
+def load_npy(
+    path: str | PathLike[str],
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    tensors: list[NDArray[Any]] | None = None,
+) -> NDArray[Any]:
     """Return the array of a ``.npy`` file; the objects of an object array are read as :func:`load_pickle` reads them.
+
+    Args:
+        path: the file.
+        max_bytes: most bytes to read.
+        tensors: receives those of the arrays in it that the file holds as PyTorch tensors.
 
     Raises:
         ValueError: as :func:`load_pickle`.
     """
     path = Path(path)
     with reading(path, ".npy file", "a NumPy array"):
-        return _parse_npy(read_bytes(path, max_bytes))
+        return _parse_npy(read_bytes(path, max_bytes), tensors)
 
 
 def load_npz(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> dict[str, NDArray[Any]]:
@@ -116,11 +126,24 @@ def load_npz(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -
     return arrays
 
 
-def _load(stream: io.BytesIO) -> Any:
+def _load(stream: io.BytesIO, types: Types = _TYPES) -> Any:
     # Arrays are copied out of the file, some by way of text and bytes, and views of tensors may repeat elements: a few
     # times the file's size, never more.
     allowance = Allowance(2**24 + 8 * len(stream.getbuffer()))
-    return Machine(stream, _TYPES, allowance).load()
+    return Machine(stream, types, allowance).load()
+
+
+def _noting(tensors: list[NDArray[Any]]) -> Types:
+    """Return the types of a pickle, of which those that build a tensor add it to the list."""
+
+    def noting(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(machine: Machine, *arguments: Any) -> Any:
+            tensors.append(make(machine, *arguments))
+            return tensors[-1]
+
+        return made
+
+    return {n: noting(make) if make is not None and n.module == "torch._utils" else make for n, make in _TYPES.items()}
 
 
 def _decompressed(content: bytes, max_bytes: int) -> bytes | bytearray:
@@ -140,7 +163,7 @@ def _decompressed(content: bytes, max_bytes: int) -> bytes | bytearray:
     return made
 
 
-def _parse_npy(content: bytes) -> NDArray[Any]:
+def _parse_npy(content: bytes, tensors: list[NDArray[Any]] | None = None) -> NDArray[Any]:
     stream = io.BytesIO(content)
     if not content.startswith(_NPY_MAGIC):
         raise ValueError(f"no .npy header, expected {_NPY_MAGIC!r} and found {content[:6]!r}")
@@ -153,7 +176,7 @@ def _parse_npy(content: bytes) -> NDArray[Any]:
         shape, fortran, dtype = readers[version](stream)
     checked_shape(shape)
     if dtype.hasobject:
-        array = _load(stream)
+        array = _load(stream, _TYPES if tensors is None else _noting(tensors))
         if not isinstance(array, np.ndarray) or array.shape != shape:
             raise ValueError(f"its header declares objects of shape {shape}, which do not follow")
         return array

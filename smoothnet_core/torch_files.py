@@ -52,7 +52,12 @@ _DTYPES = {
 }
 
 
-def load_torch(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> Any:
+def load_torch(
+    path: str | PathLike[str],
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    storages: dict[str, NDArray[Any]] | None = None,
+) -> Any:
     """Return what ``torch.save`` wrote, tensors and parameters as NumPy arrays, without running anything.
 
     Arrays have the tensor's shape, strides and type; those that shared a storage share memory; bfloat16 is widened to
@@ -61,6 +66,8 @@ def load_torch(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES)
     Args:
         path: the file, a zip container or the layout before PyTorch 1.6.
         max_bytes: most bytes that the file, or the members of the container together, may have.
+        storages: receives the storages (1-D) of a zip container by their member's name; the returned tensors are views
+            of them. Nothing is added for the layout before PyTorch 1.6.
 
     Raises:
         ValueError: the file cannot be read, is damaged, is larger, or asks for anything else; one line with the path.
@@ -68,12 +75,12 @@ def load_torch(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES)
     path = Path(path)
     with reading(path, "PyTorch file", "what torch.save writes"):
         if zipfile.is_zipfile(path):
-            return _load_container(path, max_bytes)
+            return _load_container(path, max_bytes, {} if storages is None else storages)
         content = read_bytes(path, max_bytes)
         return _load_legacy(content, Allowance(_REPEATED_BYTES + 8 * len(content)))
 
 
-def _load_container(path: Path, max_bytes: int) -> Any:
+def _load_container(path: Path, max_bytes: int, storages: dict[str, NDArray[Any]]) -> Any:
     with zipfile.ZipFile(path) as archive:
         files = members(archive, max_bytes)
         roots = [name.removesuffix("data.pkl") for name in files if name.endswith("/data.pkl")]
@@ -85,18 +92,17 @@ def _load_container(path: Path, max_bytes: int) -> Any:
             raise ValueError(f"byte order {mark!r}, expected little or big")
         program = archive.read(f"{root}data.pkl")
         allowance = Allowance(_REPEATED_BYTES + 4 * len(program))
-        storages: dict[str, NDArray[Any]] = {}
 
         def persistent(identity: Any) -> NDArray[Any]:
             _, storage, key, _, count = _storage_identity(identity, 5)
-            if key not in storages:
-                name = f"{root}data/{key}"
+            name = f"{root}data/{key}"
+            if name not in storages:
                 if name not in files:
                     raise ValueError(f"member {name} is missing")
                 data = archive.read(name)
-                storages[key] = _storage(data, _STORAGES[storage.name], count, mark.decode())
+                storages[name] = _storage(data, _STORAGES[storage.name], count, mark.decode())
                 allowance.add(4 * len(data))
-            return storages[key]
+            return storages[name]
 
         return Machine(io.BytesIO(program), _FILE_TYPES, allowance, persistent).load()
 

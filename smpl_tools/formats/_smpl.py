@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
-from smpl_tools.motion import Person
+from smpl_tools.coordinates import PELVIS, with_up
+from smpl_tools.motion import Motion, Person, Track
 
 Array = NDArray[Any]
 
@@ -93,3 +95,32 @@ def only_person(motion: Any, what: str) -> Person:
     if len(motion.people) != 1:
         raise mismatch(f"people for {what}", "one", ", ".join(p.id for p in motion.people) or "nobody")
     return motion.people[0]
+
+
+def take_shape(value: Any, frames: int) -> tuple[Array | None, Track | None]:
+    """Return the one shape (K,) of a take from what a file has under ``betas``, or the track of one that changes.
+
+    Args:
+        value: an array (T, K), (1, K) or (K,) of floats; anything else has neither.
+        frames: T of the person.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return None, None
+    if value.ndim != 2 or len(value) != frames or not frames:
+        return one_shape(value), None
+    if np.isfinite(value).all() and (value == value[0]).all():
+        return one_shape(value[:1]), None
+    return None, Track(value, "channels", "shape", tuple(f"betas_{k}" for k in range(value.shape[1])))
+
+
+def camera_view(person: Person) -> tuple[Person, Person]:
+    """Return a person of a world with Y up, ``transl`` stated, and the same as a camera sees it.
+
+    The camera stands at the world's origin, level, and looks along -z: x stays right, y points down, z away. The body
+    model's origin is not its pelvis, which turns ``transl`` about ``PELVIS``.
+    """
+    orient = person.tracks["global_orient"].replace(up="y")
+    place = Track(translation(person)[:, None], "position", "root", ("pelvis",), metres=1.0, up="y")
+    world = dataclasses.replace(person, tracks={**person.tracks, "global_orient": orient, "transl": place})
+    (camera,) = with_up(Motion("", (world,), None), "-y", pelvis=PELVIS).people
+    return world, camera

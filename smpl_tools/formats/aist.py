@@ -1,8 +1,9 @@
 """AIST++: the pickles of its ``motions`` (SMPL) and ``keypoints3d`` folders, 60 frames a second.
 
-Layout (AIST++ API, ``loader.py``): ``smpl_poses`` (N, 24, 3) or (N, 72) axis-angle, ``smpl_scaling`` (1,) and
-``smpl_trans`` (N, 3); or ``keypoints3d`` and ``keypoints3d_optim`` (N, 17, 3) in COCO's order. Lengths are centimetres;
-the scaling is what a metre of the SMPL body measures in them.
+Layout (AIST++ API, ``aist_plusplus/loader.py`` reads it, ``processing/run_estimate_smpl.py`` writes it): ``smpl_poses``
+(N, 24, 3) or (N, 72) axis-angle, ``smpl_scaling`` (1,) and ``smpl_trans`` (N, 3); or ``keypoints3d`` and
+``keypoints3d_optim`` (N, 17, 3) in COCO's order. Y is up. Lengths are centimetres; the scaling is what a metre of the
+SMPL body measures in them, so programs divide ``smpl_trans`` by it. The body is the male one of mean shape.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._pickles import described, dump, is_pickle
-from smpl_tools.motion import Motion, Person, Track
+from smpl_tools.formats._smpl import only_person, pose, translation
+from smpl_tools.motion import Motion, Person, Track, Up
 from smpl_tools.skeleton import SMPL
 
 NAME = "aist"
 FPS = 60.0
+UP: Up = "y"
+METRES = 0.01
 _POSES, _TRANS, _SCALING = "smpl_poses", "smpl_trans", "smpl_scaling"
 _KEYPOINTS = ("keypoints3d", "keypoints3d_optim")
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
@@ -58,8 +62,9 @@ def read(path: Path, options: Options) -> Motion:
     if not _is_aist(content):
         wanted = f"a dictionary with {_POSES}, {_TRANS} and {_SCALING}, or with {_KEYPOINTS[0]}"
         raise mismatch(f"{path}: content", wanted, described(content))
-    tracks, skeleton = {}, None
+    tracks, skeleton, betas, gender = {}, None, None, None
     if _has_smpl(content):
+        betas, gender = np.zeros(10), "male"
         scaling = _array(path, content, _SCALING, ())
         if scaling.shape != (1,):
             raise mismatch(f"{path}: {_SCALING}", "one number", f"{len(scaling)}")
@@ -67,17 +72,17 @@ def read(path: Path, options: Options) -> Motion:
         skeleton = dataclasses.replace(SMPL, offsets=SMPL.offsets / metres, metres=metres)
         flat = isinstance(content[_POSES], np.ndarray) and content[_POSES].ndim == 2
         poses = _array(path, content, _POSES, (72,) if flat else (24, 3)).reshape(-1, 24, 3)
-        tracks["global_orient"] = Track(poses[:, :1], "axis_angle", "root", SMPL.joints[:1], up="y")
+        tracks["global_orient"] = Track(poses[:, :1], "axis_angle", "root", SMPL.joints[:1], up=UP)
         tracks["body_pose"] = Track(poses[:, 1:], "axis_angle", "body", SMPL.joints[1:])
         places = _array(path, content, _TRANS, (3,))[:, None]
-        tracks["transl"] = Track(places, "position", "root", ("pelvis",), metres=metres, up="y")
+        tracks["transl"] = Track(places, "position", "root", ("pelvis",), metres=metres, up=UP)
     for key in _KEYPOINTS:
         if key in content:
             places = _array(path, content, key, (17, 3))
-            tracks[key] = Track(places, "position", "body", COCO_17, metres=0.01, up="y")
+            tracks[key] = Track(places, "position", "body", COCO_17, metres=METRES, up=UP)
     count = len(next(iter(tracks.values())).values)
     try:
-        person = Person("0", tracks, np.arange(count, dtype=np.int64))
+        person = Person("0", tracks, np.arange(count, dtype=np.int64), betas, gender)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return Motion(
@@ -106,6 +111,32 @@ def write(motion: Motion, path: Path) -> None:
     dump(content, path)
 
 
+def make(motion: Motion, path: Path) -> None:
+    """Write a new file of ``motions``, or of ``keypoints3d`` from positions of joints that have COCO's 17 names.
+
+    A motion has ``smpl_poses`` (N, 72), ``smpl_scaling`` 100 and ``smpl_trans`` in centimetres. Keypoints stand under
+    both of their keys, since programs ask for either.
+
+    Raises:
+        ValueError: not one person, joints of COCO are missing, or nothing can be written there.
+    """
+    person = only_person(motion, "an AIST++ file")
+    if "joints" in person.tracks:
+        keypoints = _coco(path, person.tracks["joints"])
+        dump(dict.fromkeys(_KEYPOINTS, keypoints), path)
+        return
+    joints, places = pose(person, 24), translation(person)
+    scaling = np.array([1 / METRES], places.dtype)
+    dump({_POSES: joints.reshape(len(joints), 72), _SCALING: scaling, _TRANS: places}, path)
+
+
+def _coco(path: Path, track: Track) -> NDArray[Any]:
+    missing = [name for name in COCO_17 if name not in track.joints]
+    if missing:
+        raise mismatch(f"{path}: joints to write as keypoints", "COCO's 17", f"a motion without {', '.join(missing)}")
+    return track.values[:, [track.joints.index(name) for name in COCO_17]]
+
+
 def _array(path: Path, content: Mapping[Any, Any], key: str, frame: tuple[int, ...]) -> NDArray[Any]:
     value = content[key]
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.shape[1:] != frame or value.ndim < 1:
@@ -114,4 +145,17 @@ def _array(path: Path, content: Mapping[Any, Any], key: str, frame: tuple[int, .
     return value
 
 
-FORMAT = Format(NAME, "AIST++ motion or 3D keypoints", matches, read, write, (".pkl",))
+FORMAT = Format(
+    NAME,
+    "AIST++ motion or 3D keypoints",
+    matches,
+    read,
+    write,
+    (".pkl",),
+    make=make,
+    contents=("smpl", "joints"),
+    up=UP,
+    metres=METRES,
+    fps=FPS,
+    keeps=("translation",),
+)

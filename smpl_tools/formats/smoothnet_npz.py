@@ -2,10 +2,11 @@
 
 Keys: ``imgname``; ``joints_3d`` or ``keypoints_3d`` (L, K*3) in metres, ``joints_2d`` (L, K*2) in pixels, ``pose``
 (L, 72) rotation vectors in radians, ``shape`` (L, 10), ``trans`` (L, 3), ``scaling``, and cameras. The layout is that
-of the data released with SmoothNet (Zeng et al., ECCV 2022). Each sequence is read as a person.
+of the data released with SmoothNet (Zeng et al., ECCV 2022; ``lib/dataset/`` reads it). ``trans`` and ``scaling`` are
+AIST++'s: the first divided by the second is in metres. Each sequence is read as a person.
 
-Tracks: ``joints_3d`` (``keypoints_3d``), ``joints_2d``, ``global_orient`` and ``body_pose``, ``betas``, ``transl``,
-and the camera's keys.
+Tracks: ``joints_3d`` (``keypoints_3d``), ``joints_2d``, ``global_orient`` and ``body_pose``, ``transl``, the camera's
+keys, and ``betas`` where they change. Nothing says which axis is up.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from smpl_tools.formats._changes import merged
 from smpl_tools.formats._files import ZIP_MAGIC, npz_compressed, npz_headers, write_npz
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._names import listed, unique_names
+from smpl_tools.formats._smpl import pose, shapes, take_shape, translation
 from smpl_tools.motion import Kind, Motion, Part, Person, Track
 from smpl_tools.skeleton import SMPL
 
@@ -109,13 +111,19 @@ def _identity(imgname: NDArray[Any] | None, sequence: int) -> str:
 
 def _person(path: Path, arrays: dict[str, NDArray[Any]], keys: list[str], sequence: int, ids: list[str]) -> Person:
     tracks: dict[str, Track] = {}
-    frames = 0
+    frames, betas = 0, None
     for key in keys:
         what = f"{path}: {key!r}"
         if len(arrays[key]) != len(ids):
             raise mismatch(f"{what}, sequences", len(ids), len(arrays[key]))
         entry = _floats(arrays[key][sequence])
         usable = isinstance(entry, np.ndarray) and entry.dtype.kind == "f" and entry.ndim >= 2
+        if key == "shape":
+            flat = entry.reshape(frames, -1) if usable and frames and len(entry) == frames else entry
+            betas, changing = take_shape(flat, frames)
+            if changing is not None:
+                tracks["betas"] = changing
+            continue
         if key not in _MAIN_KEYS and not (usable and len(entry) == frames):
             # One shape or camera for the whole sequence: nothing to refine, and written back as it is.
             continue
@@ -126,7 +134,22 @@ def _person(path: Path, arrays: dict[str, NDArray[Any]], keys: list[str], sequen
             raise mismatch(f"{what}, frames", frames, len(entry))
         frames = len(entry)
         tracks.update(_tracks(what, key, entry))
-    return Person(ids[sequence], tracks, np.arange(frames, dtype=np.int64))
+    if "transl" in tracks:
+        tracks["transl"] = tracks["transl"].replace(metres=_scale(arrays.get("scaling"), sequence))
+    return Person(ids[sequence], tracks, np.arange(frames, dtype=np.int64), betas)
+
+
+def _scale(scaling: NDArray[Any] | None, sequence: int) -> float | None:
+    """Return one unit of ``trans`` in metres, where the file has one scaling for the sequence."""
+    if scaling is None or scaling.ndim < 1 or sequence >= len(scaling):
+        return None
+    entry = _floats(scaling[sequence])
+    if isinstance(entry, (float, np.floating)):
+        entry = np.array([entry])
+    if not isinstance(entry, np.ndarray) or entry.dtype.kind != "f" or not entry.size:
+        return None
+    first = float(entry.flat[0])
+    return 1.0 / first if math.isfinite(first) and first > 0 and (entry == first).all() else None
 
 
 def _floats(entry: Any) -> Any:
@@ -185,4 +208,52 @@ def write(motion: Motion, path: Path) -> None:
     write_npz(path, arrays, compressed=source.compressed)
 
 
-FORMAT = Format(NAME, "SmoothNet's data archives", matches, read, write, (".npz",))
+def make(motion: Motion, path: Path) -> None:
+    """Write a new archive, one sequence for each person: SMPL's keys, or ``joints_3d``, or ``joints_2d``.
+
+    ``imgname`` names pictures that need not exist, ``<person>/<frame>.jpg``, from which readers tell sequences. A pose
+    comes with ``shape``, ``trans`` and ``scaling`` 1 of every frame, which the loader for AIST++ asks for.
+
+    Raises:
+        ValueError: nobody is in the motion, or nothing can be written there.
+    """
+    if not motion.people:
+        raise mismatch(f"{path}: people for SmoothNet's archives", "at least one", "nobody")
+    ids = unique_names([person.id.replace("/", "_").replace("\\", "_") for person in motion.people])
+    sequences: dict[str, list[Any]] = {}
+    for name, person in zip(ids, motion.people, strict=True):
+        entry = {"imgname": np.array([f"{name}/{frame:06d}.jpg" for frame in person.frames.tolist()], str)}
+        for key, values in {**entry, **_entry(person)}.items():
+            sequences.setdefault(key, []).append(values)
+    write_npz(path, {key: _objects(entries) for key, entries in sequences.items()}, compressed=False)
+
+
+def _entry(person: Person) -> dict[str, NDArray[Any]]:
+    count = len(person.frames)
+    if "joints" in person.tracks:
+        values = person.tracks["joints"].values
+        return {f"joints_{values.shape[2]}d": values.reshape(count, values.shape[1] * values.shape[2])}
+    joints, places = pose(person, 24), translation(person)
+    ones = np.ones((count, 1), places.dtype)
+    return {"pose": joints.reshape(count, 72), "shape": shapes(person, 10), "trans": places, "scaling": ones}
+
+
+def _objects(entries: list[Any]) -> NDArray[Any]:
+    array = np.empty(len(entries), dtype=object)
+    for k, entry in enumerate(entries):
+        array[k] = entry
+    return array
+
+
+FORMAT = Format(
+    NAME,
+    "SmoothNet's data archives",
+    matches,
+    read,
+    write,
+    (".npz",),
+    make=make,
+    contents=("smpl", "joints", "joints_2d"),
+    metres=1.0,
+    keeps=("translation", "betas", "changing betas", "people", "ids"),
+)

@@ -15,6 +15,7 @@ from smpl_tools.formats import (
     arrays,
     bvh,
     gltf,
+    gvhmr,
     humanml3d,
     joint_csv,
     mediapipe,
@@ -22,6 +23,8 @@ from smpl_tools.formats import (
     motionbert,
     openpose,
     smoothnet_npz,
+    tram,
+    vibe,
     wham,
 )
 from smpl_tools.formats._files import ZIP_MAGIC, npz_headers, read_bytes, reason
@@ -35,6 +38,9 @@ HEAD_BYTES = 4096
 # Asked in this order: the first that matches reads the file. Plain arrays match almost anything and stand last.
 _TABLE: tuple[Format, ...] = (
     wham.FORMAT,
+    vibe.FORMAT,
+    gvhmr.FORMAT,
+    tram.FORMAT,
     aist.FORMAT,
     mediapipe.FORMAT,
     mediapipe_json.FORMAT,

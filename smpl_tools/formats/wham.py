@@ -1,162 +1,87 @@
-"""WHAM's ``wham_output.pkl``, and the results of VIBE and TCMR, which are laid out alike.
+"""WHAM's ``wham_output.pkl``: people in the world and as the camera sees them.
 
-Layout (WHAM, ``demo.py``): a dictionary of people, each a dictionary of arrays over that person's frames: ``pose``
-(T, 72) axis-angle and ``trans`` (T, 3) as the camera sees them, ``pose_world`` and ``trans_world`` in a world with Y
-up, ``betas`` (T, 10), ``verts`` (T, 6890, 3), ``frame_ids`` (T,). VIBE and TCMR know no world; they have cameras,
-``pred_cam`` (T, 3) and ``orig_cam`` (T, 4).
+Layout (WHAM, ``demo.py``; ``lib/vis/run_vis.py`` reads it): a dictionary of people, each a dictionary of arrays over
+that person's frames: ``pose`` (T, 72) axis-angle and ``trans`` (T, 3) as the camera sees them, ``pose_world`` and
+``trans_world`` in a world with Y up, metres, ``betas`` (T, 10), ``verts`` (T, 6890, 3), ``frame_ids`` (T,).
 """
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from smoothnet_core._checks import mismatch
 from smoothnet_core.restricted_pickle import load_pickle
-from smpl_tools.formats._changes import merged
 from smpl_tools.formats._format import Format, Options
-from smpl_tools.formats._pickles import described, dump, is_pickle
-from smpl_tools.formats._smpl import one_shape
-from smpl_tools.motion import Kind, Motion, Part, Person, Track, Up
-from smpl_tools.skeleton import SMPL
+from smpl_tools.formats._person_records import (
+    ASSUMED_FPS,
+    is_records,
+    knows_cameras_alone,
+    read_records,
+    record_keys,
+    write_records,
+)
+from smpl_tools.formats._pickles import dump, is_pickle
+from smpl_tools.formats._smpl import camera_view, pose, shapes, translation
+from smpl_tools.motion import Motion, Up
 
 NAME = "wham"
-ASSUMED_FPS = 30.0
-_POSE_COLUMNS = 3 * len(SMPL.joints)
-# Computed from the pose by the program that wrote the file; only the body model could compute them again.
-_DERIVED = ("verts", "joints3d", "joints2d_img_coord")
-# Key in a record: the track, its kind and part, the names of its joints or channels.
-_SIMPLE: dict[str, tuple[str, Kind, Part, tuple[str, ...]]] = {
-    "trans": ("transl", "position", "root", ("pelvis",)),
-    "trans_world": ("transl_world", "position", "root", ("pelvis",)),
-    "pred_cam": ("pred_cam", "channels", "camera", ("scale", "x", "y")),
-    "orig_cam": ("orig_cam", "channels", "camera", ("scale_x", "scale_y", "x", "y")),
-}
+UP: Up = "y"
 
 
 def matches(path: Path, head: bytes) -> bool:
-    """Tell whether the file is a pickle of people with ``pose`` and ``frame_ids``."""
-    return is_pickle(head) and _is_result(load_pickle(path))
-
-
-def _is_result(content: Any) -> bool:
-    return (
-        isinstance(content, Mapping)
-        and len(content) > 0
-        and all(isinstance(r, Mapping) and "pose" in r and "frame_ids" in r for r in content.values())
-    )
+    """Tell whether the file is a pickle of people with ``pose`` and ``frame_ids``, and not VIBE's."""
+    if not is_pickle(head):
+        return False
+    content = load_pickle(path)
+    return is_records(content) and not knows_cameras_alone(content)
 
 
 def read(path: Path, options: Options) -> Motion:
-    """Read WHAM's, VIBE's or TCMR's results, one person for each entry, at an assumed 30 frames a second.
-
-    Tracks: ``global_orient``, ``body_pose`` and ``transl`` as the camera sees them; ``global_orient_world`` and
-    ``transl_world``; ``body_pose_world`` only where it is not the body pose once more; ``betas`` and the cameras.
+    """Read WHAM's results, see :func:`smpl_tools.formats._person_records.read_records`.
 
     Raises:
         ValueError: the file is refused or damaged, or an array is not as above.
     """
-    content = load_pickle(path)
-    if not _is_result(content):
-        raise mismatch(f"{path}: content", "a dictionary of people, each with pose and frame_ids", described(content))
-    people = tuple(_person(path, key, record) for key, record in content.items())
-    notes = [] if options.fps else [f"frame rate not stated in the file: {ASSUMED_FPS:g} frames a second assumed"]
-    derived = [key for key in _DERIVED if any(record.get(key) is not None for record in content.values())]
-    if derived:
-        notes.append(f"{', '.join(derived)}: kept as they are, so they show the pose before refinement")
-    return Motion(NAME, people, options.fps or ASSUMED_FPS, SMPL, source=content, notes=tuple(notes))
+    return read_records(path, options, NAME)
 
 
-def write(motion: Motion, path: Path) -> None:
-    """Write the same dictionary as a pickle, with the changed numbers of the tracks in it and nothing else changed.
+def make(motion: Motion, path: Path) -> None:
+    """Write new results, one entry for each person, in a pickle that ``joblib.load`` reads.
 
-    A body pose that the file holds twice, in ``pose`` and ``pose_world``, is written to both.
+    A motion in the world has no camera; the file gets a level one that stands at the world's origin and does not move,
+    so that ``pose`` and ``trans`` tell the same movement. ``verts`` are left out: only the body model can compute them.
 
     Raises:
-        ValueError: nothing can be written there.
+        ValueError: nobody is in the motion, or nothing can be written there.
     """
-    content = copy.copy(motion.source)
-    for person, (key, record) in zip(motion.people, motion.source.items(), strict=True):
-        content[key] = copy.copy(record)
-        content[key].update(_changed(person, record))
+    content: dict[int | str, dict[str, Any]] = {}
+    for key, person in zip(record_keys(motion, "WHAM's results"), motion.people, strict=True):
+        world, camera = camera_view(person)
+        count = len(person.frames)
+        content[key] = {
+            "pose": pose(camera, 24).reshape(count, 72),
+            "trans": translation(camera),
+            "pose_world": pose(world, 24).reshape(count, 72),
+            "trans_world": translation(world),
+            "betas": shapes(person, 10),
+            "frame_ids": np.array(person.frames),
+        }
     dump(content, path)
 
 
-def _person(path: Path, key: Any, record: Mapping[Any, Any]) -> Person:
-    person = _id(key)
-    frames = record["frame_ids"]
-    if not isinstance(frames, np.ndarray) or frames.ndim != 1 or frames.dtype.kind not in "iu":
-        raise mismatch(f"{path}: frame_ids of person {person}", "an array (T,) of integers", _shape(frames))
-
-    def array(name: str, columns: int) -> NDArray[Any]:
-        value = record[name]
-        wanted = (len(frames), columns)
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.shape != wanted:
-            raise mismatch(f"{path}: {name} of person {person}", f"an array {wanted} of floats", _shape(value))
-        return value
-
-    tracks = _pose_tracks(array("pose", _POSE_COLUMNS), "", "-y")
-    if record.get("pose_world") is not None:
-        world = _pose_tracks(array("pose_world", _POSE_COLUMNS), "_world", "y")
-        if _same_body(record):
-            del world["body_pose_world"]
-        tracks |= world
-    for name, (track, kind, part, joints) in _SIMPLE.items():
-        if record.get(name) is not None:
-            columns = array(name, 3 if kind == "position" else len(joints))
-            if kind == "position":
-                up = "y" if track.endswith("_world") else "-y"
-                tracks[track] = Track(columns[:, None], kind, part, joints, metres=1.0, up=up)
-            else:
-                tracks[track] = Track(columns, kind, part, joints)
-    betas = record.get("betas")
-    # One body shape for the whole take is no motion.
-    if isinstance(betas, np.ndarray) and betas.ndim == 2 and len(betas) == len(frames) and betas.dtype.kind == "f":
-        tracks["betas"] = Track(betas, "channels", "shape", tuple(f"betas_{i}" for i in range(betas.shape[1])))
-    try:
-        return Person(person, tracks, frames.astype(np.int64), one_shape(betas))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _id(key: Any) -> str:
-    # One line in messages, whatever the key is.
-    return " ".join(str(key).split())
-
-
-def _shape(value: Any) -> str:
-    return f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
-
-
-def _pose_tracks(pose: NDArray[Any], suffix: str, up: Up) -> dict[str, Track]:
-    joints = pose.reshape(len(pose), len(SMPL.joints), 3)
-    return {
-        f"global_orient{suffix}": Track(joints[:, :1], "axis_angle", "root", SMPL.joints[:1], up=up),
-        f"body_pose{suffix}": Track(joints[:, 1:], "axis_angle", "body", SMPL.joints[1:]),
-    }
-
-
-def _same_body(record: Mapping[Any, Any]) -> bool:
-    return np.array_equal(record["pose"][:, 3:], record["pose_world"][:, 3:], equal_nan=True)
-
-
-def _changed(person: Person, record: Mapping[Any, Any]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a record that its tracks stand for, as they are to be written."""
-    values = {name: t.values.reshape(len(t.values), math.prod(t.values.shape[1:])) for name, t in person.tracks.items()}
-    new = {"pose": np.concatenate([values["global_orient"], values["body_pose"]], axis=1)}
-    if "global_orient_world" in values:
-        body = values["body_pose" if _same_body(record) else "body_pose_world"]
-        new["pose_world"] = np.concatenate([values["global_orient_world"], body], axis=1)
-    new |= {key: values[track] for key, (track, *_) in _SIMPLE.items() if track in values}
-    if "betas" in values:
-        new["betas"] = values["betas"]
-    return {key: merged(key, record[key], array) for key, array in new.items()}
-
-
-FORMAT = Format(NAME, "WHAM, VIBE or TCMR results", matches, read, write, (".pkl",))
+FORMAT = Format(
+    NAME,
+    "WHAM results",
+    matches,
+    read,
+    write_records,
+    (".pkl",),
+    make=make,
+    contents=("smpl",),
+    up=UP,
+    metres=1.0,
+    fps=ASSUMED_FPS,
+    keeps=("translation", "betas", "changing betas", "people", "ids", "gaps", "frame numbers"),
+)

@@ -268,6 +268,11 @@ def test_tensors_in_pickles_come_back_as_arrays(tmp_path):
     # The layout of TRAM's hps_track files: a dict of tensors in a 0-d object array.
     np.save(tmp_path / "a.npy", np.array({"pred_trans": t}, dtype=object))
     same(load_npy(tmp_path / "a.npy").item(), {"pred_trans": t.numpy()})
+    # Which of the arrays were tensors can be asked for.
+    np.save(tmp_path / "a.npy", np.array({"tensors": [t, t[1]], "array": np.ones(3)}, dtype=object))
+    tensors = []
+    content = load_npy(tmp_path / "a.npy", tensors=tensors).item()
+    assert [id(array) for array in tensors] == [id(array) for array in content["tensors"]]
 
 
 # Small files that declare or make a great deal, or take for ever; and what must be said.

@@ -290,3 +290,21 @@ def test_golden_storages_are_those_of_torch(save):
     back = load_torch(path)
     for name, tensor_ in expected.items():
         np.testing.assert_array_equal(back[name], tensor_.numpy())
+
+
+def test_the_storages_are_handed_out_and_tensors_are_views_of_them(tmp_path):
+    torch = pytest.importorskip("torch")
+    base = torch.arange(6.0)
+    torch.save({"a": base[1:5].reshape(2, 2), "b": base, "c": torch.ones(2)}, tmp_path / "a.pt")
+    storages = {}
+    value = load_torch(tmp_path / "a.pt", storages=storages)
+    assert {name: array.tolist() for name, array in storages.items()} == {
+        "a/data/0": [0, 1, 2, 3, 4, 5],
+        "a/data/1": [1, 1],
+    }
+    storages["a/data/0"][1] = 9
+    assert value["a"][0, 0] == value["b"][1] == 9
+    torch.save({"a": base}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    storages = {}
+    load_torch(tmp_path / "old.pt", storages=storages)
+    assert storages == {}

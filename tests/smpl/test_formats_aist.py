@@ -8,10 +8,15 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from smpl_tools.formats import detect, read, write
+from smpl_tools.contents import as_content
+from smpl_tools.formats import FORMATS, detect, read, write
 from smpl_tools.formats.aist import COCO_17
+from smpl_tools.motion import Motion, Person, Track
 from smpl_tools.skeleton import SMPL, person_positions
+from tests.smpl.plain_smpl import assert_same_person, made, people, plain_motion, plain_person
 
 
 def motion_content(shape=(8, 24, 3), dtype=np.float32) -> dict:
@@ -89,6 +94,10 @@ def test_a_motion(tmp_path, shape):
     np.testing.assert_array_equal(
         person.tracks["body_pose"].values.reshape(8, 69), content["smpl_poses"].reshape(8, 72)[:, 3:]
     )
+    # The body is the male one of mean shape, as AIST++ fitted it.
+    assert person.gender == "male"
+    np.testing.assert_array_equal(person.betas, np.zeros(10))
+    assert (person.tracks["global_orient"].up, person.tracks["transl"].up) == ("y", "y")
     # The skeleton is in the file's own unit, so that it fits the translation.
     assert motion.skeleton is not None
     placed = person_positions(person, motion.skeleton)
@@ -205,3 +214,60 @@ def test_damaged_files_are_refused(tmp_path):
         with pytest.raises(ValueError, match=re.escape(f"{path}: not a readable pickle")) as caught:
             read(path)
         assert "\n" not in str(caught.value)
+
+
+@given(person=people(betas="none", metres=0.01))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_new_motions_hold_the_motion(tmp_path, person):
+    motion, plain = made("aist", plain_motion(person, fps=60), tmp_path / "new.pkl")
+    assert_same_person(plain.people[0], person)
+    place = plain.people[0].tracks["transl"]
+    assert (place.metres, place.up, motion.fps) == (0.01, "y", 60)
+
+
+def test_new_motions_are_in_centimetres_by_their_scaling(tmp_path):
+    person = plain_person(metres=0.01, dtype=np.float32)
+    made("aist", plain_motion(person), tmp_path / "new.pkl")
+    content = pickle.loads((tmp_path / "new.pkl").read_bytes())
+    assert {k: (v.shape, v.dtype) for k, v in content.items()} == {
+        "smpl_poses": ((6, 72), np.float32),
+        "smpl_scaling": ((1,), np.float32),
+        "smpl_trans": ((6, 3), np.float32),
+    }
+    # As its users have it, in place.
+    content["smpl_trans"] /= content["smpl_scaling"]
+    np.testing.assert_allclose(content["smpl_trans"], person.tracks["transl"].values[:, 0] / 100)
+
+
+def keypoints_motion(names, dtype=np.float64, people=1) -> Motion:
+    values = np.random.default_rng(2).normal(size=(7, len(names), 3)).astype(dtype)
+    track = Track(values, "position", "body", tuple(names), metres=0.01, up="y")
+    return Motion("", tuple(Person(str(k), {"joints": track}, np.arange(7)) for k in range(people)), 60)
+
+
+@given(order=st.permutations([*COCO_17, "neck", "pelvis"]), dtype=st.sampled_from([np.float32, np.float64]))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_new_keypoints_are_chosen_by_name(tmp_path, order, dtype):
+    motion = keypoints_motion(order, dtype)
+    FORMATS["aist"].make(motion, tmp_path / "new.pkl")
+    content = pickle.loads((tmp_path / "new.pkl").read_bytes())
+    assert list(content) == ["keypoints3d", "keypoints3d_optim"]
+    found = as_content(read(tmp_path / "new.pkl"), "joints")[0].people[0].tracks["joints"]
+    assert (found.joints, found.metres, found.up, found.values.dtype) == (COCO_17, 0.01, "y", dtype)
+    given_track = motion.people[0].tracks["joints"]
+    for k, name in enumerate(COCO_17):
+        np.testing.assert_array_equal(found.values[:, k], given_track.values[:, order.index(name)])
+        np.testing.assert_array_equal(content["keypoints3d_optim"][:, k], found.values[:, k])
+
+
+def test_joints_that_are_missing_are_named(tmp_path):
+    names = ["left_eye", *COCO_17[4:]]
+    message = f"{tmp_path / 'new.pkl'}: joints to write as keypoints: expected COCO's 17, received a motion without "
+    with pytest.raises(ValueError, match="^" + re.escape(message + "nose, right_eye, left_ear") + "$"):
+        FORMATS["aist"].make(keypoints_motion(names), tmp_path / "new.pkl")
+
+
+def test_only_one_person_fits(tmp_path):
+    for motion in (keypoints_motion(COCO_17, people=2), plain_motion(plain_person("0"), plain_person("1"))):
+        with pytest.raises(ValueError, match=re.escape("people for an AIST++ file: expected one, received 0, 1")):
+            FORMATS["aist"].make(motion, tmp_path / "new.pkl")

@@ -4,9 +4,14 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from smpl_tools.formats import detect, read, write
+from smpl_tools.contents import as_content
+from smpl_tools.formats import FORMATS, detect, read, write
+from smpl_tools.motion import Motion, Person, Track
 from smpl_tools.skeleton import SMPL
+from tests.smpl.plain_smpl import assert_same_person, made, people, plain_motion, plain_person
 
 RNG = np.random.default_rng(7)
 LENGTHS = (5, 8, 6)
@@ -179,3 +184,99 @@ def test_an_entry_that_asks_for_code_is_refused(tmp_path):
     path = saved(tmp_path, {**smpl(), "imgname": objects([Attack()] * 3)})
     with pytest.raises(ValueError, match=r"builtins\.exec"):
         read(path)
+
+
+def test_a_shape_that_does_not_change_is_the_persons(tmp_path):
+    arrays = {**smpl(), "shape": objects([np.ones((5, 10), np.float32), np.ones((1, 10)), RNG.normal(size=(6, 1, 10))])}
+    first, second, third = read(saved(tmp_path, arrays)).people
+    np.testing.assert_array_equal(first.betas, np.ones(10))
+    np.testing.assert_array_equal(second.betas, np.ones(10))
+    assert not {"betas"} & {*first.tracks, *second.tracks}
+    assert (third.betas, third.tracks["betas"].values.shape) == (None, (6, 10))
+    motion = read(tmp_path / "take.npz")
+    write(changed(motion, 2, "betas", third.tracks["betas"].values + 1), tmp_path / "out.npz")
+    arrays["shape"][2] = arrays["shape"][2] + 1
+    assert_same(tmp_path / "out.npz", arrays)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "metres"),
+    [
+        ([np.array([80.0])] * 3, 0.0125),
+        ([np.full((n, 1), 80.0) for n in LENGTHS], 0.0125),
+        ([80.0] * 3, 0.0125),
+        ([np.arange(1.0, 1 + n) for n in LENGTHS], None),
+        ([np.array([0.0])] * 3, None),
+        ([None] * 3, None),
+        ([], None),
+    ],
+)
+def test_the_scaling_is_the_unit_of_the_translation(tmp_path, scaling, metres):
+    motion = read(saved(tmp_path, {**smpl(), "scaling": objects(scaling)}))
+    assert {p.tracks["transl"].metres for p in motion.people} == {metres}
+    assert {p.tracks["transl"].up for p in motion.people} == {None}
+    del (arrays := smpl())["scaling"]
+    assert read(saved(tmp_path, arrays)).people[0].tracks["transl"].metres is None
+
+
+SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@given(first=people(name="a"), second=people(name="b (2)"), third=people(name="2"))
+@SETTINGS
+def test_new_archives_hold_the_poses(tmp_path, first, second, third):
+    motion, plain = made("smoothnet", plain_motion(first, second, third), tmp_path / "new.npz")
+    assert [p.id for p in motion.people] == ["a", "b (2)", "2"]
+    for new, old in zip(plain.people, (first, second, third), strict=True):
+        assert_same_person(new, old)
+        assert (new.tracks["transl"].metres, new.tracks["global_orient"].up) == (1, None)
+
+
+@pytest.mark.parametrize("same_length", [False, True])
+def test_new_archives_are_as_its_loaders_read_them(tmp_path, same_length):
+    lengths = [range(6), range(2, 8) if same_length else [1, 5, 6, 9]]
+    FORMATS["smoothnet"].make(
+        plain_motion(*(plain_person(str(k), frames=f) for k, f in enumerate(lengths))), tmp_path / "a.npz"
+    )
+    with np.load(tmp_path / "a.npz", allow_pickle=True) as data:
+        widths = {"pose": 72, "shape": 10, "trans": 3, "scaling": 1}
+        assert set(data.files) == {"imgname", *widths}
+        for sequence, frames in enumerate(lengths):
+            names = data["imgname"][sequence]
+            assert len(names) == len(frames)
+            for key, width in widths.items():
+                assert data[key].dtype == object
+                assert data[key][sequence].reshape(len(names), -1).shape == (len(frames), width)
+            assert names[0] == f"{sequence}/{frames[0]:06d}.jpg"
+
+
+@given(
+    count=st.integers(1, 3),
+    joints=st.integers(1, 5),
+    size=st.sampled_from([2, 3]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+@SETTINGS
+def test_new_archives_hold_positions(tmp_path, count, joints, size, dtype):
+    names = tuple(f"j{k}" for k in range(joints))
+    given_people = []
+    for k in range(count):
+        values = np.random.default_rng(k).normal(size=(4, joints, size)).astype(dtype)
+        track = Track(values, "position", "body", names, metres=1.0 if size == 3 else None)
+        given_people.append(Person(f"p{k}", {"joints": track}, np.arange(4)))
+    FORMATS["smoothnet"].make(Motion("", tuple(given_people), None), tmp_path / "new.npz")
+    motion = read(tmp_path / "new.npz")
+    assert (motion.format, [p.id for p in motion.people]) == ("smoothnet", [p.id for p in given_people])
+    plain, _ = as_content(motion, "joints" if size == 3 else "joints_2d")
+    for new, old in zip(plain.people, given_people, strict=True):
+        assert new.tracks["joints"].values.dtype == dtype
+        np.testing.assert_array_equal(new.tracks["joints"].values, old.tracks["joints"].values)
+        assert new.tracks["joints"].metres == old.tracks["joints"].metres
+
+
+def test_ids_of_new_archives(tmp_path):
+    FORMATS["smoothnet"].make(plain_motion(*(plain_person(n) for n in ("a/b", "a/b", "c\\d"))), tmp_path / "new.npz")
+    assert [p.id for p in read(tmp_path / "new.npz").people] == ["a_b", "a_b (2)", "c_d"]
+    message = f"{tmp_path / 'new.npz'}: people for SmoothNet's archives: expected at least one, received nobody"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        FORMATS["smoothnet"].make(Motion("", (), None), tmp_path / "new.npz")

@@ -86,7 +86,7 @@ def plus(motion, person: int, track: str, amount: float):
 @pytest.mark.parametrize("make", [wham, vibe])
 def test_round_trip_of_pickles(tmp_path, protocol, make):
     path = saved(tmp_path / "in.pkl", make(), protocol)
-    assert detect(path).name == "wham"
+    assert detect(path).name == make.__name__
     write(read(path), tmp_path / "out.pkl")
     assert_same(loaded(tmp_path / "out.pkl"), make())
 
@@ -96,7 +96,7 @@ def test_round_trip_of_pickles(tmp_path, protocol, make):
 def test_round_trip_of_joblib_files(tmp_path, compress, make):
     joblib = pytest.importorskip("joblib", reason="joblib, which writes such files, is not installed")
     joblib.dump(make(), tmp_path / "in.pkl", compress=compress)
-    assert detect(tmp_path / "in.pkl").name == "wham"
+    assert detect(tmp_path / "in.pkl").name == make.__name__
     write(read(tmp_path / "in.pkl"), tmp_path / "out.pkl")
     assert_same(joblib.load(tmp_path / "out.pkl"), make())
 
