@@ -23,6 +23,7 @@ from smpl_tools.formats._changes import merged
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._pickles import described, dump, is_pickle
 from smpl_tools.formats._smpl import only_person, pose, translation
+from smpl_tools.joint_names import picked
 from smpl_tools.motion import Motion, Person, Track, Up
 from smpl_tools.skeleton import SMPL
 
@@ -122,19 +123,12 @@ def make(motion: Motion, path: Path) -> None:
     """
     person = only_person(motion, "an AIST++ file")
     if "joints" in person.tracks:
-        keypoints = _coco(path, person.tracks["joints"])
+        keypoints = picked(person.tracks["joints"], COCO_17, what="COCO's 17").values
         dump(dict.fromkeys(_KEYPOINTS, keypoints), path)
         return
     joints, places = pose(person, 24), translation(person)
     scaling = np.array([1 / METRES], places.dtype)
     dump({_POSES: joints.reshape(len(joints), 72), _SCALING: scaling, _TRANS: places}, path)
-
-
-def _coco(path: Path, track: Track) -> NDArray[Any]:
-    missing = [name for name in COCO_17 if name not in track.joints]
-    if missing:
-        raise mismatch(f"{path}: joints to write as keypoints", "COCO's 17", f"a motion without {', '.join(missing)}")
-    return track.values[:, [track.joints.index(name) for name in COCO_17]]
 
 
 def _array(path: Path, content: Mapping[Any, Any], key: str, frame: tuple[int, ...]) -> NDArray[Any]:
