@@ -1,4 +1,4 @@
-"""Refined rotations judged at the joints: an error of a degree at the spine moves the hands by more than one at a wrist.
+"""Refined rotations judged at the joints: a degree at the spine moves the hands farther than a degree at a wrist.
 
 Rotations refined each by itself place the joints by the sum of all that is left along a chain, and lose what an
 estimator's errors make up for in one another: a hand may be where it should be although no rotation above it is right.
@@ -40,7 +40,7 @@ def refine_at_joints(
     skeleton: Skeleton,
     refine_positions: Callable[[Array], Array],
     *,
-    turning: Sequence[int] | None = None,
+    turning: Sequence[int] | NDArray[np.int64] | None = None,
 ) -> Array:
     """Return rotations between those refined each by itself and those that place joints where refined positions are.
 
@@ -123,8 +123,8 @@ def toward_positions(
     """
     start = np.asarray(rotations, np.float64)
     target = np.asarray(wanted, np.float64)
-    if target.shape != start.shape[:2] + (3,):
-        raise mismatch("shape of wanted", start.shape[:2] + (3,), target.shape)
+    if target.shape != (*start.shape[:2], 3):
+        raise mismatch("shape of wanted", (*start.shape[:2], 3), target.shape)
     chosen = np.asarray(turning, np.int64)
     stiff = np.asarray(stiffness, np.float64)
     if stiff.shape != chosen.shape:

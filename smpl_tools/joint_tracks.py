@@ -25,7 +25,7 @@ Work = tuple[Person, str, Track]
 JUDGES = ("rotations", "joints")
 # Standard deviation, in frames at 30 a second, of the Gaussian that takes over where positions are noisier than fast.
 # With that of rotations, 3, wrists and ankles lose speed.
-_SIGMA = 2.0
+_SIGMA = 2.5
 _ROTATIONS = ("axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d")
 
 

@@ -12,7 +12,7 @@ from smoothnet_core.tracks import Prepared
 from smpl_tools.measures import pieces
 from smpl_tools.motion import Track
 
-# Takes values on a timeline, the track they are from, their confidence, and the joints' names for models that need them.
+# Takes values on a timeline, the track they are from, their confidence, and names of joints for models that need them.
 Refiner = Callable[[NDArray[Any], Track, NDArray[Any] | None, Sequence[str] | None], NDArray[Any]]
 
 
