@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from smoothnet_core import metrics
+from smoothnet_core._checks import mismatch
 from smoothnet_core.rotations import axis_angle_to_matrix
 from smpl_tools.inverse_kinematics import JOINTS, SKELETON, TURNING
 from smpl_tools.joint_refinement import descendants, from_root
@@ -26,7 +27,7 @@ Array = NDArray[np.float64]
 HELD_OUT = ("85", "94")
 FPS = 30.0
 # Shorter clips say little of a refiner, and of longer ones this much is enough.
-_MIN_FRAMES, _MAX_FRAMES = 45, 300
+_MIN_FRAMES, _MAX_FRAMES = 30, 300
 # A white error in each frame and one that wanders, keeping so much of itself a frame, in degrees; how often a joint is
 # far off, by how much and for how many frames at most. Those of the take that comes with the repository.
 _MEMORY, _SPIKES, _SPIKE_DEGREES, _SPIKE_FRAMES = 0.9, 0.004, (12.0, 30.0), 3
@@ -144,6 +145,9 @@ def clean_takes(path: Path, held_out: bool, every: int = 1, fps: float = FPS) ->
         held_out: of the subjects that are kept for the end, or of all others.
         every: take one clip of so many.
         fps: frames a second; clips whose own rate is no multiple of it are passed over.
+
+    Raises:
+        ValueError: there is no such clip.
     """
     takes = []
     for subject, whole in clean_motions(path):
@@ -152,6 +156,9 @@ def clean_takes(path: Path, held_out: bool, every: int = 1, fps: float = FPS) ->
             motion = _body(whole, int(step), round(_MAX_FRAMES * fps / FPS))
             if len(motion.people[0].frames) >= _MIN_FRAMES * fps / FPS:
                 takes.append(motion)
+    if not takes:
+        whose = f"of subjects {', '.join(HELD_OUT)}" if held_out else "of other subjects"
+        raise mismatch(f"{path}, clips at {fps:g} frames a second {whose}", "at least one", "none")
     return [_clean(f"{fps:g}", motion) for motion in takes[::every]]
 
 
