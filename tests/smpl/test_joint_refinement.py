@@ -208,6 +208,19 @@ def test_joints_of_which_nothing_is_known_do_not_count():
     np.testing.assert_array_equal(nothing, refined)
 
 
+def test_what_is_only_carried_along_does_not_count():
+    noisy = movement() @ turns(50, 0.05)
+
+    def otherwise(placed: np.ndarray) -> np.ndarray:
+        result = smooth(placed)
+        result[:, [4, 5, 6]] += 0.5
+        return result
+
+    refined = smooth_rotations(noisy)
+    one, other = (refine_at_joints(noisy, refined, TREE, f, turning=[0, 1]) for f in (smooth, otherwise))
+    np.testing.assert_array_equal(one, other)
+
+
 def test_frames_stand_alone_and_blocks_do_not_show():
     noisy = movement(300, joints=24) @ turns(300, 0.05, 0, 24)
     wanted = smooth(relative(noisy, SMPL))
