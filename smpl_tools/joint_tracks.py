@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smoothnet_core._steady_rotations import steadied
 from smoothnet_core.tracks import Prepared, as_matrices, prepare
+from smpl_tools.body_tracks import Work
 from smpl_tools.joint_refinement import refine_at_joints
 from smpl_tools.measures import is_observed, pieces, prepared
 from smpl_tools.motion import Motion, Person, Skeleton, Track
@@ -18,8 +19,6 @@ from smpl_tools.refined_tracks import Refiner, on_timeline
 from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, person_pose
 
 Array = NDArray[np.float64]
-# A person, the name of one of its tracks, and the track.
-Work = tuple[Person, str, Track]
 
 # What rotations may be refined by.
 JUDGES = ("rotations", "joints")

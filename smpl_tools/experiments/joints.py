@@ -63,7 +63,8 @@ def run(bench: Bench) -> Result:
     every = {key: measure for key, (measure, _) in MEASURES.items()}
     filter_note = (
         f"The best filter is the one of lowest MPJPE on these takes among the tuned ones that keep {MIN_SPEED} of the "
-        "speed (where none does, the one that keeps most), so chosen in its favour. MPJPE and hands and feet are relative to the root."
+        "speed (where none does, the one that keeps most), so chosen in its favour. MPJPE and hands and feet are "
+        "relative to the root."
     )
     real_table = mode_table(
         "Real errors",

@@ -14,6 +14,7 @@ from smoothnet_core import refine
 from smoothnet_core._steady_rotations import steadied
 from smoothnet_core.tracks import prepare
 from smpl_tools import formats, joint_tracks
+from smpl_tools.cli import refine as cli
 from smpl_tools.experiments import joints as study
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.experiments.joint_takes import ERRORS, clean_takes, paired_takes, scores, with_errors
@@ -269,6 +270,7 @@ def test_the_command(program: Program, tmp_path: Path):
     message = program.refused("refine", tmp_path / "points.npy", "--judge", "joints")
     assert message.startswith(f"{tmp_path / 'points.npy'}: tracks to judge at the joints: expected rotations of")
     assert program("refine", take, "--judge", "feet").status == 2
+    assert cli.JUDGES == joint_tracks.JUDGES
 
 
 @pytest.fixture(scope="module")
