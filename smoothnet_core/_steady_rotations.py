@@ -13,31 +13,34 @@ Array = NDArray[np.float64]
 _SIGMA, _AROUND = 3.0, 5.0
 
 
-def steadied(before: Array, after: Array) -> Array:
+def steadied(before: Array, after: Array, sigma: float = _SIGMA, frames: float = 1.0) -> Array:
     """Smooth rotations further where they were noisier than they are fast.
 
     Where a network has moved a rotation by much more than it turns from one frame to the next, noise hides its
     movement, and a Gaussian takes over; where it turns by more than it was moved, it stays. Both are lengths in the
-    nine numbers of a matrix, so turning the scene or a bone's roll turns the result.
+    nine numbers of a matrix, so turning the scene or a bone's roll turns the result. So it is for the positions of
+    joints that such rotations place.
 
     Args:
         before: (T, N, D) what the network was given.
         after: (T, N, D) what it answered.
+        sigma: standard deviation of the Gaussian in frames at 30 a second.
+        frames: how many frames of the track make one at 30 a second.
 
     Returns:
         (T, N, D), not yet rotations.
     """
     if len(after) < 2:
         return after
-    steps = np.square(np.diff(after, axis=0)).sum(axis=2)
-    speed = _averaged(np.concatenate([steps[:1], steps]))
-    noise = _averaged(np.square(after - before).sum(axis=2))
+    steps = np.square(np.diff(after, axis=0)).sum(axis=2) * frames**2
+    speed = _averaged(np.concatenate([steps[:1], steps]), frames)
+    noise = _averaged(np.square(after - before).sum(axis=2), frames)
     # Of the energies' squares, so of the fourth powers of lengths: the change from one to the other is quick.
     both = np.square(noise) + np.square(speed)
     share = np.divide(np.square(noise), both, out=np.zeros_like(both), where=both > 0)
-    smooth = gaussian_filter1d(after, _SIGMA, axis=0, mode="nearest")
+    smooth = gaussian_filter1d(after, sigma * frames, axis=0, mode="nearest")
     return after + share[:, :, None] * (smooth - after)
 
 
-def _averaged(energy: Array) -> Array:
-    return gaussian_filter1d(energy, _AROUND, axis=0, mode="nearest")
+def _averaged(energy: Array, frames: float) -> Array:
+    return gaussian_filter1d(energy, _AROUND * frames, axis=0, mode="nearest")

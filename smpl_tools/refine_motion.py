@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core.tracks import Prepared
 from smpl_tools.body_tracks import joint_names, refinable
+from smpl_tools.joint_tracks import JUDGES, refined_at_joints
 from smpl_tools.measures import ASSUMED_FPS, changes, is_observed, jitter, pieces, prepared, speed_kept, unit_of
 from smpl_tools.motion import DEFAULT_PARTS, PARTS, Motion, Person, Track
+from smpl_tools.refined_tracks import Refiner, refined_track
 
 if TYPE_CHECKING:
     from smoothnet_core import Model
-
-Refiner = Callable[[NDArray[Any], Track, NDArray[Any] | None, Sequence[str] | None], NDArray[Any]]
 
 # The names on the command line; all but the first two are keys of ``smoothnet_core.filters.FILTERS``.
 METHODS = ("smoothnet", "repair", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
@@ -64,6 +64,7 @@ class MotionReport:
     Attributes:
         method: the name in ``METHODS``.
         model: name or path of the model, None for ``repair`` and filters.
+        judge: ``rotations`` or ``joints``, see :func:`refine_motion`.
         strength: 0 to 1.
         fps: the frame rate the refinement went by.
         fps_assumed: the file states none and none was given: ``fps`` is ``ASSUMED_FPS``.
@@ -76,6 +77,7 @@ class MotionReport:
 
     method: str
     model: str | None
+    judge: str
     strength: float
     fps: float
     fps_assumed: bool
@@ -102,6 +104,7 @@ def refine_motion(
     *,
     model: Any = "default",
     method: str = "smoothnet",
+    judge: str = "rotations",
     strength: float = 1.0,
     parts: Sequence[str] = DEFAULT_PARTS,
     person: str | Sequence[str] | None = None,
@@ -121,6 +124,9 @@ def refine_motion(
         model: a shipped model's name, a path to weights, or a loaded model; for ``method="smoothnet"`` only. One that
             knows a body refines 3D positions of its joints, found by name, or by order where the file has no names.
         method: one of ``METHODS``.
+        judge: ``rotations``: each track by itself; ``joints``: rotations of a skeleton that the file has, or of the
+            SMPL family's joints, by where they place the joints as well, see :mod:`smpl_tools.joint_refinement`.
+            Other tracks are refined alike in both.
         strength: 0 (unchanged) to 1 (the refiner's full result).
         parts: which parts of a person, of ``smpl_tools.motion.PARTS``.
         person: id, or ids, of the people to refine; None refines all.
@@ -130,15 +136,16 @@ def refine_motion(
 
     Raises:
         ValueError: an unknown name among the arguments, no track of the parts in the motion, or none that the model
-            can refine, no observed value in the selected tracks, or a refusal of the refiner; where the motion has a
-            path the message begins with it.
+            can refine, none with joints to judge at, no observed value in the selected tracks, or a refusal of the
+            refiner; where the motion has a path the message begins with it.
     """
     one_of("method", method, METHODS)
+    one_of("judge", judge, JUDGES)
     for part in parts:
         one_of("part", part, PARTS)
     where = "" if motion.path is None else f"{motion.path}: "
     try:
-        return _refine_motion(motion, model, method, strength, parts, person, backend, fps, progress)
+        return _refine_motion(motion, model, method, judge, strength, parts, person, backend, fps, progress)
     except ValueError as error:
         raise ValueError(f"{where}{error}") from error
 
@@ -147,6 +154,7 @@ def _refine_motion(
     motion: Motion,
     model: Any,
     method: str,
+    judge: str,
     strength: float,
     parts: Sequence[str],
     person: str | Sequence[str] | None,
@@ -174,13 +182,19 @@ def _refine_motion(
         raise mismatch("values to refine", "at least one observed value", f"only NaN in {names}")
 
     refiner = _refiner(method, network, strength, backend, rate, motion.image_size)
+    judged: dict[tuple[str, str], Track] = {}
+    if judge == "joints":
+        full = _refiner(method, network, 1.0, backend, rate, motion.image_size)
+        # The core steadies rotations of these weights alone.
+        steady = network is not None and network.architecture == "vector_filter"
+        judged = refined_at_joints(motion, work, full, strength=strength, fps=rate, steady=steady)
     reports, unobserved = [], []
     changed: dict[str, dict[str, Track]] = {p.id: {} for p in chosen}
     for done, (one, name, track) in enumerate(work, start=1):
         if is_observed(track):
             old = prepared(track)
             names = None if body is None else joint_names(body, motion, name, track)
-            new = _refined_track(track, old, one.frames, rate, refiner, names)
+            new = judged.get((one.id, name)) or refined_track(track, old, one.frames, rate, refiner, names)
             changed[one.id][name] = new
             reports.append(_report(motion, one, name, track, old, prepared(new), rate))
         elif len(track.values):
@@ -191,6 +205,7 @@ def _refine_motion(
     report = MotionReport(
         method=method,
         model=None if network is None else network.name,
+        judge=judge,
         strength=float(strength),
         fps=rate,
         fps_assumed=fps is None and motion.fps is None,
@@ -254,34 +269,6 @@ def _refiner(
         order=track.order,
         backend=backend,
     )
-
-
-def _refined_track(
-    track: Track,
-    old: Prepared,
-    frames: NDArray[np.int64],
-    fps: float,
-    refiner: Refiner,
-    names: Sequence[str] | None,
-) -> Track:
-    result = track.values.copy()
-    for rows in pieces(frames, fps):
-        seen = np.asarray(old.observed[rows].any(axis=0))
-        if not seen.any():
-            continue
-        # A model that knows a body wants to be shown all of it.
-        joints = np.flatnonzero(seen if names is None else np.ones_like(seen))
-        numbers = frames[rows] - frames[rows.start]
-        length = int(numbers[-1]) + 1
-        values = np.full((length, len(joints), *track.values.shape[2:]), np.nan, track.values.dtype)
-        values[numbers] = track.values[rows][:, joints]
-        confidence = None
-        if track.confidence is not None:
-            confidence = np.zeros((length, len(joints)), track.confidence.dtype)
-            confidence[numbers] = track.confidence[rows][:, joints]
-        refined = refiner(values, track, confidence, names)
-        result[rows.start : rows.stop, seen] = refined[numbers][:, seen[joints]]
-    return track.replace(values=result)
 
 
 def _report(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 METHODS = ("smoothnet", "repair", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
 BACKENDS = ("auto", "numpy", "torch")
+JUDGES = ("rotations", "joints")
 PARTS = ("root", "body", "hands", "face", "shape", "camera")
 # A longer table says no more to a reader; --json has all of it.
 _MOST_ROWS = 24
@@ -65,6 +66,14 @@ def refine(
             callback=one_name_of(BACKENDS),
         ),
     ] = None,
+    judge: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What rotations are refined by: rotations, each by itself, or joints, where they place them.",
+            callback=one_name_of(JUDGES),
+        ),
+    ] = "rotations",
     strength: Annotated[
         float, typer.Option(help="From 0, which leaves the motion as it is, to 1.", callback=share)
     ] = 1.0,
@@ -92,7 +101,8 @@ def refine(
 
     from smoothnet_core import load_model
 
-    settings: dict[str, Any] = {"method": method, "strength": strength, "parts": chosen, "person": person or None}
+    settings: dict[str, Any] = {"method": method, "judge": judge, "strength": strength}
+    settings |= {"parts": chosen, "person": person or None}
     if method == "smoothnet":
         # Once for all inputs; and a model that is not there is no fault of theirs.
         settings |= {"model": load_model(model or "default"), "backend": backend or "auto"}
@@ -212,6 +222,7 @@ def _show(source: Path, target: Path, report: MotionReport, notes: tuple[str, ..
     out = console()
     out.print(f"{printable(source)} -> {printable(target)}", soft_wrap=True)
     how = f"{report.method}, model {printable(report.model)}" if report.model else report.method
+    how += ", judged at the joints" if report.judge == "joints" else ""
     assumed = " (assumed: the file does not say; set --fps)" if report.fps_assumed else ""
     frames = "" if uneven or not lengths else f"{counted(lengths.pop(), 'frame')}, "
     out.print(f"  {how}, strength {report.strength:g}, {frames}{report.fps:g} fps{assumed}", soft_wrap=True)

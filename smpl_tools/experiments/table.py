@@ -31,6 +31,7 @@ STUDIES: dict[str, Study] = {
     "frontier": Study("Accel against jitter and speed", "frontier", 4),
     "noise": Study("Synthetic noise", "noise", 25),
     "rotations": Study("6D rotations", "rotations", 10),
+    "joints": Study("Rotations judged at the joints", "joints", 4),
     "clean": Study("Clean motion in", "clean", 3),
     "frames": Study("Frame by frame", "frames", 0.5),
     "unseen": Study("Unseen estimator modes and subjects", "unseen", 1),

@@ -22,7 +22,7 @@ from smpl_tools.sources._arrays import load
 Array = NDArray[np.float64]
 
 # Capture shows hands as a whole; fingers and eyes ride on them.
-_NO_BODY = re.compile("finger|thumb|index|mid|ring|pinky|eye", re.IGNORECASE)
+NO_BODY = re.compile("finger|thumb|index|mid|ring|pinky|eye", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class CleanClip:
 
     def body(self) -> CleanClip:
         """Return the clip without fingers and eyes."""
-        kept = [j for j, name in enumerate(self.joints) if not _NO_BODY.search(name)]
+        kept = [j for j, name in enumerate(self.joints) if not NO_BODY.search(name)]
         return replace(
             self,
             joints=tuple(self.joints[j] for j in kept),

@@ -84,3 +84,21 @@ def test_only_rotations_and_only_networks_of_ours_for_jitter(monkeypatch: pytest
     refine(noisy, kind="rotation_matrix", model="deglitch")
     with pytest.raises(AssertionError):
         refine(noisy, kind="rotation_matrix")
+
+
+def test_a_track_of_more_frames_a_second_is_steadied_alike():
+    time = np.arange(0, 6, 1 / 120)
+    after = np.stack([np.sin(time), np.cos(2 * time), 0.1 * time], axis=1)[:, None]
+    before = after + 0.05 * np.sin(40 * time)[:, None, None]
+    slow, fast = (steadied(before[::step], after[::step], frames=4 / step)[:: 4 // step] for step in (4, 1))
+    assert np.abs(slow - after[::4]).max() > 0.01
+    # Not at the ends, where half a frame counts.
+    np.testing.assert_allclose(slow[20:-20], fast[20:-20], atol=5e-4)
+
+
+def test_a_wider_gaussian_moves_more():
+    after = np.random.default_rng(0).normal(size=(60, 2, 3))
+    before = after + 10.0
+    np.testing.assert_array_equal(steadied(before, after), steadied(before, after, 3.0))
+    moved = [np.abs(steadied(before, after, sigma) - after).mean() for sigma in (0.5, 1.0, 2.0)]
+    assert moved == sorted(moved)
