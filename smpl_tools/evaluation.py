@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core import metrics
 from smoothnet_core._checks import mismatch, one_of
+from smpl_tools.coordinates import with_unit
 from smpl_tools.measures import ASSUMED_FPS
 from smpl_tools.motion import Motion
 from smpl_tools.poses import Poses, hips, paired_people, poses
@@ -103,6 +105,37 @@ def evaluate_motions(
         "fps_assumed": assumed,
         "forward_kinematics": pairs[0][0].rotations is not None,
         "metrics": found,
+    }
+
+
+def vertex_metrics(
+    estimate: Motion, groundtruth: Motion, body: str, models: Path | None = None, *, root: bool = True
+) -> dict[str, float | None]:
+    """Return ``mpvpe_mm`` and its worst 1 %, the error of the vertices of a body posed as both.
+
+    Args:
+        estimate: with SMPL poses, the same people as the other.
+        groundtruth: whose gender counts.
+        body: one of ``smpl_tools.bodies.choice.BODIES``.
+        models: folder of model files.
+        root: subtract the pelvis of each first.
+
+    Raises:
+        ValueError: one of them has no SMPL poses, or there is no such model file.
+    """
+    from smpl_tools.bodies.choice import body_for
+    from smpl_tools.bodies.vertex_error import vertex_errors
+    from smpl_tools.contents import as_content
+
+    one, true = (with_unit(as_content(motion, "smpl")[0], 1.0) for motion in (estimate, groundtruth))
+    errors = [
+        vertex_errors(mine, theirs, body_for(theirs, body, folder=models), root=root)
+        for mine, theirs in paired_people(one, true)
+    ]
+    joined = np.concatenate(errors)
+    return {
+        "mpvpe_mm": _known(metrics.mean(joined)),
+        "mpvpe_mm_worst_1_percent": _known(metrics.worst(joined)),
     }
 
 

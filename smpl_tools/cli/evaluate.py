@@ -20,6 +20,7 @@ from smpl_tools.cli._shared import (
 )
 
 UNITS = ("m", "cm", "mm", "in")
+BODIES = ("free", "smpl", "smplh", "smplx")
 
 
 def evaluate(
@@ -47,6 +48,18 @@ def evaluate(
             callback=one_name_of(UNITS),
         ),
     ] = None,
+    body: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(BODIES),
+            help="Pose this body as both and add the error of its vertices (MPVPE).",
+            callback=one_name_of(BODIES),
+        ),
+    ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(help="Folder of your SMPL model files; default: $SMOOTHNET_BODY_MODELS, then the usual places."),
+    ] = None,
     fps: Annotated[float | None, fps_option("the files say")] = None,
     kind: Annotated[str | None, kind_option("plain arrays hold")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -57,16 +70,20 @@ def evaluate(
     the positions of their joints on the same skeleton, and by angle. JOINTS are separated by commas.
     """
     from smpl_tools import formats
-    from smpl_tools.evaluation import evaluate_motions
+    from smpl_tools.evaluation import evaluate_motions, vertex_metrics
 
+    judged, truth = (formats.read(path, kind=kind, fps=fps) for path in (estimate, groundtruth))
     found = evaluate_motions(
-        formats.read(estimate, kind=kind, fps=fps),
-        formats.read(groundtruth, kind=kind, fps=fps),
+        judged,
+        truth,
         root=comma_list(root) or None,
         joints=comma_list(joints) or None,
         unit=unit,
         hands=hands,
     )
+    if body is not None:
+        found["body"] = body
+        found["metrics"] |= vertex_metrics(judged, truth, body, models, root=comma_list(root) != ["none"])
     if json:
         print_json(found)
     else:

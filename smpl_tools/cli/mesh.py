@@ -129,23 +129,11 @@ def _numbers(text: str | None) -> list[int] | None:
 def _model(
     person: Person, body: str, folder: Path | None, gender: str | None, stature: float | None, remarks: list[str]
 ) -> BodyModel:
-    chosen = gender or person.gender or "neutral"
-    if body != "free":
-        from smpl_tools.bodies.model_files import find_model_file, load_body_model
+    from smpl_tools.bodies.choice import body_for
 
-        return load_body_model(find_model_file(body, chosen, folder), gender=chosen)
-    from dataclasses import replace
-
-    from smpl_tools.bodies.free_body import free_body, stature_to_betas
-
-    model = free_body(gender=chosen)
-    if (person.betas is not None and person.betas.any()) or "betas" in person.tracks:
+    if body == "free" and ((person.betas is not None and person.betas.any()) or "betas" in person.tracks):
         remarks.append("the file's betas are SMPL's and mean nothing to the free body (--stature sets its height)")
-    if stature is not None:
-        betas = stature_to_betas(model, stature)
-        vertices = model.vertices + model.shape_vertices @ betas
-        model = replace(model, vertices=vertices, joint_places=model.joint_places + model.shape_joints @ betas)
-    return model
+    return body_for(person, body, folder=folder, gender=gender, stature=stature)
 
 
 def _one(motion: Motion) -> Person:
