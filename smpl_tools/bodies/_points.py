@@ -28,6 +28,7 @@ class Structure:
 
     Attributes:
         joints: J names.
+        foreign: True where the points are those of another set of joints.
         parents: (N,).
         base: (N, 3) at rest.
         directions: (N, 3, S) what one unit of each number of the shape adds. Of the S, the first ``body_size`` are the
@@ -48,7 +49,7 @@ class Structure:
         shape_count: int,
         held: bool,
     ) -> None:
-        self.joints = body.joints
+        self.joints, self.foreign = body.joints, foreign
         places, directions, spread = _rest(body, shape_count)
         marks = landmark_places(body.joints, body.parents, places)
         used = [name for name in marks if any(name in shares for shares in made)]
@@ -121,8 +122,14 @@ class Points:
         self.structure, self.seen, self.weights = structure, seen, weights
         self.parents = structure.parents
         self.wanted: Array | None = None
+        self.prior_share = 1.0
         count = len(structure.joints)
-        self._priors = PosePriors(structure.joints, structure.parents[:count], structure.base)
+        # A chain of bones of which the ends alone are seen bends evenly and does not buckle; nor does a spine that is
+        # drawn to points that another skeleton has elsewhere.
+        firm = np.ones(len(structure.parents), bool)
+        firm[structure.parents[list(structure.single)]] = False
+        firm = firm[:count] | [structure.foreign and name.startswith("spine") for name in structure.joints]
+        self._priors = PosePriors(structure.joints, structure.parents[:count], structure.base[:count], firm)
         # Which nodes move with which joint, for each point: (K J, N).
         lever = structure.shares[:, None] * structure.below.T
         self._levers = lever.reshape(-1, len(structure.parents))
@@ -156,6 +163,7 @@ class Points:
         residual = self.seen[rows] - placed
         wanted = None if self.wanted is None else self.wanted[rows]
         cost, pull, square = self._priors.add(state.rotations, turned, s.parents[:joints], wanted)
+        cost, pull, square = (self.prior_share * part for part in (cost, pull, square))
         cost = cost + (weights * np.square(residual).sum(axis=-1)).sum(axis=1)
         # From each joint to what of each point moves with it: (T, K, J, 3).
         arms = (self._levers @ nodes).reshape(frames, points, joints, 3)

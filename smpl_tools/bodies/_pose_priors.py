@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 _ANY_TURN = 1e-5
 _TWIST = 1e-4
 _COLLAR = 3e-5
+_FIRM = 1e-3
 _OFF_HINGE = 1e-3
 _BACKWARDS = 3e-3
 _CHANGE = 3e-4
@@ -27,7 +28,10 @@ class PosePriors:
     along a bone is twice the sine of half the twist, times the cosine of half the swing.
     """
 
-    def __init__(self, joints: tuple[str, ...], parents: NDArray[np.int64], places: Array) -> None:
+    def __init__(
+        self, joints: tuple[str, ...], parents: NDArray[np.int64], places: Array, firm: NDArray[np.bool_]
+    ) -> None:
+        """Set the weights of J joints at ``places`` (J, 3); ``firm`` (J,) are those to be turned with reluctance."""
         count = len(joints)
         self._weights = np.zeros((count, 3, 3))
         self._hinges = np.zeros((count, 3))
@@ -36,7 +40,7 @@ class PosePriors:
             if parents[j] < 0:
                 continue
             weight = _COLLAR if name.endswith("collar") else _ANY_TURN
-            self._weights[j] = weight * np.eye(3)
+            self._weights[j] = (_FIRM if firm[j] else weight) * np.eye(3)
             children = np.flatnonzero(parents == j)
             length = np.linalg.norm(places[children[0]] - places[j]) if len(children) == 1 else 0.0
             if length > 0:

@@ -22,6 +22,9 @@ Array = NDArray[np.float64]
 
 _SHAPE_FRAMES = 60
 _SHAPE_STEPS = 40
+# Off by this, metres, points are as sure as the priors' weights are meant for; the further off, the more these count.
+_SURE = 0.001
+_MOST_PRIORS = 10.0
 _BLOCK_FRAMES = 128
 _FLOOR = 1e-14
 # Frames over which rotations that positions leave open are evened out, and how often.
@@ -95,7 +98,7 @@ def fit_joints(
     seen, surely = _filled(given[:, ever], surely[:, ever]), surely[:, ever]
     problem = Points(structure, seen, surely)
     shape = np.zeros(len(structure.stiffness))
-    if len(rows) and len(shape):
+    if len(rows):
         shape = _shape(problem, rows)
     rotations, transl = np.full((frames, count, 3, 3), np.nan), np.full((frames, 3), np.nan)
     converged, steps = np.zeros(frames, bool), 0
@@ -167,7 +170,11 @@ def _shape(problem: Points, rows: NDArray[np.int64]) -> Array:
     few = rows[evenly(np.flatnonzero(number >= 0.9 * np.quantile(number, 0.9)), _SHAPE_FRAMES)]
     start = guess(problem.structure, problem.seen[few], np.zeros((len(few), len(problem.structure.stiffness))))
     start = fit_poses(problem, start, few, 5, 1e-3, _FLOOR)[0]
-    return fit_shape(problem, start, few, problem.structure.stiffness, _SHAPE_STEPS, True).shape[0]
+    found = fit_shape(problem, start, few, problem.structure.stiffness, _SHAPE_STEPS, True)
+    off = (problem.weights[few] * np.square(problem.seen[few] - problem.placed(found)[0]).sum(axis=2)).sum()
+    off /= 3 * problem.weights[few].sum()
+    problem.prior_share = float(np.clip(off / _SURE**2, 1.0, _MOST_PRIORS))
+    return found.shape[0]
 
 
 def _poses(
