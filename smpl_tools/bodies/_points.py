@@ -181,13 +181,13 @@ class Points:
         shift = cross_matrix(weighted.sum(axis=1).reshape(frames, joints, 3)).reshape(frames, size, 3)
         whole[:, :size, size:], whole[:, size:, :size] = shift, shift.swapaxes(1, 2)
         whole[:, size:, size:] = weights.sum(axis=1)[:, None, None] * np.eye(3)
-        gradient = self._along(arms, weights[..., None] * residual)
+        gradient = self._along(arms, (weights[..., None] * residual)[..., None])[..., 0]
         gradient[:, :size] += pull.reshape(frames, size)
         if not shaped:
             return Normal(cost, whole, gradient)
         changes = self._shape_changes(turned)  # (T, K, 3, S)
         scaled = changes * weights[..., None, None]
-        mixed = np.stack([self._along(arms, scaled[..., c]) for c in range(changes.shape[-1])], axis=-1)
+        mixed = self._along(arms, scaled)
         flat_changes = changes.reshape(frames, points * 3, -1)
         across = scaled.reshape(frames, points * 3, -1).swapaxes(1, 2)
         return Normal(
@@ -196,18 +196,20 @@ class Points:
 
     @staticmethod
     def _along(arms: Array, moves: Array) -> Array:
-        """Return the products (T, P) of movements of the points (T, K, 3) with the Jacobian of the pose."""
-        frames, _, joints = arms.shape[:3]
-        outer = np.einsum("tkjd,tke->tjde", arms, moves, optimize=True)
+        """Return the products (T, P, M) of movements of the points (T, K, 3, M) with the Jacobian of the pose."""
+        frames, points, joints = arms.shape[:3]
+        number = moves.shape[-1]
+        flat = arms.reshape(frames, points, joints * 3).swapaxes(1, 2)
+        outer = (flat @ moves.reshape(frames, points, -1)).reshape(frames, joints, 3, 3, number)
         turn = np.stack(
             [
-                outer[..., 1, 2] - outer[..., 2, 1],
-                outer[..., 2, 0] - outer[..., 0, 2],
-                outer[..., 0, 1] - outer[..., 1, 0],
+                outer[:, :, 1, 2] - outer[:, :, 2, 1],
+                outer[:, :, 2, 0] - outer[:, :, 0, 2],
+                outer[:, :, 0, 1] - outer[:, :, 1, 0],
             ],
-            axis=-1,
+            axis=2,
         )
-        return np.concatenate([turn.reshape(frames, joints * 3), moves.sum(axis=1)], axis=1)
+        return np.concatenate([turn.reshape(frames, joints * 3, number), moves.sum(axis=1)], axis=1)
 
     def _shape_changes(self, turned: Array) -> Array:
         s = self.structure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,8 @@ Array = NDArray[np.float64]
 
 _SHAPE_FRAMES = 60
 _SHAPE_STEPS = 40
+# As many frames as tell of the shape what one tells that differs from all others.
+_ALIKE = 6
 # Off by this, metres, points are as sure as the priors' weights are meant for; the further off, the more these count.
 _SURE = 0.001
 _MOST_PRIORS = 10.0
@@ -136,9 +139,7 @@ def _known(body: BodyModel | Skeleton, betas: ArrayLike | None) -> Array | None:
 
 
 def _shaped(body: BodyModel, betas: Array) -> BodyModel:
-    import dataclasses
-
-    return dataclasses.replace(body, joint_places=body.joint_places + body.shape_joints[..., : len(betas)] @ betas)
+    return replace(body, joint_places=body.joint_places + body.shape_joints[..., : len(betas)] @ betas)
 
 
 def _weights(joints: Array, weights: ArrayLike | None) -> Array:
@@ -170,7 +171,9 @@ def _shape(problem: Points, rows: NDArray[np.int64]) -> Array:
     few = rows[evenly(np.flatnonzero(number >= 0.9 * np.quantile(number, 0.9)), _SHAPE_FRAMES)]
     start = guess(problem.structure, problem.seen[few], np.zeros((len(few), len(problem.structure.stiffness))))
     start = fit_poses(problem, start, few, 5, 1e-3, _FLOOR)[0]
-    found = fit_shape(problem, start, few, problem.structure.stiffness, _SHAPE_STEPS, True)
+    # A body that differs from the model's kind is off in the same way in every frame: more frames tell no more of it.
+    stiffness = max(len(few) / _ALIKE, 1.0) * problem.structure.stiffness
+    found = fit_shape(problem, start, few, stiffness, _SHAPE_STEPS, True)
     off = (problem.weights[few] * np.square(problem.seen[few] - problem.placed(found)[0]).sum(axis=2)).sum()
     off /= 3 * problem.weights[few].sum()
     problem.prior_share = float(np.clip(off / _SURE**2, 1.0, _MOST_PRIORS))
