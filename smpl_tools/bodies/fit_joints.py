@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -188,7 +189,7 @@ def _poses(
     state, settled, steps = _in_blocks(problem, start, rows, iterations)
     unseen = _unseen(problem, rows)
     for _ in range(_PASSES):
-        wanted = _evened(_bridged(state.rotations, unseen, rows))
+        wanted = _evened(_bridged(state.rotations, unseen, rows), rows)
         problem.wanted = np.empty((len(problem.seen), *wanted.shape[1:]))
         problem.wanted[rows] = wanted
         bridged = State(np.where(unseen[..., None, None], wanted, state.rotations), state.transl, state.shape)
@@ -242,6 +243,10 @@ def _bridged(rotations: Array, unseen: NDArray[np.bool_], rows: NDArray[np.int64
     return out
 
 
-def _evened(rotations: Array) -> Array:
-    """Return the mean of each rotation over its neighbours in time."""
-    return project_to_so3(gaussian_filter1d(rotations, _SMOOTH_FRAMES, axis=0, mode="nearest"))
+def _evened(rotations: Array, rows: NDArray[np.int64]) -> Array:
+    """Return the mean of each rotation over its neighbours in time, those beyond a gap aside."""
+    out = np.empty_like(rotations)
+    edges = [0, *(np.flatnonzero(np.diff(rows) > 1) + 1), len(rows)]
+    for first, last in itertools.pairwise(edges):
+        out[first:last] = gaussian_filter1d(rotations[first:last], _SMOOTH_FRAMES, axis=0, mode="nearest")
+    return project_to_so3(out)
