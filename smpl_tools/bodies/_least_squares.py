@@ -216,10 +216,10 @@ def _total(normal: Normal, state: State, stiffness: Array, shared: bool) -> floa
     return float(normal.cost.sum() + (np.square(shapes) * stiffness).sum())
 
 
-def _shape_step(
-    normal: Normal, state: State, stiffness: Array, damping: float, shared: bool
-) -> tuple[Array, Array]:
-    assert normal.mixed is not None and normal.shape_square is not None and normal.shape_pull is not None
+def _shape_step(normal: Normal, state: State, stiffness: Array, damping: float, shared: bool) -> tuple[Array, Array]:
+    assert normal.mixed is not None
+    assert normal.shape_square is not None
+    assert normal.shape_pull is not None
     square = _damped(normal.square, np.full(len(normal.square), damping))
     solved = np.linalg.solve(square, np.concatenate([normal.mixed, normal.pull[..., None]], axis=-1))
     by_shape, alone = solved[..., :-1], solved[..., -1]
@@ -244,4 +244,4 @@ def _damped(square: Array, damping: Array) -> Array:
 
 
 def _solve(square: Array, pull: Array) -> Array:
-    return np.linalg.solve(square, pull[..., None])[..., 0]
+    return np.asarray(np.linalg.solve(square, pull[..., None])[..., 0], np.float64)

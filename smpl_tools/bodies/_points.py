@@ -101,7 +101,9 @@ def _rest(body: BodyModel | Skeleton, shape_count: int) -> tuple[Array, Array, A
     if not np.isfinite(offsets[bones]).all():
         raise mismatch("offsets of the skeleton", "finite numbers", "NaN or infinity")
     # One length for both sides.
-    names = sorted({_sideless(body.joints[j]) for j in bones}, key=lambda n: [_sideless(x) for x in body.joints].index(n))
+    names = sorted(
+        {_sideless(body.joints[j]) for j in bones}, key=lambda n: [_sideless(x) for x in body.joints].index(n)
+    )
     places, directions = np.zeros((len(offsets), 3)), np.zeros((len(offsets), 3, len(names)))
     for j in bones:
         parent = body.parents[j]
@@ -124,12 +126,11 @@ class Points:
         self.wanted: Array | None = None
         self.prior_share = 1.0
         count = len(structure.joints)
-        # A chain of bones of which the ends alone are seen bends evenly and does not buckle; nor does a spine that is
-        # drawn to points that another skeleton has elsewhere.
-        firm = np.ones(len(structure.parents), bool)
-        firm[structure.parents[list(structure.single)]] = False
-        firm = firm[:count] | [structure.foreign and name.startswith("spine") for name in structure.joints]
-        self._priors = PosePriors(structure.joints, structure.parents[:count], structure.base[:count], firm)
+        told = np.zeros(len(structure.parents), bool)
+        told[structure.parents[list(structure.single)]] = True
+        self._priors = PosePriors(
+            structure.joints, structure.parents[:count], structure.base[:count], told[:count], structure.foreign
+        )
         # Which nodes move with which joint, for each point: (K J, N).
         lever = structure.shares[:, None] * structure.below.T
         self._levers = lever.reshape(-1, len(structure.parents))

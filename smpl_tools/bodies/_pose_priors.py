@@ -10,12 +10,13 @@ from smpl_tools.rotations import matrix_to_quat_wxyz
 
 Array = NDArray[np.float64]
 
-# Weights in square metres for a square radian: a radian that weighs 1e-4 counts as much as a joint off by 1 cm. An arm's
-# length of bone has a stiffness of about 0.06, so these decide only what the positions leave open.
+# Weights in square metres for a square radian: a radian that weighs 1e-4 counts as much as a joint off by 1 cm. A bone
+# as long as an upper arm has a stiffness of about 0.06, so these decide only what the positions leave open.
 _ANY_TURN = 1e-5
 _TWIST = 1e-4
 _COLLAR = 3e-5
-_FIRM = 1e-3
+_UNTOLD = 1e-4
+_SPINE = 1e-3
 _OFF_HINGE = 1e-3
 _BACKWARDS = 3e-3
 _CHANGE = 3e-4
@@ -29,9 +30,18 @@ class PosePriors:
     """
 
     def __init__(
-        self, joints: tuple[str, ...], parents: NDArray[np.int64], places: Array, firm: NDArray[np.bool_]
+        self,
+        joints: tuple[str, ...],
+        parents: NDArray[np.int64],
+        places: Array,
+        told: NDArray[np.bool_],
+        foreign: bool,
     ) -> None:
-        """Set the weights of J joints at ``places`` (J, 3); ``firm`` (J,) are those to be turned with reluctance."""
+        """Set the weights of J joints at ``places`` (J, 3).
+
+        A chain of bones of which the ends alone are seen should bend evenly and not buckle: ``told`` (J,) is False for
+        joints in it. Nor should a spine that is drawn to points which another skeleton has elsewhere (``foreign``).
+        """
         count = len(joints)
         self._weights = np.zeros((count, 3, 3))
         self._hinges = np.zeros((count, 3))
@@ -40,7 +50,11 @@ class PosePriors:
             if parents[j] < 0:
                 continue
             weight = _COLLAR if name.endswith("collar") else _ANY_TURN
-            self._weights[j] = (_FIRM if firm[j] else weight) * np.eye(3)
+            if not told[j]:
+                weight = _UNTOLD
+            if name.startswith("spine") and (foreign or not told[j]):
+                weight = _SPINE
+            self._weights[j] = weight * np.eye(3)
             children = np.flatnonzero(parents == j)
             length = np.linalg.norm(places[children[0]] - places[j]) if len(children) == 1 else 0.0
             if length > 0:

@@ -144,7 +144,7 @@ def _shaped(body: BodyModel, betas: Array) -> BodyModel:
 
 
 def _weights(joints: Array, weights: ArrayLike | None) -> Array:
-    finite = np.isfinite(joints).all(axis=2)
+    finite = np.asarray(np.isfinite(joints).all(axis=2))
     if weights is None:
         return finite.astype(np.float64)
     given = np.asarray(weights, np.float64)

@@ -87,7 +87,9 @@ POINT_SETS: dict[str, dict[str, Shares]] = {
 }
 
 
-def shares_of(names: tuple[str, ...], mapping: str | Mapping[str, Shares] | None, joints: tuple[str, ...]) -> list[Shares]:
+def shares_of(
+    names: tuple[str, ...], mapping: str | Mapping[str, Shares] | None, joints: tuple[str, ...]
+) -> list[Shares]:
     """Return what each of the points ``names`` is made of.
 
     Args:

@@ -63,7 +63,8 @@ def posed(model: BodyModel, rotations, betas, transl):
             move[:3, :3], move[:3, 3] = r[j], places[j] - (places[parent] if parent >= 0 else 0)
             moves.append(moves[parent] @ move if parent >= 0 else move)
         joints.append(np.array([m[:3, 3] for m in moves]) + t)
-        own = np.array([m[:3] @ np.block([[np.eye(3), -p[:, None]], [np.zeros(3), 1]]) for m, p in zip(moves, places)])
+        back = [np.block([[np.eye(3), -p[:, None]], [np.zeros(3), 1]]) for p in places]
+        own = np.array([m[:3] @ b for m, b in zip(moves, back, strict=True)])
         blend = np.einsum("vj,jab->vab", model.weights, own)
         vertices.append(np.einsum("vab,vb->va", blend[..., :3], rest) + blend[..., 3] + t)
     return np.array(vertices), np.array(joints)

@@ -14,6 +14,7 @@ from tests.smpl.body_helpers import made_body, posed, random_poses
 
 BODY = made_body(14, 5)
 RIGID = made_body(14, 5, pose_shapes=False)
+WRONG_SHAPE = "shape of vertices of the body model free: expected (T, 336, 3), received (2, 5, 3)"
 BETAS = np.array([2.0, -1.5, 0.5, 1.0, -2.0])
 
 
@@ -164,7 +165,7 @@ def test_no_frames():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"vertices": np.zeros((2, 5, 3))}, "shape of vertices of the body model free: expected (T, 336, 3), received (2, 5, 3)"),
+        ({"vertices": np.zeros((2, 5, 3))}, WRONG_SHAPE),
         ({"vertices": np.full((2, 336, 3), np.nan)}, "vertices: expected finite ones in some frame, received none"),
         ({"mask": np.ones(3)}, "shape of mask: expected (336,) or (2, 336), received (3,)"),
         ({"betas": np.zeros(9)}, "shape of betas: expected (K,) or (2, K) with K up to 5, received (9,)"),
