@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from smpl_tools.bodies._least_squares import (
     Normal,
@@ -40,7 +41,8 @@ class Vertices:
         self._whole = bool(used.all())
         self._size = size
         self._below = descends(model.parents)
-        self._weights = np.ascontiguousarray(np.asarray(model.weights, np.float64).T)  # (J, V)
+        weights = model.weights.toarray() if issparse(model.weights) else model.weights
+        self._weights = np.ascontiguousarray(np.asarray(weights, np.float64).T)  # (J, V)
         self._shapes = np.ascontiguousarray(np.moveaxis(model.shape_vertices[..., :size], 2, 0).swapaxes(1, 2))
         self._poses = None
         if model.pose_vertices is not None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
 
 from smpl_tools.bodies import fit_vertices as module
@@ -125,6 +127,12 @@ def test_blocks_time_and_repetition_change_nothing(monkeypatch):
     monkeypatch.setattr(module, "_BLOCK_NUMBERS", 2 * len(BODY.vertices))
     parts = fit_vertices(BODY, vertices)
     assert _degrees(parts.rotations, fit.rotations).max() < 1e-3
+
+
+def test_weights_may_be_sparse():
+    vertices, _, _ = _take(2)
+    body = replace(BODY, weights=csr_matrix(BODY.weights))
+    np.testing.assert_array_equal(fit_vertices(body, vertices).axis_angle, fit_vertices(BODY, vertices).axis_angle)
 
 
 def test_axis_angle_is_continuous():
