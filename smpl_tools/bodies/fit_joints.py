@@ -68,7 +68,7 @@ def fit_joints(
         shape_count: how many of the model's directions of shape are fitted.
         weights: (T, K) how much a point counts, 0 not at all and 1 fully; None: every finite one fully.
         slack: how far in metres a point may lie from its place on the body, the same in the whole take. None: nowhere
-            else for the body's own joints, 3 cm for landmarks, 2 cm for joints of a mapping.
+            else for the body's own joints, 3 cm for landmarks, 1 cm for joints of a mapping.
         iterations: most steps for each frame.
 
     Returns:
@@ -173,7 +173,10 @@ def _shape(problem: Points, rows: NDArray[np.int64]) -> Array:
     start = guess(problem.structure, problem.seen[few], np.zeros((len(few), len(problem.structure.stiffness))))
     start = fit_poses(problem, start, few, 5, 1e-3, _FLOOR)[0]
     # A body that differs from the model's kind is off in the same way in every frame: more frames tell no more of it.
+    # Of slack none at all, for it can stand for any pose that is held for long.
     stiffness = max(len(few) / _ALIKE, 1.0) * problem.structure.stiffness
+    own = problem.structure.body_size
+    stiffness[own:] = len(few) * problem.structure.stiffness[own:]
     found = fit_shape(problem, start, few, stiffness, _SHAPE_STEPS, True)
     off = (problem.weights[few] * np.square(problem.seen[few] - problem.placed(found)[0]).sum(axis=2)).sum()
     off /= 3 * problem.weights[few].sum()
