@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 _NOISE = 0.005
 _LENGTHS = 0.3
 # How far a joint of another set, or a landmark, may lie from its place on the body, metres.
-_JOINT_SLACK, _LANDMARK_SLACK = 0.01, 0.03
+_JOINT_SLACK, _LANDMARK_SLACK = 0.01, 0.015
 
 
 class Structure:

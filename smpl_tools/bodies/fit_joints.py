@@ -68,7 +68,7 @@ def fit_joints(
         shape_count: how many of the model's directions of shape are fitted.
         weights: (T, K) how much a point counts, 0 not at all and 1 fully; None: every finite one fully.
         slack: how far in metres a point may lie from its place on the body, the same in the whole take. None: nowhere
-            else for the body's own joints, 3 cm for landmarks, 1 cm for joints of a mapping.
+            else for the body's own joints, 1.5 cm for landmarks, 1 cm for joints of a mapping.
         iterations: most steps for each frame.
 
     Returns:
