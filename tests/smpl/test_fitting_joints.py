@@ -269,6 +269,16 @@ def test_hinges_bend_shins_backwards_and_forearms_forwards():
         assert np.sign(bent[2]) == (-1 if "knee" in SMPL.joints[j] else 1)
 
 
+def test_bending_backwards_counts_more():
+    joints, parents = BODY.joints, BODY.parents
+    priors = _pose_priors.PosePriors(joints, parents, BODY.joint_places, np.ones(24, bool), False)
+    for j, axis in _pose_priors.hinge_axes(joints, parents, BODY.joint_places).items():
+        rotations = np.broadcast_to(np.eye(3), (2, 24, 3, 3)).copy()
+        rotations[:, j] = Rotation.from_rotvec([0.3 * axis, -0.3 * axis]).as_matrix()
+        forwards, backwards = priors.add(rotations, rotations, parents, None)[0]
+        assert backwards > 10 * forwards
+
+
 def test_shortest_turn():
     a, b = np.random.default_rng(0).normal(size=(2, 50, 3))
     turn = shortest_turn(a, b)
