@@ -30,8 +30,8 @@ from smpl_tools.skeleton import has_smpl_poses, track_matrices
 Array = NDArray[np.float64]
 
 # Where SMPL's pelvis lies at rest with no translation, in metres, for the mean neutral shape, as public code states it
-# (Stanford-TML/EDGE, vis.py); the body's shape moves it by a few centimetres.
-PELVIS = np.array([-0.0018, -0.2233, 0.0282])
+# (Stanford-TML/EDGE, vis.py), but for 2 mm to the side; the body's shape moves it by a few centimetres.
+PELVIS = np.array([0.0, -0.2233, 0.0282])
 IDENTITY = np.eye(3)
 PELVIS.flags.writeable = IDENTITY.flags.writeable = False
 UNITS: dict[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}

@@ -13,18 +13,15 @@ from numpy.typing import NDArray
 
 from smoothnet_core import metrics
 from smoothnet_core._checks import mismatch, one_of
-from smpl_tools.coordinates import with_unit
+from smpl_tools.coordinates import UNITS, with_unit
 from smpl_tools.measures import ASSUMED_FPS
 from smpl_tools.motion import Motion
-from smpl_tools.poses import Poses, hips, paired_people, poses
+from smpl_tools.poses import Poses, hips, paired_people, poses, unit_by_size
 
 Array = NDArray[np.float64]
 
-UNITS: dict[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 # The root joints of data sets whose joints carry no names, by their number.
 _ROOTS_BY_COUNT: dict[int, list[int]] = {14: [2, 3], 17: [0], 22: [0], 24: [0], 52: [0], 55: [0]}
-# A person's height in metres, with the arms up or bent down; between powers of ten it tells the unit.
-_PERSON = (0.4, 4.0)
 
 
 def evaluate_motions(
@@ -240,16 +237,9 @@ def _scale(truths: Sequence[Poses], unit: str | None) -> tuple[float, str, bool]
     stated = truths[0].metres
     if stated is not None:
         return stated, next((n for n, m in UNITS.items() if m == stated), "file units"), False
-    tall = [
-        np.ptp(f[np.isfinite(f).all(axis=-1)], axis=0).max()
-        for t in truths
-        for f in t.positions
-        if np.isfinite(f).all(axis=-1).any()
-    ]
-    height = float(np.median(tall)) if tall else math.nan
-    for name in ("m", "cm", "mm"):
-        if _PERSON[0] <= height * UNITS[name] < _PERSON[1]:
-            return UNITS[name], name, True
+    name, height = unit_by_size(truths)
+    if name is not None:
+        return UNITS[name], name, True
     raise mismatch(
         "unit of positions", "m, cm or mm by a person's size (say it with --unit)", f"a size of {height:.3g}"
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smpl_tools.coordinates import UNITS
 from smpl_tools.joint_names import normal_name
 from smpl_tools.measures import is_observed, prepared
 from smpl_tools.motion import Motion, Person, Skeleton, Track
@@ -16,6 +19,8 @@ from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, person_positions
 
 Array = NDArray[np.float64]
 
+# A person's height in metres, with the arms up or bent down; between powers of ten it tells the unit.
+_PERSON = (0.4, 4.0)
 _ROTATIONS = ("axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d")
 # What joins the joints of pose estimators, whose files state no skeleton.
 _LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("shoulder", "hip"))
@@ -68,6 +73,19 @@ def poses(motion: Motion, person: Person, *, hands: bool = False) -> Poses:
     track = max(placed.values(), key=lambda t: (t.values.shape[2], t.metres is not None))
     unit = "px" if track.values.shape[2] == 2 else "m" if track.metres == 1.0 else "file units"
     return Poses(track.joints, track.values.astype(np.float64), person.frames, unit, track.metres)
+
+
+def unit_by_size(people: Sequence[Poses]) -> tuple[str | None, float]:
+    """Return the unit, of m, cm and mm, in which people have a person's size, None if in none, and their size."""
+    tall = [
+        np.ptp(frame[np.isfinite(frame).all(axis=-1)], axis=0).max()
+        for one in people
+        for frame in one.positions
+        if np.isfinite(frame).all(axis=-1).any()
+    ]
+    height = float(np.median(tall)) if tall else math.nan
+    known = (unit for unit in ("m", "cm", "mm") if _PERSON[0] <= height * UNITS[unit] < _PERSON[1])
+    return next(known, None), height
 
 
 def paired_people(one: Motion, other: Motion) -> list[tuple[Person, Person]]:

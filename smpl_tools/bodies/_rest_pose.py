@@ -7,14 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from smpl_tools.coordinates import PELVIS
 from smpl_tools.pairs.body import Body
 from smpl_tools.skeleton import SMPL
 
 Array = NDArray[np.float64]
 
-# Where SMPL's pelvis lies when ``transl`` is zero: (-0.0018, -0.2233, 0.0282) m for the mean neutral shape, as public
-# code that animates it without the model states it (Stanford-TML/EDGE, vis.py). The free body is symmetric.
-PELVIS = (0.0, -0.2233, 0.0282)
 
 _TRUNK = ("spine_01", "spine_02", "spine_03")
 _FORWARDS, _SIDEWAYS, _DOWN = np.eye(3)[2], np.eye(3)[0], -np.eye(3)[1]
@@ -25,7 +23,7 @@ def rest_targets() -> dict[str, Array]:
     """Return where the joints of ``smpl_tools.skeleton.SMPL`` lie at rest, (3,) by name, its pelvis at ``PELVIS``."""
     places: list[Array] = []
     for parent, offset in zip(SMPL.parents, SMPL.offsets, strict=True):
-        places.append(np.array(PELVIS) if parent < 0 else places[parent] + offset)
+        places.append(PELVIS if parent < 0 else places[parent] + offset)
     return dict(zip(SMPL.joints, places, strict=True))
 
 

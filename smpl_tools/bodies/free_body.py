@@ -16,8 +16,9 @@ from scipy.optimize import least_squares
 
 from smoothnet_core._checks import mismatch, one_of
 from smpl_tools.bodies._free_weights import BONES, even_weights, joint_weights, meeting_weights
-from smpl_tools.bodies._rest_pose import PELVIS, bone_maps, rest
+from smpl_tools.bodies._rest_pose import bone_maps, rest
 from smpl_tools.bodies.body_model import BodyModel
+from smpl_tools.coordinates import PELVIS
 from smpl_tools.pairs.body import Body, Shape, make_body
 from smpl_tools.skeleton import SMPL
 
@@ -187,7 +188,7 @@ def _middle_joints(middle: Body, maps: Mapping[str, Array]) -> Array:
     begins = rest(middle, maps)[1]
     places: list[Array] = []
     for name, parent, offset in zip(SMPL.joints, SMPL.parents, SMPL.offsets, strict=True):
-        beside = np.array(PELVIS) if parent < 0 else places[parent] + offset
+        beside = PELVIS if parent < 0 else places[parent] + offset
         places.append(begins[BONES[name]] if name in BONES else beside)
     return np.stack(places)
 

@@ -13,6 +13,7 @@ from smpl_tools.cli._shared import INTERRUPTED, complain, one_line_errors
 from smpl_tools.cli.convert import convert
 from smpl_tools.cli.evaluate import evaluate
 from smpl_tools.cli.experiments import experiments
+from smpl_tools.cli.fit import fit
 from smpl_tools.cli.formats import formats
 from smpl_tools.cli.info import info
 from smpl_tools.cli.mesh import mesh
@@ -55,7 +56,7 @@ def _options(
         print(context.get_help())
 
 
-_COMMANDS = [refine, convert, mesh, info, formats, models, evaluate, plot, train, experiments, pairs]
+_COMMANDS = [refine, convert, fit, mesh, info, formats, models, evaluate, plot, train, experiments, pairs]
 for _command in _COMMANDS:
     app.command()(one_line_errors(_command))
 

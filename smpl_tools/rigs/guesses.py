@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from smpl_tools.coordinates import assuming, stated_units, stated_ups
+from smpl_tools.contents import carried
+from smpl_tools.coordinates import UNITS, assuming, stated_units, stated_ups
 from smpl_tools.motion import Motion, Up
-from smpl_tools.poses import poses, upward
+from smpl_tools.poses import poses, unit_by_size, upward
 
 # In metres: what files of skeletons are in. The last is the unit of CMU's files, an inch divided by 0.45.
 _UNITS: dict[str, float] = {
@@ -25,8 +26,9 @@ _REACH = 1.35
 def with_guesses(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
     """Return a motion whose tracks state axes and unit, guessed where the file says nothing, and what was guessed.
 
-    The unit is the one of metres, centimetres, millimetres, inches and CMU's in which a grown person's bones are of
-    about the right length; the up axis is the one along which people are longest, feet down.
+    The unit of a skeleton is the one of metres, centimetres, millimetres, inches and CMU's in which a grown person's
+    bones are of about the right length, that of joints the one of m, cm and mm in which people are as large as people
+    are; the up axis is the one along which people are longest, feet down.
 
     Args:
         motion: with a skeleton, or with 3D positions of joints.
@@ -36,11 +38,17 @@ def with_guesses(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
     if up is not None:
         notes.append(f"axes not stated in the file: {'-y' if up == '-y' else up} taken for up")
     metres = None
-    if motion.skeleton is not None and not stated_units(motion):
+    if not stated_units(motion):
         unit = guessed_unit(motion)
         if unit is not None:
             metres = _UNITS[unit]
             notes.append(f"unit not stated in the file: taken for {unit} by the length of the bones")
+        elif "joints" in carried(motion):
+            seen = [poses(motion, person) for person in motion.people]
+            name, _ = unit_by_size([one for one in seen if one.positions.shape[2] == 3])
+            if name is not None:
+                metres = UNITS[name]
+                notes.append(f"unit not stated in the file: taken for {name} by the size of the people")
     return assuming(motion, up=up, metres=metres), tuple(notes)
 
 
