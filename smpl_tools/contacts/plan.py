@@ -1,0 +1,203 @@
+"""Where feet and pelvis go when planted feet are kept: positions in, positions out, in metres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import convolve1d, maximum_filter1d, minimum_filter1d
+
+from smoothnet_core._checks import check_positive, mismatch
+from smpl_tools.contacts.feet import WholeLeg
+from smpl_tools.contacts.planting import anchors, displacements, splitted
+from smpl_tools.contacts.two_bone import BentLeg, bend_leg, hinges, smallest_rotation
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+# Halvings in which the share of a change that a leg can follow is found.
+_HALVINGS = 24
+
+
+@dataclass(frozen=True)
+class KeepSettings:
+    """How planted feet are kept.
+
+    Attributes:
+        ease: seconds before and after a contact over which the change comes and goes.
+        farthest: metres that a foot is moved at most; a longer contact that asks for more is divided.
+        straight: share of its whole length up to which a leg is stretched, unless it was longer before.
+        lowering: metres that the pelvis sinks at most.
+        lowering_ease: seconds over which it sinks and rises.
+    """
+
+    ease: float = 0.15
+    farthest: float = 0.1
+    straight: float = 0.997
+    lowering: float = 0.05
+    lowering_ease: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_positive("keep setting", self, ("ease", "farthest", "straight", "lowering", "lowering_ease"))
+        if self.straight > 1:
+            raise mismatch("keep setting straight", "at most 1", self.straight)
+
+
+KEEP = KeepSettings()
+
+
+@dataclass(frozen=True, eq=False)
+class FootPlan:
+    """Where one foot goes.
+
+    Attributes:
+        joints: (T, 3) of each of its joints, the ankle among them.
+        turn: (T, 3, 3) rotation of the foot in the scene from before to after.
+    """
+
+    joints: dict[int, Array]
+    turn: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Where everything goes.
+
+    Attributes:
+        contact: (T, F) contacts that are kept.
+        sink: (T,) metres that the pelvis is lowered.
+        feet: one a leg.
+        changed: (T,) frames in which something moves.
+    """
+
+    contact: Flags
+    sink: Array
+    feet: list[FootPlan]
+    changed: Flags
+
+
+def make_plan(
+    x: Array, legs: Sequence[WholeLeg], contact: Flags, fps: float, up: Array, settings: KeepSettings, *, rigid: bool
+) -> Plan:
+    """Decide where the feet go and how far the pelvis sinks.
+
+    Args:
+        x: (T, J, 3) metres.
+        legs: L of them.
+        contact: (T, F) of their points, leg by leg.
+        fps: frames a second.
+        up: (3,) of length 1.
+        settings: see :class:`KeepSettings`.
+        rigid: feet keep their length in every frame; else heel and toe stand where each of them stood.
+    """
+    ease = max(round(settings.ease * fps), 1)
+    kept = contact.copy()
+    moves: list[list[Array]] = []
+    column = 0
+    for leg in legs:
+        tracks = [x[:, joint] for joint in leg.points]
+        own = range(column, column + len(tracks))
+        column += len(tracks)
+        for k, track in zip(own, tracks, strict=True):
+            kept[:, k] = splitted(track, contact[:, k], settings.farthest, ease, max(ease // 2, 1))
+        standing = [kept[:, k] for k in own]
+        length = None
+        if rigid and len(tracks) == 2:
+            length = float(np.median(np.linalg.norm(tracks[1] - tracks[0], axis=-1)))
+        moves.append(displacements(tracks, anchors(tracks, standing, length), standing, ease, fps))
+
+    column = 0
+    asked = []
+    for leg, own in zip(legs, moves, strict=True):
+        asked.append(_foot(x, leg, own, kept[:, column : column + len(own)], rigid))
+        column += len(own)
+    window = max(round(settings.lowering_ease * fps), 1)
+    hips = [(x[:, leg.hip], x[:, leg.ankle], _reach(x, leg, settings.straight)) for leg in legs]
+    feet, needed = [], np.zeros(len(x))
+    column = 0
+    for leg, own, foot, (hip, ankle, reach) in zip(legs, moves, asked, hips, strict=True):
+        share = _share(hip - settings.lowering * up, ankle, foot.joints[leg.ankle], reach)
+        if share.min() < 1:
+            share = _smooth_window(minimum_filter1d(share, 2 * window + 1, mode="nearest"), window)
+            foot = _foot(x, leg, [share[:, None] * m for m in own], kept[:, column : column + len(own)], rigid)
+        column += len(own)
+        feet.append(foot)
+        needed = np.maximum(needed, _sink(foot.joints[leg.ankle] - hip, reach, up))
+    sink = _smooth_window(maximum_filter1d(np.minimum(needed, settings.lowering), 2 * window + 1, mode="nearest"), window)
+    sink[sink < 1e-12] = 0.0
+    changed = sink > 0
+    for own in moves:
+        for move in own:
+            changed |= (move != 0).any(axis=1)
+    return Plan(kept, sink, feet, changed)
+
+
+def bent_leg(x: Array, leg: WholeLeg, legs: Sequence[WholeLeg], ankle: Array, shift: Array, fps: float) -> BentLeg:
+    """Return a leg of positions (T, J, 3) that reaches for its new ankle (T, 3) from its hip moved by (T, 3)."""
+    sides = {one.side: x[:, one.hip] for one in legs}
+    lateral = sides["left"] - sides["right"] if len(sides) == 2 else np.zeros_like(ankle)
+    old = x[:, leg.hip], x[:, leg.knee], x[:, leg.ankle]
+    return bend_leg(*old, old[0] + shift, ankle, hinges(*old, lateral, fps))
+
+
+def _foot(x: Array, leg: WholeLeg, moves: list[Array], standing: Flags, rigid: bool) -> FootPlan:
+    """Return where a foot is when its points (rear and front, or one) are moved by (T, 3) each."""
+    others = [joint for joint in (leg.ankle, leg.heel, leg.toe, leg.toe_end, leg.other) if joint is not None]
+    if len(moves) == 1:
+        turn = np.broadcast_to(np.eye(3), (len(x), 3, 3))
+        return FootPlan({joint: x[:, joint] + moves[0] for joint in others}, turn)
+    rear, front = leg.points
+    start, end = x[:, rear] + moves[0], x[:, front] + moves[1]
+    old, new = x[:, front] - x[:, rear], end - start
+    turn = smallest_rotation(_unit(old), _unit(new))
+    if rigid:
+        # The point that stands keeps its place; between contacts it changes over from one to the other.
+        number = standing.sum(axis=1)
+        known = np.flatnonzero(number)
+        share = np.full(len(x), 0.5)
+        if len(known):
+            share = np.interp(np.arange(len(x)), known, standing[known, 1] / number[known])
+        spare = np.linalg.norm(new, axis=-1) - np.linalg.norm(old, axis=-1)
+        start = start + (share * spare)[:, None] * _unit(new)
+        end = start + np.einsum("tij,tj->ti", turn, old)
+    places = {joint: start + np.einsum("tij,tj->ti", turn, x[:, joint] - x[:, rear]) for joint in others}
+    places |= {rear: start, front: end}
+    return FootPlan(places, turn)
+
+
+def _reach(x: Array, leg: WholeLeg, straight: float) -> Array:
+    """Return how far (T,) a leg stretches: to nearly straight, or as far as it did."""
+    hip, knee, ankle = x[:, leg.hip], x[:, leg.knee], x[:, leg.ankle]
+    whole = np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1)
+    return np.maximum(straight * whole, np.linalg.norm(ankle - hip, axis=-1))
+
+
+def _share(hip: Array, ankle: Array, asked: Array, reach: Array) -> Array:
+    """Return the largest share (T,) of the way from ankle to where it is asked for that the leg reaches."""
+    low, high = np.zeros(len(hip)), np.ones(len(hip))
+    fits = np.linalg.norm(asked - hip, axis=-1) <= reach
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        good = np.linalg.norm(ankle + middle[:, None] * (asked - ankle) - hip, axis=-1) <= reach
+        low, high = np.where(good, middle, low), np.where(good, high, middle)
+    return np.where(fits, 1.0, low)
+
+
+def _sink(leg: Array, reach: Array, up: Array) -> Array:
+    """Return how far (T,) a hip must sink for the vector (T, 3) from it to the ankle to be within reach."""
+    below = -(leg @ up)
+    spare = below**2 - (leg**2).sum(axis=-1) + reach**2
+    needed = below - np.sqrt(np.maximum(spare, 0))
+    return np.where((leg**2).sum(axis=-1) > reach**2 * (1 + 1e-12), np.maximum(needed, 0), 0.0)
+
+
+def _smooth_window(values: Array, window: int) -> Array:
+    """Return the mean of values (T,) over a Hann window that reaches ``window`` frames to either side."""
+    kernel = np.hanning(2 * window + 3)[1:-1]
+    return convolve1d(values, kernel / kernel.sum(), mode="nearest")
+
+
+def _unit(vector: Array) -> Array:
+    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)

@@ -1,0 +1,128 @@
+"""Where planted feet belong, and how the way there and back is eased.
+
+Through a contact a point of a foot stays in one place. Between contacts what moves it there fades: along the curve of
+least acceleration that joins on both sides (discretely, a cubic spline), so that neither place nor speed jumps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.ndimage import binary_dilation
+from scipy.sparse.linalg import splu
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+# Seconds within which heel and toe, of which one stands, are moved alike: the foot keeps its direction.
+_STIFF_SECONDS = 0.04
+# Rounds in which the places of heel and toe are brought to the foot's length.
+_ROUNDS = 20
+
+
+def runs(flags: Flags) -> Iterator[slice]:
+    """Yield the runs of True in flags (T,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
+    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        yield slice(start, stop)
+
+
+def splitted(track: Array, standing: Flags, farthest: float, pause: int, shortest: int) -> Flags:
+    """Return contacts (T,) of which none asks for more than ``farthest``.
+
+    A foot that moves farther than that from the middle of a contact slides along for real, or was captured so: its
+    contact is halved, with a pause in between, until what is left is near enough or too short.
+
+    Args:
+        track: (T, 3) place of the point.
+        standing: (T,) contacts.
+        farthest: from the middle of a contact, in the track's unit.
+        pause: frames between the halves.
+        shortest: frames of a contact.
+    """
+    result = np.zeros_like(standing)
+    todo = list(runs(standing))
+    while todo:
+        run = todo.pop()
+        middle = np.median(track[run], axis=0)
+        if np.linalg.norm(track[run] - middle, axis=-1).max() <= farthest:
+            result[run] = True
+            continue
+        half = (run.start + run.stop) // 2
+        for start, stop in ((run.start, half - pause // 2), (half + (pause + 1) // 2, run.stop)):
+            if stop - start >= shortest:
+                todo.append(slice(start, stop))
+    return result
+
+
+def anchors(points: list[Array], standing: list[Flags], length: float | None) -> list[Array]:
+    """Return for each point of a foot (T, 3) where it belongs while it stands: the median over the contact.
+
+    Args:
+        points: one or two of (T, 3), rear and front.
+        standing: as many of (T,).
+        length: distance that the two keep while both stand; None leaves it.
+    """
+    places: list[Array] = []
+    spans = []
+    for track, flags in zip(points, standing, strict=True):
+        place = track.copy()
+        own = list(runs(flags))
+        for run in own:
+            place[run] = np.median(track[run], axis=0)
+        places.append(place)
+        spans.append(own)
+    if length is None or len(points) < 2:
+        return places
+    pairs = [(a, b) for a in spans[0] for b in spans[1] if max(a.start, b.start) < min(a.stop, b.stop)]
+    for _ in range(_ROUNDS):
+        for a, b in pairs:
+            between = places[1][b.start] - places[0][a.start]
+            far = float(np.linalg.norm(between))
+            if far > 0:
+                shift = 0.5 * (far - length) / far * between
+                places[0][a] += shift
+                places[1][b] -= shift
+    return places
+
+
+def displacements(points: list[Array], places: list[Array], standing: list[Flags], ease: int, fps: float) -> list[Array]:
+    """Return for each point of a foot (T, 3) how far it is moved: to its place while it stands, then less and less.
+
+    The sum of squared second differences is the least there is, plus, where there are two points, that of their
+    difference: a foot of which one point stands keeps its direction. From ``ease`` frames off any contact on it is 0.
+
+    Args:
+        points: one or two of (T, 3).
+        places: as many of (T, 3), from :func:`anchors`.
+        standing: as many of (T,).
+        ease: frames.
+        fps: frames a second.
+    """
+    frames, count = standing[0].shape[0], len(points)
+    fixed = np.stack(standing, axis=1)
+    near = fixed.any(axis=1)
+    if not near.any():
+        return [np.zeros((frames, 3)) for _ in points]
+    near = binary_dilation(near, iterations=max(ease - 1, 1)) if ease > 0 else near
+    values = np.stack([np.where(s[:, None], p - x, 0.0) for x, p, s in zip(points, places, standing, strict=True)], 1)
+    known = fixed | ~near[:, None]
+    result = np.where(known[..., None], values, 0.0)
+    if known.all() or frames < 3:
+        return [result[:, k] for k in range(count)]
+    second = sparse.diags([1.0, -2.0, 1.0], [0, 1, 2], shape=(frames - 2, frames))
+    square = sparse.kron(second.T @ second, sparse.eye(count))
+    if count == 2:
+        stiff = (_STIFF_SECONDS * fps) ** -4
+        square = square + sparse.kron(sparse.eye(frames), stiff * np.array([[1.0, -1.0], [-1.0, 1.0]]))
+    # Where a take ends within the ease two frames decide nothing about a straight line; a trace of stiffness does.
+    square = sparse.csc_matrix(square + 1e-9 * sparse.eye(frames * count))
+    free, held = np.flatnonzero(~known.ravel()), np.flatnonzero(known.ravel())
+    flat = result.reshape(-1, 3)
+    right = -(square[free][:, held] @ flat[held])
+    flat[free] = splu(square[free][:, free].tocsc(), permc_spec="NATURAL").solve(right)
+    result = flat.reshape(frames, count, 3)
+    return [result[:, k] for k in range(count)]
