@@ -147,6 +147,30 @@ def person_positions(person: Person, skeleton: Skeleton) -> Array:
     Raises:
         ValueError: no track of the person names a joint of the skeleton.
     """
+    rotations, offsets, touched = local_pose(person, skeleton)
+    roots: list[int] = []
+    for j, parent in enumerate(skeleton.parents):
+        roots.append(j if parent < 0 else roots[parent])
+    own = {roots[j] for j in touched}
+    placed = positions(rotations, None, skeleton, offsets)
+    placed[:, [j for j, root in enumerate(roots) if root not in own]] = np.nan
+    return placed
+
+
+def local_pose(person: Person, skeleton: Skeleton) -> tuple[Array, Array, set[int]]:
+    """Return how a person's tracks turn and place each joint relative to its parent, matched as above.
+
+    Args:
+        person: T rows.
+        skeleton: J joints.
+
+    Returns:
+        Rotations (T, J, 3, 3), offsets (T, J, 3), of a root its place in the scene, and the joints that have a track;
+        float64.
+
+    Raises:
+        ValueError: no track of the person names a joint of the skeleton.
+    """
     index = {name: j for j, name in enumerate(skeleton.joints)}
     frames, count = len(person.frames), len(skeleton.joints)
     rotations = np.broadcast_to(np.eye(3), (frames, count, 3, 3)).copy()
@@ -180,13 +204,7 @@ def person_positions(person: Person, skeleton: Skeleton) -> Array:
             touched.add(j)
     if not touched:
         raise mismatch(f"tracks of person {person.id}", "joints of the skeleton", ", ".join(person.tracks) or "none")
-    roots: list[int] = []
-    for j, parent in enumerate(skeleton.parents):
-        roots.append(j if parent < 0 else roots[parent])
-    own = {roots[j] for j in touched}
-    placed = positions(rotations, None, skeleton, offsets)
-    placed[:, [j for j, root in enumerate(roots) if root not in own]] = np.nan
-    return placed
+    return rotations, offsets, touched
 
 
 def _matrices(track: Track) -> Array:

@@ -1,0 +1,301 @@
+"""How well foot contacts are found in noisy motion, and what keeping planted feet in place costs and brings.
+
+    python benchmarks/contacts.py FOLDER [--tuned-on]
+
+FOLDER holds ``cmu/cmu_train.npz`` and ``paired/``. The truth comes from clean optical capture by a rule of its own, see
+:func:`true_contacts`. Noisy copies: white noise on joint positions; errors of an estimator drawn from a model fitted to
+MediaPipe's on the paired training clips, laid over 15 joints in the world; white noise, drift and spikes on the
+rotations of a skeleton and on the path of its root. Each is refined by the network ``default``. Contacts are found in
+the noisy copy and in the refined one, and kept in the refined one. The thresholds of the detector were chosen on the
+subjects ``TUNED_ON``; numbers are of ``REPORTED_ON``, unless the option asks for the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, lfilter, sosfiltfilt
+from scipy.spatial.transform import Rotation
+
+from smoothnet_core import metrics, refine
+from smoothnet_core.training.estimator_errors import ErrorModel, fit_errors
+from smpl_tools.contacts.detection import contacts, foot_slide
+from smpl_tools.contacts.feet import WholeLeg, foot_points, whole_legs
+from smpl_tools.contacts.keeping import keep_contacts, keep_contacts_positions
+from smpl_tools.motion import Motion, Skeleton
+from smpl_tools.pairs.landmarks import landmarks
+from smpl_tools.skeleton import positions
+from smpl_tools.sources import as_pair, read_paired
+from smpl_tools.sources.clean import clean_motions
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+TUNED_ON = ("02", "05", "12", "61", "94", "09", "127")
+REPORTED_ON = ("01", "06", "08", "10", "26", "32", "35", "60", "13", "85")
+TAKES, SHORTEST, LONGEST = 6, 90, 900
+WHITE = (0.005, 0.01, 0.02)
+# Rotations: degrees of jitter and drift, how much of itself drift keeps a frame at 30 a second, rate and degrees of
+# spikes; metres of jitter and drift of the root.
+JITTER, DRIFT, MEMORY, SPIKES, SPIKE = 1.5, 3.0, 0.9, 0.004, (12.0, 30.0)
+ROOT_JITTER, ROOT_DRIFT = 0.006, 0.02
+# The truth.
+CUTOFF, LOW, SLOW, GAP, SHORT = 8.0, 0.03, 0.2, 0.05, 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """A clean motion: positions (T, J, 3) in metres, Y up; with a skeleton, what they come from."""
+
+    name: str
+    fps: float
+    joints: tuple[str, ...]
+    clean: Array
+    skeleton: Skeleton | None = None
+    rotations: Array | None = None
+    transl: Array | None = None
+
+    @property
+    def legs(self) -> tuple[WholeLeg, ...]:
+        return whole_legs(self.joints)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One noisy copy: positions of what was given, refined and kept, contacts found, and the truth."""
+
+    take: Take
+    truth: Flags
+    given: Array
+    refined: Array
+    kept: Array
+    found_given: Flags
+    found: Flags
+
+
+def true_contacts(x: Array, kinds: list[int], fps: float) -> Flags:
+    """Return (T, F): where clean feet (T, F, 3) stand.
+
+    Positions are low-passed at ``CUTOFF`` (Butterworth of order 2, both ways). A joint's floor is the 20 % quantile of
+    its heights in frames in which it is slower than half of ``SLOW``, or for joints of one kind the lowest of theirs if
+    they are more than 4 cm apart. It stands where it is at most ``LOW`` above that and at most as fast as ``SLOW``;
+    gaps of up to ``GAP`` are closed, and contacts shorter than ``SHORT`` left out.
+    """
+    pad = min(len(x) - 1, round(fps))
+    x = sosfiltfilt(butter(2, CUTOFF, fs=fps, output="sos"), x, axis=0, padlen=pad)
+    speed = np.linalg.norm(np.gradient(x, axis=0), axis=-1) * fps
+    height = x[..., 1]
+    floors = []
+    for h, v in zip(height.T, speed.T, strict=True):
+        still = v < max(SLOW / 2, np.quantile(v, 0.05))
+        floors.append(np.quantile(h[still], 0.2))
+    for kind in set(kinds):
+        own = [k for k, other in enumerate(kinds) if other == kind]
+        lowest = min(floors[k] for k in own)
+        for k in own:
+            floors[k] = floors[k] if floors[k] < lowest + 0.04 else lowest
+    standing = (height <= np.array(floors) + LOW) & (speed <= SLOW)
+    for flags in standing.T:
+        _switch_short(flags, False, GAP * fps)
+        _switch_short(flags, True, SHORT * fps)
+    return standing
+
+
+def _switch_short(flags: Flags, value: bool, frames: float) -> None:
+    edges = np.flatnonzero(np.diff(np.concatenate([[not value], flags, [not value]])))
+    for start, stop in zip(edges[::2], edges[1::2], strict=False):
+        if flags[start] == value and stop - start < frames and 0 < start and stop < len(flags):
+            flags[start:stop] = not value
+
+
+def motions(folder: Path, subjects: tuple[str, ...]) -> Iterator[Motion]:
+    """Yield up to ``TAKES`` takes of each subject."""
+    of: dict[str, list[Motion]] = {subject: [] for subject in subjects}
+    for subject, motion in clean_motions(folder / "cmu" / "cmu_train.npz"):
+        if subject in of and SHORTEST <= len(motion.people[0].frames):
+            of[subject].append(motion)
+    for own in of.values():
+        yield from own[:: max(1, len(own) // TAKES)][:TAKES]
+
+
+def skeleton_take(motion: Motion) -> Take:
+    tracks, skeleton = motion.people[0].tracks, motion.skeleton
+    assert skeleton is not None
+    assert motion.fps is not None
+    turned = np.concatenate([tracks["global_orient"].values, tracks["body_pose"].values], axis=1)[:LONGEST]
+    transl = tracks["transl"].values[:LONGEST, 0]
+    place = positions(turned, transl, skeleton)
+    return Take(str(motion.path), motion.fps, skeleton.joints, place, skeleton, turned, transl)
+
+
+def landmark_take(motion: Motion) -> Take | None:
+    """Return the 15 joints of paired files at 30 frames a second, in the world."""
+    try:
+        found = landmarks(motion, motion.people[0], 30.0)
+    except ValueError:
+        return None
+    at = found.points
+    nose = at["neck"] + 0.18 * found.head[..., 1] + 0.12 * found.head[..., 2]
+    names = ["nose"] + [
+        f"{side}_{joint}"
+        for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "foot_index")
+        for side in ("left", "right")
+    ]
+    place = np.stack([nose] + [at[name.replace("foot_index", "toe")] for name in names[1:]], axis=1)[: LONGEST // 2]
+    return Take(str(motion.path), 30.0, tuple(names), place) if len(place) >= SHORTEST // 2 else None
+
+
+def white(size: float) -> Callable[[Take, np.random.Generator], Outcome]:
+    def run(take: Take, rng: np.random.Generator) -> Outcome:
+        given = take.clean + size * rng.standard_normal(take.clean.shape)
+        return _of_positions(take, given, refine(given, fps=take.fps))
+
+    return run
+
+
+def estimated(model: ErrorModel) -> Callable[[Take, np.random.Generator], Outcome]:
+    def run(take: Take, rng: np.random.Generator) -> Outcome:
+        # A camera at the height of the hips that looks along a random direction; its axes are x right, y down.
+        angle = rng.uniform(0, 2 * np.pi)
+        forward = np.array([np.sin(angle), 0, np.cos(angle)])
+        down = np.array([0.0, -1.0, 0.0])
+        camera = np.stack([np.cross(down, forward), down, forward])
+        hips = [take.joints.index(f"{side}_hip") for side in ("left", "right")]
+        centred = (take.clean - take.clean[:, hips].mean(axis=1, keepdims=True)) @ camera.T
+        estimate, confidence, observed = model.sample(rng, centred[None], take.fps)
+        given = take.clean + (estimate[0] - centred) @ camera
+        return _of_positions(take, given, refine(given, fps=take.fps, mask=observed[0] > 0, confidence=confidence[0]))
+
+    return run
+
+
+def turned(take: Take, rng: np.random.Generator) -> Outcome:
+    assert take.rotations is not None
+    assert take.transl is not None
+    assert take.skeleton is not None
+    frames, joints = take.rotations.shape[:2]
+    memory = MEMORY ** (30 / take.fps)
+
+    def wander(*shape: int) -> Array:
+        shaken = rng.standard_normal((frames, *shape)) * np.sqrt(1 - memory**2)
+        shaken[0] /= np.sqrt(1 - memory**2)
+        return np.asarray(lfilter([1.0], [1.0, -memory], shaken, axis=0))
+
+    vectors = np.radians(JITTER) / np.sqrt(3) * rng.standard_normal((frames, joints, 3))
+    vectors += np.radians(DRIFT) / np.sqrt(3) * wander(joints, 3)
+    for frame, joint in np.argwhere(rng.random((frames, joints)) < SPIKES):
+        axis = rng.standard_normal(3)
+        vectors[frame : frame + rng.integers(1, 4), joint] += (
+            axis / np.linalg.norm(axis) * np.radians(rng.uniform(*SPIKE))
+        )
+    given = take.rotations @ Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(frames, joints, 3, 3)
+    path = take.transl + ROOT_JITTER * rng.standard_normal((frames, 3)) + ROOT_DRIFT * wander(3)
+    smooth = refine(given, fps=take.fps, kind="rotation_matrix")
+    smooth_path = refine(path[:, None], fps=take.fps)[:, 0]
+    kept, kept_path, report = keep_contacts(smooth, smooth_path, take.skeleton, fps=take.fps)
+    before = positions(given, path, take.skeleton)
+    points, kinds = foot_points(take.legs)
+    return Outcome(
+        take,
+        true_contacts(take.clean[:, points], kinds, take.fps),
+        before,
+        positions(smooth, smooth_path, take.skeleton),
+        positions(kept, kept_path, take.skeleton),
+        contacts(before[:, points], fps=take.fps, kinds=kinds),
+        report.contact,
+    )
+
+
+def _of_positions(take: Take, given: Array, refined: Array) -> Outcome:
+    points, kinds = foot_points(take.legs)
+    kept, report = keep_contacts_positions(refined, take.joints, fps=take.fps)
+    return Outcome(
+        take,
+        true_contacts(take.clean[:, points], kinds, take.fps),
+        given,
+        refined,
+        kept,
+        contacts(given[:, points], fps=take.fps, kinds=kinds),
+        report.contact,
+    )
+
+
+def clean(take: Take, rng: np.random.Generator) -> Outcome:
+    return _of_positions(take, take.clean, take.clean)
+
+
+def scores(outcomes: list[Outcome]) -> dict[str, float]:
+    """Return the numbers of one row; means over frames, contacts over joints and frames."""
+    row: dict[str, float] = {}
+    for name, which in (("given", "found_given"), ("refined", "found")):
+        hits = sum((getattr(o, which) & o.truth).sum() for o in outcomes)
+        claims, there = (sum(x.sum() for x in y) for y in zip(*[(getattr(o, which), o.truth) for o in outcomes], strict=True))
+        row[f"precision {name}"], row[f"recall {name}"] = hits / claims, hits / there
+        row[f"F1 {name}"] = 2 * hits / (claims + there)
+    for name in ("clean", "given", "refined", "kept"):
+        total = count = 0.0
+        for o in outcomes:
+            points, _ = foot_points(o.take.legs)
+            x = o.take.clean if name == "clean" else getattr(o, name)
+            steps = (o.truth[1:] & o.truth[:-1]).sum(axis=0)
+            slide = foot_slide(x[:, points], o.truth, fps=o.take.fps)
+            total, count = total + np.nansum(slide * steps), count + steps.sum()
+        row[f"slide {name}"] = total / count
+    for name in ("given", "refined", "kept"):
+        for metric in ("mpjpe", "accel"):
+            values = [getattr(metrics, metric)(getattr(o, name), o.take.clean) for o in outcomes]
+            row[f"{metric} {name}"] = metrics.mean(np.concatenate(values))
+    row["accel change"] = 100 * (row["accel kept"] / max(row["accel refined"], 1e-9) - 1)
+    row["pelvis"] = max(_most(o.kept, o, 2, o.take.fps**2) / _most(o.refined, o, 2, o.take.fps**2) for o in outcomes)
+    row["knee refined"] = max(_knee_speed(o.refined, o) for o in outcomes)
+    row["knee kept"] = max(_knee_speed(o.kept, o) for o in outcomes)
+    return row
+
+
+def _most(x: Array, o: Outcome, order: int, factor: float) -> float:
+    """Return the 99.9 % quantile of the pelvis' acceleration, m/s^2."""
+    hips = [leg.hip for leg in o.take.legs]
+    moved = np.diff(x[:, hips].mean(axis=1), order, axis=0)
+    return float(np.linalg.norm(moved, axis=-1).max() * factor)
+
+
+def _knee_speed(x: Array, o: Outcome) -> float:
+    """Return the largest change of a knee's angle between frames, degrees a second."""
+    fastest = 0.0
+    for leg in o.take.legs:
+        thigh, shin = x[:, leg.knee] - x[:, leg.hip], x[:, leg.ankle] - x[:, leg.knee]
+        bend = np.arctan2(np.linalg.norm(np.cross(thigh, shin), axis=-1), (thigh * shin).sum(axis=-1))
+        fastest = max(fastest, float(np.degrees(abs(np.diff(bend))).max() * o.take.fps))
+    return fastest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--tuned-on", action="store_true", help="the subjects that thresholds were chosen on")
+    options = parser.parse_args()
+    found = list(motions(options.folder, TUNED_ON if options.tuned_on else REPORTED_ON))
+    whole = [skeleton_take(motion) for motion in found]
+    marks = [take for take in map(landmark_take, found) if take is not None]
+    pairs = [clip for clip in read_paired(options.folder / "paired", ["train"])]
+    rows: list[tuple[str, list[Take], Callable[[Take, np.random.Generator], Outcome]]] = [("clean", whole, clean)]
+    rows += [(f"white noise, {1000 * size:g} mm", whole, white(size)) for size in WHITE]
+    rows.append(("rotations", whole, turned))
+    for mode in ("static", "video"):
+        model = fit_errors([as_pair(clip) for clip in pairs if clip.mode == mode])
+        rows.append((f"estimator, {mode}", marks, estimated(model)))
+    results = {}
+    for name, takes, run in rows:
+        rng = np.random.default_rng(7)
+        results[name] = scores([run(take, rng) for take in takes])
+        print(name, {key: round(float(value), 3) for key, value in results[name].items()}, flush=True)
+    print(f"{len(whole)} takes, {sum(len(t.clean) for t in whole):,} frames\n")
+
+
+if __name__ == "__main__":
+    main()
