@@ -109,7 +109,7 @@ def true_contacts(x: Array, kinds: list[int], fps: float) -> Flags:
 def _switch_short(flags: Flags, value: bool, frames: float) -> None:
     edges = np.flatnonzero(np.diff(np.concatenate([[not value], flags, [not value]])))
     for start, stop in zip(edges[::2], edges[1::2], strict=False):
-        if flags[start] == value and stop - start < frames and 0 < start and stop < len(flags):
+        if flags[start] == value and stop - start < frames and start > 0 and stop < len(flags):
             flags[start:stop] = not value
 
 
@@ -117,7 +117,7 @@ def motions(folder: Path, subjects: tuple[str, ...]) -> Iterator[Motion]:
     """Yield up to ``TAKES`` takes of each subject."""
     of: dict[str, list[Motion]] = {subject: [] for subject in subjects}
     for subject, motion in clean_motions(folder / "cmu" / "cmu_train.npz"):
-        if subject in of and SHORTEST <= len(motion.people[0].frames):
+        if subject in of and len(motion.people[0].frames) >= SHORTEST:
             of[subject].append(motion)
     for own in of.values():
         yield from own[:: max(1, len(own) // TAKES)][:TAKES]
@@ -234,7 +234,7 @@ def scores(outcomes: list[Outcome]) -> dict[str, float]:
     row: dict[str, float] = {}
     for name, which in (("given", "found_given"), ("refined", "found")):
         hits = sum((getattr(o, which) & o.truth).sum() for o in outcomes)
-        claims, there = (sum(x.sum() for x in y) for y in zip(*[(getattr(o, which), o.truth) for o in outcomes], strict=True))
+        claims, there = sum(getattr(o, which).sum() for o in outcomes), sum(o.truth.sum() for o in outcomes)
         row[f"precision {name}"], row[f"recall {name}"] = hits / claims, hits / there
         row[f"F1 {name}"] = 2 * hits / (claims + there)
     for name in ("clean", "given", "refined", "kept"):
@@ -250,11 +250,18 @@ def scores(outcomes: list[Outcome]) -> dict[str, float]:
         for metric in ("mpjpe", "accel"):
             values = [getattr(metrics, metric)(getattr(o, name), o.take.clean) for o in outcomes]
             row[f"{metric} {name}"] = metrics.mean(np.concatenate(values))
+    for name in ("refined", "kept"):
+        own = [metrics.accel(getattr(o, name)[:, _legs(o)], o.take.clean[:, _legs(o)]) for o in outcomes]
+        row[f"leg accel {name}"] = metrics.mean(np.concatenate(own))
     row["accel change"] = 100 * (row["accel kept"] / max(row["accel refined"], 1e-9) - 1)
     row["pelvis"] = max(_most(o.kept, o, 2, o.take.fps**2) / _most(o.refined, o, 2, o.take.fps**2) for o in outcomes)
     row["knee refined"] = max(_knee_speed(o.refined, o) for o in outcomes)
     row["knee kept"] = max(_knee_speed(o.kept, o) for o in outcomes)
     return row
+
+
+def _legs(o: Outcome) -> list[int]:
+    return [joint for leg in o.take.legs for joint in {leg.knee, leg.ankle, *leg.points}]
 
 
 def _most(x: Array, o: Outcome, order: int, factor: float) -> float:
@@ -282,7 +289,7 @@ def main() -> None:
     found = list(motions(options.folder, TUNED_ON if options.tuned_on else REPORTED_ON))
     whole = [skeleton_take(motion) for motion in found]
     marks = [take for take in map(landmark_take, found) if take is not None]
-    pairs = [clip for clip in read_paired(options.folder / "paired", ["train"])]
+    pairs = read_paired(options.folder / "paired", ["train"])
     rows: list[tuple[str, list[Take], Callable[[Take, np.random.Generator], Outcome]]] = [("clean", whole, clean)]
     rows += [(f"white noise, {1000 * size:g} mm", whole, white(size)) for size in WHITE]
     rows.append(("rotations", whole, turned))

@@ -1,7 +1,8 @@
 """When feet stand on the ground, from heights and speeds with hysteresis, and how much standing feet slide.
 
 Heights are in metres and speeds in metres a second, so that thresholds mean the same at every frame rate and in every
-unit.
+unit. What an estimator leaves of its errors after refinement is slow, and makes feet that stand move: thresholds grow
+with how much they seem to. Their values are the best found on some subjects (``benchmarks/contacts.py``).
 """
 
 from __future__ import annotations
@@ -12,44 +13,63 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import label
 
-from smoothnet_core._checks import check_positive, mismatch
+from smoothnet_core._checks import mismatch
 from smpl_tools.contacts.ground import Ground, check_positions, ground_plane, smooth_motion, up_axis
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
+# How noise is seen: through a Gaussian of this standard deviation in seconds, and which quantile over time.
+_NOISE_SECONDS, _NOISE_QUANTILE = 0.08, 0.25
+
+
 @dataclass(frozen=True)
 class ContactSettings:
     """When a joint of a foot counts as standing.
 
+    A contact is found where the joint is at most as high and as fast as the first two say, and goes on as long as it is
+    at most ``leave_height`` and ``leave_speed`` times as high and fast. Each of the three pairs is for a quiet motion
+    and for a noisy one, by :func:`noise_level`; in between lies a straight line.
+
     Attributes:
-        enter_height: metres above where it stands, at most, for a contact to be found.
-        leave_height: the same for a contact that was found to go on.
-        enter_speed: metres a second, at most, for a contact to be found.
-        leave_speed: the same for a contact that was found to go on.
+        height: metres above where the joint stands.
+        speed: metres a second.
         smoothing: standard deviation in seconds of the Gaussian through which heights and speeds are seen.
+        noise: metres a second up to which a motion is quiet, and from which on it is noisy.
+        leave_height: factor, at least 1.
+        leave_speed: factor, at least 1.
         shortest: seconds; shorter contacts are none.
         bridged: seconds; contacts that are no farther apart are one.
     """
 
-    enter_height: float = 0.03
-    leave_height: float = 0.05
-    enter_speed: float = 0.15
-    leave_speed: float = 0.3
-    smoothing: float = 0.04
+    height: tuple[float, float] = (0.03, 0.19)
+    speed: tuple[float, float] = (0.12, 0.42)
+    smoothing: tuple[float, float] = (0.04, 0.12)
+    noise: tuple[float, float] = (0.05, 0.09)
+    leave_height: float = 1.2
+    leave_speed: float = 1.9
     shortest: float = 0.1
     bridged: float = 0.05
 
     def __post_init__(self) -> None:
-        check_positive("contact setting", self, ("enter_height", "leave_height", "enter_speed", "leave_speed"))
-        for name in ("height", "speed"):
-            enter, leave = getattr(self, f"enter_{name}"), getattr(self, f"leave_{name}")
-            if leave < enter:
-                raise mismatch(f"contact setting leave_{name}", f"at least enter_{name}, {enter}", leave)
-        for name in ("smoothing", "shortest", "bridged"):
-            if getattr(self, name) < 0:
+        for name in ("height", "speed", "smoothing", "noise"):
+            pair = getattr(self, name)
+            if len(pair) != 2 or not 0 <= pair[0] <= pair[1] or (name in ("height", "speed") and pair[0] == 0):
+                raise mismatch(f"contact setting {name}", "two positive numbers, the first not above the second", pair)
+        for name in ("leave_height", "leave_speed"):
+            if not getattr(self, name) >= 1:
+                raise mismatch(f"contact setting {name}", "a factor of 1 or more", getattr(self, name))
+        for name in ("shortest", "bridged"):
+            if not getattr(self, name) >= 0:
                 raise mismatch(f"contact setting {name}", "seconds, 0 or more", getattr(self, name))
+
+    def at(self, noise: float) -> tuple[float, float, float]:
+        """Return height, speed and smoothing for a motion with that :func:`noise_level`."""
+        quiet, noisy = self.noise
+        share = float(np.clip((noise - quiet) / max(noisy - quiet, 1e-9), 0, 1))
+        height, speed, smoothing = ((1 - share) * a + share * b for a, b in (self.height, self.speed, self.smoothing))
+        return height, speed, smoothing
 
 
 DEFAULT = ContactSettings()
@@ -86,11 +106,12 @@ def contacts(
         return np.zeros(x.shape[:2], bool)
     if ground is None:
         ground = ground_plane(x, fps=fps, up=up, metres=metres, kinds=kinds)
-    smooth, velocity = smooth_motion(x, fps, settings.smoothing)
-    height = ground.heights(smooth)
-    speed = np.linalg.norm(velocity, axis=-1) * metres
-    found = seen & (height <= settings.enter_height) & (speed <= settings.enter_speed)
-    going_on = seen & (height <= settings.leave_height) & (speed <= settings.leave_speed)
+    height, speed, smoothing = settings.at(noise_level(x, fps=fps, metres=metres))
+    smooth, velocity = smooth_motion(x, fps, smoothing)
+    heights = ground.heights(smooth)
+    speeds = np.linalg.norm(velocity, axis=-1) * metres
+    found = seen & (heights <= height) & (speeds <= speed)
+    going_on = seen & (heights <= settings.leave_height * height) & (speeds <= settings.leave_speed * speed)
     result = np.zeros_like(found)
     for joint in range(x.shape[1]):
         runs, count = label(going_on[:, joint])
@@ -98,6 +119,26 @@ def contacts(
         standing = np.isin(runs, hit[hit > 0]) if count else going_on[:, joint]
         result[:, joint] = _without_short(~_without_short(~standing, settings.bridged * fps), settings.shortest * fps)
     return result
+
+
+def noise_level(positions: ArrayLike, *, fps: float, metres: float = 1.0) -> float:
+    """Return how fast feet that stand seem to move, in metres a second: what is noise, or sliding, in the motion.
+
+    In every frame the slowest joint counts, and of those the lowest quarter over time: unless everybody is in the air
+    for three quarters of a take, that is a foot that stands.
+
+    Args:
+        positions: (T, F, 3) of the joints of feet of both sides.
+        fps: frames a second.
+        metres: one unit of the positions in metres.
+    """
+    x = check_positions(positions, fps, metres)
+    seen = np.isfinite(x).all(-1)
+    if not seen.any():
+        return 0.0
+    speed = np.linalg.norm(smooth_motion(x, fps, _NOISE_SECONDS)[1], axis=-1) * metres
+    slowest = np.where(seen, speed, np.inf).min(axis=1)
+    return float(np.quantile(slowest[np.isfinite(slowest)], _NOISE_QUANTILE))
 
 
 def _without_short(flags: Flags, frames: float) -> Flags:

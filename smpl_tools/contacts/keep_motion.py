@@ -45,7 +45,7 @@ class PersonContacts:
         largest_change_joint: which.
         largest_change_frame: its frame number in the file.
         largest_knee_change: degrees by which the bend of a knee was changed at most.
-        sunk: mm that the pelvis was lowered at most.
+        largest_lift: mm that the pelvis was raised or lowered at most.
     """
 
     person: str
@@ -60,7 +60,7 @@ class PersonContacts:
     largest_change_joint: str | None
     largest_change_frame: int | None
     largest_knee_change: float
-    sunk: float
+    largest_lift: float
 
 
 class KeptMotion(NamedTuple):
@@ -227,9 +227,9 @@ def _report(
     points = found[0][0].points
     # Of bridged frames, which are no rows of the file, nothing is told.
     rows = [numbers - numbers[0] for _, numbers in found]
-    standing, moved, knees, sunk = (
+    standing, moved, knees, lifts = (
         np.concatenate([getattr(kept, name)[own] for (kept, _), own in zip(found, rows, strict=True)])
-        for name in ("contact", "moved", "knee_change", "sunk")
+        for name in ("contact", "moved", "knee_change", "lifted")
     )
     slides = []
     for name in ("slide_before", "slide_after"):
@@ -252,5 +252,5 @@ def _report(
         largest_change_joint=points[joint] if largest else None,
         largest_change_frame=int(person.frames[frame]) if largest else None,
         largest_knee_change=float(abs(knees).max()),
-        sunk=float(sunk.max()),
+        largest_lift=float(abs(lifts).max()),
     )

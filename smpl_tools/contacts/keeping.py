@@ -37,7 +37,7 @@ class Kept:
         slide_after: (F,) the same of the result, in the same contacts.
         moved: (T, F) mm that the points were moved.
         knee_change: (T, L) degrees by which the bend of the L legs' knees was changed.
-        sunk: (T,) mm that the pelvis was lowered.
+        lifted: (T,) mm that the pelvis was raised, below 0 lowered.
     """
 
     contact: Flags
@@ -46,7 +46,7 @@ class Kept:
     slide_after: Array
     moved: Array
     knee_change: Array
-    sunk: Array
+    lifted: Array
 
 
 def keep_contacts(
@@ -99,7 +99,7 @@ def keep_contacts(
     plan = make_plan(x, legs, contact, fps, up_axis(up), settings, rigid=True)
 
     world = _world_rotations(local, skeleton.parents)
-    shift = -plan.sink[:, None] * up_axis(up)
+    shift = plan.lift[:, None] * up_axis(up)
     new_root = root + shift / metres
     result = local.copy()
     for leg, foot in zip(legs, plan.feet, strict=True):
@@ -156,7 +156,7 @@ def keep_contacts_positions(
     x = before * metres
     contact = _contact(x, legs, contact, fps, up, detection)
     plan = make_plan(x, legs, contact, fps, up_axis(up), settings, rigid=False)
-    shift = -plan.sink[:, None] * up_axis(up)
+    shift = plan.lift[:, None] * up_axis(up)
     after = x + shift[:, None]
     for leg, foot in zip(legs, plan.feet, strict=True):
         bent = bent_leg(x, leg, legs, foot.joints[leg.ankle], shift, fps)
@@ -218,7 +218,7 @@ def _kept(
         slide_after=slides[1],
         moved=1000 * metres * np.linalg.norm(after[:, points] - before[:, points], axis=-1),
         knee_change=np.degrees(bends[1] - bends[0]),
-        sunk=1000 * plan.sink,
+        lifted=1000 * plan.lift,
     )
 
 

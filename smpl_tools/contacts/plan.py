@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, maximum_filter1d, minimum_filter1d
 
 from smoothnet_core._checks import check_positive, mismatch
+from smpl_tools.contacts.detection import noise_level
 from smpl_tools.contacts.feet import WholeLeg
-from smpl_tools.contacts.planting import anchors, displacements, splitted
+from smpl_tools.contacts.planting import anchors, displacements, steady
 from smpl_tools.contacts.two_bone import BentLeg, bend_leg, hinges, smallest_rotation
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+# A leg that is shorter by this share than straight (36 degrees of bend) can follow its foot's height.
+_BENT = 0.05
 # Halvings in which the share of a change that a leg can follow is found.
 _HALVINGS = 24
 
@@ -27,22 +30,28 @@ class KeepSettings:
 
     Attributes:
         ease: seconds before and after a contact over which the change comes and goes.
-        farthest: metres that a foot is moved at most; a longer contact that asks for more is divided.
+        near: metres that a foot may be off the middle of a contact to count as standing there.
+        wander: seconds; times the noise of the feet (:func:`smpl_tools.contacts.detection.noise_level`) that is added.
+        farthest: metres, the most that this comes to.
         straight: share of its whole length up to which a leg is stretched, unless it was longer before.
-        lowering: metres that the pelvis sinks at most.
-        lowering_ease: seconds over which it sinks and rises.
+        pelvis: metres that the pelvis follows the feet up and down at most, and sinks further at most for them to reach.
+        pelvis_ease: seconds over which it does.
     """
 
     ease: float = 0.15
+    near: float = 0.03
+    wander: float = 0.3
     farthest: float = 0.1
-    straight: float = 0.997
-    lowering: float = 0.05
-    lowering_ease: float = 0.2
+    straight: float = 0.998
+    pelvis: float = 0.03
+    pelvis_ease: float = 0.2
 
     def __post_init__(self) -> None:
-        check_positive("keep setting", self, ("ease", "farthest", "straight", "lowering", "lowering_ease"))
+        check_positive("keep setting", self, ("ease", "near", "farthest", "straight", "pelvis", "pelvis_ease"))
         if self.straight > 1:
             raise mismatch("keep setting straight", "at most 1", self.straight)
+        if self.wander < 0:
+            raise mismatch("keep setting wander", "seconds, 0 or more", self.wander)
 
 
 KEEP = KeepSettings()
@@ -67,13 +76,13 @@ class Plan:
 
     Attributes:
         contact: (T, F) contacts that are kept.
-        sink: (T,) metres that the pelvis is lowered.
+        lift: (T,) metres that the pelvis is raised, below 0 lowered.
         feet: one a leg.
         changed: (T,) frames in which something moves.
     """
 
     contact: Flags
-    sink: Array
+    lift: Array
     feet: list[FootPlan]
     changed: Flags
 
@@ -93,45 +102,40 @@ def make_plan(
         rigid: feet keep their length in every frame; else heel and toe stand where each of them stood.
     """
     ease = max(round(settings.ease * fps), 1)
-    kept = contact.copy()
-    moves: list[list[Array]] = []
-    column = 0
-    for leg in legs:
-        tracks = [x[:, joint] for joint in leg.points]
-        own = range(column, column + len(tracks))
-        column += len(tracks)
-        for k, track in zip(own, tracks, strict=True):
-            kept[:, k] = splitted(track, contact[:, k], settings.farthest, ease, max(ease // 2, 1))
-        standing = [kept[:, k] for k in own]
+    window = max(round(settings.pelvis_ease * fps), 1)
+    ends = np.cumsum([len(leg.points) for leg in legs])
+    columns = [slice(end - len(leg.points), end) for leg, end in zip(legs, ends.tolist(), strict=True)]
+    points = [joint for leg in legs for joint in leg.points]
+    noise = noise_level(x[:, points], fps=fps)
+    farthest = min(settings.near + settings.wander * noise, settings.farthest)
+    kept = np.stack([steady(x[:, j], c, farthest, ease, max(ease // 2, 1)) for j, c in zip(points, contact.T, strict=True)], 1)
+
+    moves = []
+    for leg, own in zip(legs, columns, strict=True):
+        tracks, standing = [x[:, joint] for joint in leg.points], list(kept[:, own].T)
         length = None
         if rigid and len(tracks) == 2:
             length = float(np.median(np.linalg.norm(tracks[1] - tracks[0], axis=-1)))
         moves.append(displacements(tracks, anchors(tracks, standing, length), standing, ease, fps))
+    feet = [_foot(x, leg, m, kept[:, own], rigid) for leg, m, own in zip(legs, moves, columns, strict=True)]
+    lift = _lift(x, legs, feet, [kept[:, own].any(axis=1) for own in columns], up, settings.pelvis, window)
+    moves = [_with_pelvis(m, lift, up, _spare(x, leg)) for leg, m in zip(legs, moves, strict=True)]
 
-    column = 0
-    asked = []
-    for leg, own in zip(legs, moves, strict=True):
-        asked.append(_foot(x, leg, own, kept[:, column : column + len(own)], rigid))
-        column += len(own)
-    window = max(round(settings.lowering_ease * fps), 1)
-    hips = [(x[:, leg.hip], x[:, leg.ankle], _reach(x, leg, settings.straight)) for leg in legs]
     feet, needed = [], np.zeros(len(x))
-    column = 0
-    for leg, own, foot, (hip, ankle, reach) in zip(legs, moves, asked, hips, strict=True):
-        share = _share(hip - settings.lowering * up, ankle, foot.joints[leg.ankle], reach)
+    for leg, own, move in zip(legs, columns, moves, strict=True):
+        foot = _foot(x, leg, move, kept[:, own], rigid)
+        hip, ankle, reach = x[:, leg.hip] + lift[:, None] * up, x[:, leg.ankle], _reach(x, leg, settings.straight)
+        share = _share(hip - settings.pelvis * up, ankle, foot.joints[leg.ankle], reach)
         if share.min() < 1:
             share = _smooth_window(minimum_filter1d(share, 2 * window + 1, mode="nearest"), window)
-            foot = _foot(x, leg, [share[:, None] * m for m in own], kept[:, column : column + len(own)], rigid)
-        column += len(own)
+            foot = _foot(x, leg, [share[:, None] * m for m in move], kept[:, own], rigid)
         feet.append(foot)
         needed = np.maximum(needed, _sink(foot.joints[leg.ankle] - hip, reach, up))
-    sink = _smooth_window(maximum_filter1d(np.minimum(needed, settings.lowering), 2 * window + 1, mode="nearest"), window)
-    sink[sink < 1e-12] = 0.0
-    changed = sink > 0
-    for own in moves:
-        for move in own:
-            changed |= (move != 0).any(axis=1)
-    return Plan(kept, sink, feet, changed)
+    needed = maximum_filter1d(np.minimum(needed, settings.pelvis), 2 * window + 1, mode="nearest")
+    lift = lift - _smooth_window(needed, window)
+    lift[abs(lift) < 1e-12] = 0.0
+    changed = (lift != 0) | np.any([(m != 0).any(axis=1) for move in moves for m in move], axis=0)
+    return Plan(kept, lift, feet, changed)
 
 
 def bent_leg(x: Array, leg: WholeLeg, legs: Sequence[WholeLeg], ankle: Array, shift: Array, fps: float) -> BentLeg:
@@ -165,6 +169,35 @@ def _foot(x: Array, leg: WholeLeg, moves: list[Array], standing: Flags, rigid: b
     places = {joint: start + np.einsum("tij,tj->ti", turn, x[:, joint] - x[:, rear]) for joint in others}
     places |= {rear: start, front: end}
     return FootPlan(places, turn)
+
+
+def _lift(
+    x: Array, legs: Sequence[WholeLeg], feet: list[FootPlan], standing: list[Flags], up: Array, most: float, window: int
+) -> Array:
+    """Return how far (T,) the pelvis goes up with the feet that stand, so that a straight leg need not bend for it."""
+    total, weight = np.zeros(len(x)), np.zeros(len(x))
+    for leg, foot, stands in zip(legs, feet, standing, strict=True):
+        total += stands * ((foot.joints[leg.ankle] - x[:, leg.ankle]) @ up)
+        weight += stands
+    mean = total / np.maximum(weight, 1)
+    return _smooth_window(_smooth_window(most * np.tanh(mean / most), window), window)
+
+
+def _with_pelvis(moves: list[Array], lift: Array, up: Array, spare: Array) -> list[Array]:
+    """Return moves (T, 3) of a foot whose height follows the pelvis as far as its leg has no length to spare."""
+    result = []
+    for move in moves:
+        height = move @ up
+        result.append(move + ((1 - spare) * (lift - height))[:, None] * up)
+    return result
+
+
+def _spare(x: Array, leg: WholeLeg) -> Array:
+    """Return from 0 for a straight leg to 1 for one that is bent enough (T,) to reach up and down."""
+    hip, knee, ankle = x[:, leg.hip], x[:, leg.knee], x[:, leg.ankle]
+    whole = np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1)
+    part = np.clip((1 - np.linalg.norm(ankle - hip, axis=-1) / whole) / _BENT, 0, 1)
+    return part * part * (3 - 2 * part)
 
 
 def _reach(x: Array, leg: WholeLeg, straight: float) -> Array:

@@ -30,31 +30,32 @@ def runs(flags: Flags) -> Iterator[slice]:
         yield slice(start, stop)
 
 
-def splitted(track: Array, standing: Flags, farthest: float, pause: int, shortest: int) -> Flags:
-    """Return contacts (T,) of which none asks for more than ``farthest``.
+def steady(track: Array, standing: Flags, farthest: float, pause: int, shortest: int) -> Flags:
+    """Return contacts (T,) during which a point stays within ``farthest`` of the middle of where it is.
 
-    A foot that moves farther than that from the middle of a contact slides along for real, or was captured so: its
-    contact is halved, with a pause in between, until what is left is near enough or too short.
+    What lies before and after such a stretch is looked through in the same way, a pause away: a foot that slides
+    farther does so for real, or was captured so, and steps along.
 
     Args:
         track: (T, 3) place of the point.
         standing: (T,) contacts.
-        farthest: from the middle of a contact, in the track's unit.
-        pause: frames between the halves.
-        shortest: frames of a contact.
+        farthest: in the track's unit.
+        pause: frames between two stretches.
+        shortest: frames of a stretch.
     """
     result = np.zeros_like(standing)
     todo = list(runs(standing))
     while todo:
         run = todo.pop()
-        middle = np.median(track[run], axis=0)
-        if np.linalg.norm(track[run] - middle, axis=-1).max() <= farthest:
+        near = np.linalg.norm(track[run] - np.median(track[run], axis=0), axis=-1) <= farthest
+        if near.all():
             result[run] = True
             continue
-        half = (run.start + run.stop) // 2
-        for start, stop in ((run.start, half - pause // 2), (half + (pause + 1) // 2, run.stop)):
-            if stop - start >= shortest:
-                todo.append(slice(start, stop))
+        longest = max(runs(near), key=lambda own: own.stop - own.start, default=slice(0, 0))
+        inner = slice(run.start + longest.start, run.start + longest.stop)
+        for part in (slice(run.start, inner.start - pause), inner, slice(inner.stop + pause, run.stop)):
+            if part.stop - part.start >= shortest:
+                todo.append(part)
     return result
 
 
