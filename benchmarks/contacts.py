@@ -254,9 +254,10 @@ def scores(outcomes: list[Outcome]) -> dict[str, float]:
         own = [metrics.accel(getattr(o, name)[:, _legs(o)], o.take.clean[:, _legs(o)]) for o in outcomes]
         row[f"leg accel {name}"] = metrics.mean(np.concatenate(own))
     row["accel change"] = 100 * (row["accel kept"] / max(row["accel refined"], 1e-9) - 1)
-    row["pelvis"] = max(_most(o.kept, o, 2, o.take.fps**2) / _most(o.refined, o, 2, o.take.fps**2) for o in outcomes)
-    row["knee refined"] = max(_knee_speed(o.refined, o) for o in outcomes)
-    row["knee kept"] = max(_knee_speed(o.kept, o) for o in outcomes)
+    row["pelvis"] = _fastest(outcomes, "kept", _pelvis) / _fastest(outcomes, "refined", _pelvis)
+    for name in ("clean", "refined", "kept"):
+        row[f"knee {name}"] = _fastest(outcomes, name, lambda x, take: abs(np.diff(_bends(x, take)[0], axis=0)) * take.fps)
+    row["flips"] = sum(_flips(o) for o in outcomes)
     return row
 
 
@@ -264,21 +265,32 @@ def _legs(o: Outcome) -> list[int]:
     return [joint for leg in o.take.legs for joint in {leg.knee, leg.ankle, *leg.points}]
 
 
-def _most(x: Array, o: Outcome, order: int, factor: float) -> float:
-    """Return the 99.9 % quantile of the pelvis' acceleration, m/s^2."""
-    hips = [leg.hip for leg in o.take.legs]
-    moved = np.diff(x[:, hips].mean(axis=1), order, axis=0)
-    return float(np.linalg.norm(moved, axis=-1).max() * factor)
+def _fastest(outcomes: list[Outcome], name: str, of: Callable[[Array, Take], Array]) -> float:
+    """Return the 99.9 % quantile over all frames."""
+    shown = [(o.take.clean if name == "clean" else getattr(o, name), o.take) for o in outcomes]
+    return float(np.quantile(np.concatenate([of(x, take).ravel() for x, take in shown]), 0.999))
 
 
-def _knee_speed(x: Array, o: Outcome) -> float:
-    """Return the largest change of a knee's angle between frames, degrees a second."""
-    fastest = 0.0
-    for leg in o.take.legs:
+def _pelvis(x: Array, take: Take) -> Array:
+    """Return how much (T-2,) the middle of the hips accelerates."""
+    middle = x[:, [leg.hip for leg in take.legs]].mean(axis=1)
+    return np.linalg.norm(np.diff(middle, 2, axis=0), axis=-1) * take.fps**2
+
+
+def _bends(x: Array, take: Take) -> tuple[Array, Array]:
+    """Return by how many degrees (T, L) knees are bent, and the axes (T, L, 3) about which they are."""
+    bends, axes = [], []
+    for leg in take.legs:
         thigh, shin = x[:, leg.knee] - x[:, leg.hip], x[:, leg.ankle] - x[:, leg.knee]
-        bend = np.arctan2(np.linalg.norm(np.cross(thigh, shin), axis=-1), (thigh * shin).sum(axis=-1))
-        fastest = max(fastest, float(np.degrees(abs(np.diff(bend))).max() * o.take.fps))
-    return fastest
+        axes.append(np.cross(thigh, shin))
+        bends.append(np.degrees(np.arctan2(np.linalg.norm(axes[-1], axis=-1), (thigh * shin).sum(axis=-1))))
+    return np.stack(bends, axis=1), np.stack(axes, axis=1)
+
+
+def _flips(o: Outcome) -> int:
+    """Return in how many frames a knee that is bent by 15 degrees or more, before and after, is so to the other side."""
+    (before, old), (after, new) = _bends(o.refined, o.take), _bends(o.kept, o.take)
+    return int(((before > 15) & (after > 15) & ((old * new).sum(axis=-1) < 0)).sum())
 
 
 def main() -> None:

@@ -28,48 +28,47 @@ _NOISE_SECONDS, _NOISE_QUANTILE = 0.08, 0.25
 class ContactSettings:
     """When a joint of a foot counts as standing.
 
-    A contact is found where the joint is at most as high and as fast as the first two say, and goes on as long as it is
-    at most ``leave_height`` and ``leave_speed`` times as high and fast. Each of the three pairs is for a quiet motion
-    and for a noisy one, by :func:`noise_level`; in between lies a straight line.
+    A contact is found where the joint is at most at ``height`` and as fast as ``speed``, and goes on as long as it is
+    at most at ``leave_height`` and as fast as ``leave_speed``. Each pair is for a quiet motion and for a noisy one, by
+    :func:`noise_level`; in between lies a straight line.
 
     Attributes:
         height: metres above where the joint stands.
+        leave_height: the same, for a contact to go on.
         speed: metres a second.
+        leave_speed: the same, for a contact to go on.
         smoothing: standard deviation in seconds of the Gaussian through which heights and speeds are seen.
-        noise: metres a second up to which a motion is quiet, and from which on it is noisy.
-        leave_height: factor, at least 1.
-        leave_speed: factor, at least 1.
-        shortest: seconds; shorter contacts are none.
         bridged: seconds; contacts that are no farther apart are one.
+        noise: metres a second up to which a motion is quiet, and from which on it is noisy.
+        shortest: seconds; shorter contacts are none.
     """
 
-    height: tuple[float, float] = (0.03, 0.19)
-    speed: tuple[float, float] = (0.12, 0.42)
+    height: tuple[float, float] = (0.03, 0.22)
+    leave_height: tuple[float, float] = (0.036, 0.28)
+    speed: tuple[float, float] = (0.12, 0.45)
+    leave_speed: tuple[float, float] = (0.18, 0.9)
     smoothing: tuple[float, float] = (0.04, 0.12)
-    noise: tuple[float, float] = (0.05, 0.09)
-    leave_height: float = 1.2
-    leave_speed: float = 1.9
+    bridged: tuple[float, float] = (0.05, 0.1)
+    noise: tuple[float, float] = (0.045, 0.08)
     shortest: float = 0.1
-    bridged: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("height", "speed", "smoothing", "noise"):
+        for name in ("height", "leave_height", "speed", "leave_speed", "smoothing", "bridged", "noise"):
             pair = getattr(self, name)
-            if len(pair) != 2 or not 0 <= pair[0] <= pair[1] or (name in ("height", "speed") and pair[0] == 0):
-                raise mismatch(f"contact setting {name}", "two positive numbers, the first not above the second", pair)
-        for name in ("leave_height", "leave_speed"):
-            if not getattr(self, name) >= 1:
-                raise mismatch(f"contact setting {name}", "a factor of 1 or more", getattr(self, name))
-        for name in ("shortest", "bridged"):
-            if not getattr(self, name) >= 0:
-                raise mismatch(f"contact setting {name}", "seconds, 0 or more", getattr(self, name))
+            if len(pair) != 2 or not 0 <= pair[0] <= pair[1]:
+                raise mismatch(f"contact setting {name}", "two numbers from 0 on, the first not above the second", pair)
+        for name in ("height", "speed"):
+            for enter, leave in zip(getattr(self, name), getattr(self, f"leave_{name}"), strict=True):
+                if leave < enter:
+                    raise mismatch(f"contact setting leave_{name}", f"at least the {name}, {enter}", leave)
+        if not self.shortest >= 0:
+            raise mismatch("contact setting shortest", "seconds, 0 or more", self.shortest)
 
-    def at(self, noise: float) -> tuple[float, float, float]:
-        """Return height, speed and smoothing for a motion with that :func:`noise_level`."""
+    def between(self, noise: float, pair: tuple[float, float]) -> float:
+        """Return the number for a motion with that :func:`noise_level`, of a pair for a quiet and a noisy one."""
         quiet, noisy = self.noise
         share = float(np.clip((noise - quiet) / max(noisy - quiet, 1e-9), 0, 1))
-        height, speed, smoothing = ((1 - share) * a + share * b for a, b in (self.height, self.speed, self.smoothing))
-        return height, speed, smoothing
+        return (1 - share) * pair[0] + share * pair[1]
 
 
 DEFAULT = ContactSettings()
@@ -106,18 +105,22 @@ def contacts(
         return np.zeros(x.shape[:2], bool)
     if ground is None:
         ground = ground_plane(x, fps=fps, up=up, metres=metres, kinds=kinds)
-    height, speed, smoothing = settings.at(noise_level(x, fps=fps, metres=metres))
-    smooth, velocity = smooth_motion(x, fps, smoothing)
-    heights = ground.heights(smooth)
-    speeds = np.linalg.norm(velocity, axis=-1) * metres
-    found = seen & (heights <= height) & (speeds <= speed)
-    going_on = seen & (heights <= settings.leave_height * height) & (speeds <= settings.leave_speed * speed)
+    noise = noise_level(x, fps=fps, metres=metres)
+    smooth, velocity = smooth_motion(x, fps, settings.between(noise, settings.smoothing))
+    height, speed = ground.heights(smooth), np.linalg.norm(velocity, axis=-1) * metres
+
+    def within(highest: tuple[float, float], fastest: tuple[float, float]) -> Flags:
+        return (height <= settings.between(noise, highest)) & (speed <= settings.between(noise, fastest))
+
+    found = seen & within(settings.height, settings.speed)
+    going_on = seen & within(settings.leave_height, settings.leave_speed)
+    bridged, shortest = settings.between(noise, settings.bridged) * fps, settings.shortest * fps
     result = np.zeros_like(found)
     for joint in range(x.shape[1]):
         runs, count = label(going_on[:, joint])
         hit = np.unique(runs[found[:, joint]])
         standing = np.isin(runs, hit[hit > 0]) if count else going_on[:, joint]
-        result[:, joint] = _without_short(~_without_short(~standing, settings.bridged * fps), settings.shortest * fps)
+        result[:, joint] = _without_short(~_without_short(~standing, bridged), shortest)
     return result
 
 

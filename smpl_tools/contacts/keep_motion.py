@@ -18,7 +18,6 @@ from smpl_tools.contacts.keeping import Kept
 from smpl_tools.contacts.plan import KEEP, KeepSettings
 from smpl_tools.measures import ASSUMED_FPS, pieces
 from smpl_tools.motion import Motion, Person, Skeleton
-from smpl_tools.poses import Poses, upward
 
 # Units that files of unknown unit are in: metres, centimetres, millimetres, inches, and CMU's 1/0.45 inch.
 _UNITS = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)
@@ -96,7 +95,7 @@ def keep_contacts_motion(
             other legs slide.
         person: id, or ids, of the people to do; None does all.
         fps: frames a second, in place of the motion's; where neither is known, 30.
-        up: the axis that points up; None takes that along which the person is longest, with the head at its upper end.
+        up: the axis that points up; None takes that along which hips are above ankles, on average.
         metres: one unit of lengths in metres; None: what the format says, or else told from the length of the legs.
         detection: thresholds of contacts.
         settings: how feet are kept.
@@ -172,8 +171,9 @@ def _scene(motion: Motion, person: Person, feet: FeetTracks, up: str | None, met
     if np.ptp(hips, axis=0).max() < _STILL * length and np.ptp(ankles, axis=0).max() > 0.1 * length:
         raise mismatch(f"person {person.id}", "a movement through the scene", "one that is relative to the hips")
     if up is None:
-        _, axis, sign = upward(Poses(feet.joints, x, person.frames, "", None), slice(None))
-        up = ("-" if sign < 0 else "") + "xyz"[axis]
+        rise = (hips - ankles).mean(axis=0)
+        axis = int(np.argmax(abs(rise)))
+        up = ("-" if rise[axis] < 0 else "") + "xyz"[axis]
     if metres is not None:
         return _Scene(up, metres, False)
     stated = feet.stated_metres(motion)

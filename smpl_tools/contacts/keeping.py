@@ -77,7 +77,7 @@ def keep_contacts(
         metres: one unit of the skeleton in metres.
         contact: (T, F) of the points of :func:`smpl_tools.contacts.feet.foot_points`; None finds them.
         local_offsets: (T, J, 3) or (J, 3) in place of the skeleton's offsets.
-        detection: thresholds of contacts, where ``contact`` is None.
+        detection: thresholds of contacts, and what counts as quiet and as noisy.
         settings: see :class:`KeepSettings`.
 
     Returns:
@@ -96,7 +96,7 @@ def keep_contacts(
         _check_chain(leg, skeleton)
     x = before * metres
     contact = _contact(x, legs, contact, fps, up, detection)
-    plan = make_plan(x, legs, contact, fps, up_axis(up), settings, rigid=True)
+    plan = make_plan(x, legs, contact, fps, up_axis(up), detection, settings, rigid=True)
 
     world = _world_rotations(local, skeleton.parents)
     shift = plan.lift[:, None] * up_axis(up)
@@ -155,7 +155,7 @@ def keep_contacts_positions(
     legs = whole_legs(joints)
     x = before * metres
     contact = _contact(x, legs, contact, fps, up, detection)
-    plan = make_plan(x, legs, contact, fps, up_axis(up), settings, rigid=False)
+    plan = make_plan(x, legs, contact, fps, up_axis(up), detection, settings, rigid=False)
     shift = plan.lift[:, None] * up_axis(up)
     after = x + shift[:, None]
     for leg, foot in zip(legs, plan.feet, strict=True):

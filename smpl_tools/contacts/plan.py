@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, maximum_filter1d, minimum_filter1d
 
 from smoothnet_core._checks import check_positive, mismatch
-from smpl_tools.contacts.detection import noise_level
+from smpl_tools.contacts.detection import ContactSettings, noise_level
 from smpl_tools.contacts.feet import WholeLeg
 from smpl_tools.contacts.planting import anchors, displacements, steady
 from smpl_tools.contacts.two_bone import BentLeg, bend_leg, hinges, smallest_rotation
@@ -28,30 +28,34 @@ _HALVINGS = 24
 class KeepSettings:
     """How planted feet are kept.
 
+    The pairs are for a quiet motion and for a noisy one, as those of
+    :class:`smpl_tools.contacts.detection.ContactSettings`.
+
     Attributes:
         ease: seconds before and after a contact over which the change comes and goes.
-        near: metres that a foot may be off the middle of a contact to count as standing there.
-        wander: seconds; times the noise of the feet (:func:`smpl_tools.contacts.detection.noise_level`) that is added.
-        farthest: metres, the most that this comes to.
+        farthest: metres along the ground that a foot may be off the middle of a contact to count as standing there.
+        rise: the same up and down.
         straight: share of its whole length up to which a leg is stretched, unless it was longer before.
-        pelvis: metres that the pelvis follows the feet up and down at most, and sinks further at most for them to reach.
+        pelvis: metres that the pelvis follows the feet up and down at most, and sinks further at most for them to
+            reach.
         pelvis_ease: seconds over which it does.
     """
 
-    ease: float = 0.15
-    near: float = 0.03
-    wander: float = 0.3
-    farthest: float = 0.1
-    straight: float = 0.998
+    ease: tuple[float, float] = (0.15, 0.25)
+    farthest: tuple[float, float] = (0.03, 0.4)
+    rise: tuple[float, float] = (0.02, 0.15)
+    straight: float = 0.99
     pelvis: float = 0.03
     pelvis_ease: float = 0.2
 
     def __post_init__(self) -> None:
-        check_positive("keep setting", self, ("ease", "near", "farthest", "straight", "pelvis", "pelvis_ease"))
+        for name in ("ease", "farthest", "rise"):
+            pair = getattr(self, name)
+            if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
+                raise mismatch(f"keep setting {name}", "two positive numbers, the first not above the second", pair)
+        check_positive("keep setting", self, ("straight", "pelvis", "pelvis_ease"))
         if self.straight > 1:
             raise mismatch("keep setting straight", "at most 1", self.straight)
-        if self.wander < 0:
-            raise mismatch("keep setting wander", "seconds, 0 or more", self.wander)
 
 
 KEEP = KeepSettings()
@@ -88,9 +92,17 @@ class Plan:
 
 
 def make_plan(
-    x: Array, legs: Sequence[WholeLeg], contact: Flags, fps: float, up: Array, settings: KeepSettings, *, rigid: bool
+    x: Array,
+    legs: Sequence[WholeLeg],
+    contact: Flags,
+    fps: float,
+    up: Array,
+    detection: ContactSettings,
+    settings: KeepSettings,
+    *,
+    rigid: bool,
 ) -> Plan:
-    """Decide where the feet go and how far the pelvis sinks.
+    """Decide where the feet go and how far the pelvis goes up or down.
 
     Args:
         x: (T, J, 3) metres.
@@ -98,17 +110,20 @@ def make_plan(
         contact: (T, F) of their points, leg by leg.
         fps: frames a second.
         up: (3,) of length 1.
+        detection: what counts as quiet and as noisy.
         settings: see :class:`KeepSettings`.
         rigid: feet keep their length in every frame; else heel and toe stand where each of them stood.
     """
-    ease = max(round(settings.ease * fps), 1)
     window = max(round(settings.pelvis_ease * fps), 1)
     ends = np.cumsum([len(leg.points) for leg in legs])
     columns = [slice(end - len(leg.points), end) for leg, end in zip(legs, ends.tolist(), strict=True)]
     points = [joint for leg in legs for joint in leg.points]
     noise = noise_level(x[:, points], fps=fps)
-    farthest = min(settings.near + settings.wander * noise, settings.farthest)
-    kept = np.stack([steady(x[:, j], c, farthest, ease, max(ease // 2, 1)) for j, c in zip(points, contact.T, strict=True)], 1)
+    ease = max(round(detection.between(noise, settings.ease) * fps), 1)
+    farthest, rise = (detection.between(noise, pair) for pair in (settings.farthest, settings.rise))
+    kept = contact.copy()
+    for column, joint in enumerate(points):
+        kept[:, column] = steady(x[:, joint], contact[:, column], farthest, rise, up, ease, max(ease // 2, 1))
 
     moves = []
     for leg, own in zip(legs, columns, strict=True):

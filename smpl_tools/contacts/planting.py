@@ -19,7 +19,7 @@ Flags = NDArray[np.bool_]
 
 # Seconds within which heel and toe, of which one stands, are moved alike: the foot keeps its direction.
 _STIFF_SECONDS = 0.04
-# Rounds in which the places of heel and toe are brought to the foot's length.
+# Rounds in which the middle of places is found, and those of heel and toe are brought to the foot's length.
 _ROUNDS = 20
 
 
@@ -30,8 +30,10 @@ def runs(flags: Flags) -> Iterator[slice]:
         yield slice(start, stop)
 
 
-def steady(track: Array, standing: Flags, farthest: float, pause: int, shortest: int) -> Flags:
-    """Return contacts (T,) during which a point stays within ``farthest`` of the middle of where it is.
+def steady(
+    track: Array, standing: Flags, farthest: float, rise: float, up: Array, pause: int, shortest: int
+) -> Flags:
+    """Return contacts (T,) during which a point stays near the middle of where it is.
 
     What lies before and after such a stretch is looked through in the same way, a pause away: a foot that slides
     farther does so for real, or was captured so, and steps along.
@@ -39,7 +41,9 @@ def steady(track: Array, standing: Flags, farthest: float, pause: int, shortest:
     Args:
         track: (T, 3) place of the point.
         standing: (T,) contacts.
-        farthest: in the track's unit.
+        farthest: along the ground, in the track's unit.
+        rise: the same up and down.
+        up: (3,) of length 1.
         pause: frames between two stretches.
         shortest: frames of a stretch.
     """
@@ -47,7 +51,9 @@ def steady(track: Array, standing: Flags, farthest: float, pause: int, shortest:
     todo = list(runs(standing))
     while todo:
         run = todo.pop()
-        near = np.linalg.norm(track[run] - np.median(track[run], axis=0), axis=-1) <= farthest
+        off = track[run] - middle(track[run])
+        height = off @ up
+        near = (np.linalg.norm(off - height[:, None] * up, axis=-1) <= farthest) & (abs(height) <= rise)
         if near.all():
             result[run] = True
             continue
@@ -59,8 +65,21 @@ def steady(track: Array, standing: Flags, farthest: float, pause: int, shortest:
     return result
 
 
+def middle(track: Array) -> Array:
+    """Return the place (3,) that has the least sum of distances from places (T, 3): their geometric median.
+
+    Weiszfeld's iteration. Unlike medians axis by axis it turns with the scene.
+    """
+    place = track.mean(axis=0)
+    for _ in range(_ROUNDS):
+        far = np.linalg.norm(track - place, axis=-1)
+        weight = 1 / (far + 1e-3 * far.mean() + 1e-12)
+        place = weight @ track / weight.sum()
+    return place
+
+
 def anchors(points: list[Array], standing: list[Flags], length: float | None) -> list[Array]:
-    """Return for each point of a foot (T, 3) where it belongs while it stands: the median over the contact.
+    """Return for each point of a foot (T, 3) where it belongs while it stands, see :func:`middle`.
 
     Args:
         points: one or two of (T, 3), rear and front.
@@ -73,7 +92,7 @@ def anchors(points: list[Array], standing: list[Flags], length: float | None) ->
         place = track.copy()
         own = list(runs(flags))
         for run in own:
-            place[run] = np.median(track[run], axis=0)
+            place[run] = middle(track[run])
         places.append(place)
         spans.append(own)
     if length is None or len(points) < 2:

@@ -127,12 +127,12 @@ def test_heels_tips_and_lone_ankles():
             "shape of contact: expected (5, 2), received (4, 2)",
         ),
         (
-            lambda: ContactSettings(leave_speed=0.5),
-            "contact setting leave_speed: expected a factor of 1 or more, received 0.5",
+            lambda: ContactSettings(leave_speed=(0.1, 0.9)),
+            "contact setting leave_speed: expected at least the speed, 0.12, received 0.1",
         ),
         (
             lambda: ContactSettings(height=(0.05, 0.03)),
-            "contact setting height: expected two positive numbers, the first not above the second, "
+            "contact setting height: expected two numbers from 0 on, the first not above the second, "
             "received (0.05, 0.03)",
         ),
         (
@@ -153,7 +153,7 @@ def test_a_walkers_steps_are_found(fps):
     # A foot that has hardly risen, or hardly not come down, is slow and low: up to 0.1 s belong to either.
     sure = ~near_edges(standing, round(0.1 * fps))
     np.testing.assert_array_equal(found[sure], standing[sure])
-    assert (found & standing).sum() > 0.97 * standing.sum()
+    assert (found & standing).sum() > 0.95 * standing.sum()
 
 
 def test_the_frame_rate_does_not_matter():
@@ -187,7 +187,7 @@ def test_noise_is_seen_through(noise):
 
 def test_hysteresis():
     fps, rule = 60.0, ContactSettings()
-    creep = rule.speed[0] * (1 + rule.leave_speed) / 2 / fps
+    creep = (rule.speed[0] + rule.leave_speed[0]) / 2 / fps
     x = np.zeros((300, 1, 3))
     # Stands, creeps, jumps away, creeps without having stood, stands again.
     x[100:150, 0, 0] = creep * np.arange(1, 51)
@@ -200,7 +200,7 @@ def test_hysteresis():
     found = contacts(x, fps=fps)[:, 0]
     assert found[:140].all()
     assert not found[155:238].any()
-    assert found[245:].all()
+    assert found[250:].all()
 
 
 def test_what_is_not_observed_is_no_contact():
@@ -219,7 +219,7 @@ def test_what_is_not_observed_is_no_contact():
 
 
 def test_short_contacts_are_none_and_short_gaps_are_bridged():
-    rule = ContactSettings(smoothing=(0.0, 0.0), shortest=0.1, bridged=0.05)
+    rule = ContactSettings(smoothing=(0.0, 0.0), shortest=0.1, bridged=(0.05, 0.05))
     x = np.zeros((180, 1, 3))
     # Not observed for two frames, in the air for a third of a second, down for four frames, in the air again.
     x[60:62] = np.nan
