@@ -5,7 +5,8 @@
 FOLDER holds ``cmu/cmu_train.npz`` and ``paired/``. The truth comes from clean optical capture by a rule of its own, see
 :func:`true_contacts`. Noisy copies: white noise on joint positions; errors of an estimator drawn from a model fitted to
 MediaPipe's on the paired training clips, laid over 15 joints in the world; white noise, drift and spikes on the
-rotations of a skeleton and on the path of its root. Each is refined by the network ``default``. Contacts are found in
+rotations of a skeleton and on the path of its root. Each is refined by the network ``default``, the estimator's also by
+``body``. Contacts are found in
 the noisy copy and in the refined one, and kept in the refined one. The thresholds of the detector were chosen on the
 subjects ``TUNED_ON``; numbers are of ``REPORTED_ON``, unless the option asks for the others.
 """
@@ -16,6 +17,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +50,42 @@ ROOT_JITTER, ROOT_DRIFT = 0.006, 0.02
 CUTOFF, LOW, SLOW, GAP, SHORT = 8.0, 0.03, 0.2, 0.05, 0.1
 
 
+# Titles of the columns, and how they are written.
+TABLES = {
+    "contacts found": {
+        "in the noisy copy: precision": "{precision_given:.3f}",
+        "recall": "{recall_given:.3f}",
+        "F1": "{F1_given:.3f}",
+        "in the refined one: precision ": "{precision_refined:.3f}",
+        "recall ": "{recall_refined:.3f}",
+        "F1 ": "{F1_refined:.3f}",
+        "kept: precision  ": "{precision_kept:.3f}",
+        "recall  ": "{recall_kept:.3f}",
+    },
+    "slide, mm/s": {
+        "clean": "{slide_clean:.0f}",
+        "noisy": "{slide_given:.0f}",
+        "refined": "{slide_refined:.0f}",
+        "kept": "{slide_kept:.0f}",
+    },
+    "cost": {
+        "MPJPE mm: noisy": "{mpjpe_given:.1f}",
+        "refined": "{mpjpe_refined:.1f}",
+        "kept": "{mpjpe_kept:.1f}",
+        "Accel mm/frame²: refined ": "{accel_refined:.2f}",
+        "kept ": "{accel_kept:.2f}",
+        "change": "{accel_change}",
+        "of legs: refined  ": "{leg_accel_refined:.2f}",
+        "kept  ": "{leg_accel_kept:.2f}",
+        "pelvis": "{pelvis:.2f}",
+        "knees °/s: clean": "{knee_clean:.0f}",
+        "refined   ": "{knee_refined:.0f}",
+        "kept   ": "{knee_kept:.0f}",
+        "flips": "{flips:.0f}",
+    },
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Take:
     """A clean motion: positions (T, J, 3) in metres, Y up; with a skeleton, what they come from."""
@@ -76,6 +114,7 @@ class Outcome:
     kept: Array
     found_given: Flags
     found: Flags
+    held: Flags
 
 
 def true_contacts(x: Array, kinds: list[int], fps: float) -> Flags:
@@ -130,7 +169,8 @@ def skeleton_take(motion: Motion) -> Take:
     turned = np.concatenate([tracks["global_orient"].values, tracks["body_pose"].values], axis=1)[:LONGEST]
     transl = tracks["transl"].values[:LONGEST, 0]
     place = positions(turned, transl, skeleton)
-    return Take(str(motion.path), motion.fps, skeleton.joints, place, skeleton, turned, transl)
+    arrays = (np.asarray(values, np.float64) for values in (turned, transl))
+    return Take(str(motion.path), motion.fps, skeleton.joints, place, skeleton, *arrays)
 
 
 def landmark_take(motion: Motion) -> Take | None:
@@ -158,7 +198,7 @@ def white(size: float) -> Callable[[Take, np.random.Generator], Outcome]:
     return run
 
 
-def estimated(model: ErrorModel) -> Callable[[Take, np.random.Generator], Outcome]:
+def estimated(model: ErrorModel, refiner: str) -> Callable[[Take, np.random.Generator], Outcome]:
     def run(take: Take, rng: np.random.Generator) -> Outcome:
         # A camera at the height of the hips that looks along a random direction; its axes are x right, y down.
         angle = rng.uniform(0, 2 * np.pi)
@@ -168,8 +208,12 @@ def estimated(model: ErrorModel) -> Callable[[Take, np.random.Generator], Outcom
         hips = [take.joints.index(f"{side}_hip") for side in ("left", "right")]
         centred = (take.clean - take.clean[:, hips].mean(axis=1, keepdims=True)) @ camera.T
         estimate, confidence, observed = model.sample(rng, centred[None], take.fps)
-        given = take.clean + (estimate[0] - centred) @ camera
-        return _of_positions(take, given, refine(given, fps=take.fps, mask=observed[0] > 0, confidence=confidence[0]))
+        # The path of the hips through the scene is the true one: this estimator does not say it.
+        path = take.clean - centred @ camera
+        given = estimate[0].astype(np.float64)
+        seen = {"mask": observed[0] > 0, "confidence": confidence[0]}
+        smooth = refine(given, fps=take.fps, model=refiner, joints=take.joints, **seen)
+        return _of_positions(take, given @ camera + path, smooth @ camera + path)
 
     return run
 
@@ -198,15 +242,16 @@ def turned(take: Take, rng: np.random.Generator) -> Outcome:
     smooth = refine(given, fps=take.fps, kind="rotation_matrix")
     smooth_path = refine(path[:, None], fps=take.fps)[:, 0]
     kept, kept_path, report = keep_contacts(smooth, smooth_path, take.skeleton, fps=take.fps)
-    before = positions(given, path, take.skeleton)
+    before, after = positions(given, path, take.skeleton), positions(smooth, smooth_path, take.skeleton)
     points, kinds = foot_points(take.legs)
     return Outcome(
         take,
         true_contacts(take.clean[:, points], kinds, take.fps),
         before,
-        positions(smooth, smooth_path, take.skeleton),
+        after,
         positions(kept, kept_path, take.skeleton),
         contacts(before[:, points], fps=take.fps, kinds=kinds),
+        contacts(after[:, points], fps=take.fps, kinds=kinds),
         report.contact,
     )
 
@@ -221,6 +266,7 @@ def _of_positions(take: Take, given: Array, refined: Array) -> Outcome:
         refined,
         kept,
         contacts(given[:, points], fps=take.fps, kinds=kinds),
+        contacts(refined[:, points], fps=take.fps, kinds=kinds),
         report.contact,
     )
 
@@ -229,10 +275,10 @@ def clean(take: Take, rng: np.random.Generator) -> Outcome:
     return _of_positions(take, take.clean, take.clean)
 
 
-def scores(outcomes: list[Outcome]) -> dict[str, float]:
+def scores(outcomes: list[Outcome]) -> dict[str, Any]:
     """Return the numbers of one row; means over frames, contacts over joints and frames."""
-    row: dict[str, float] = {}
-    for name, which in (("given", "found_given"), ("refined", "found")):
+    row: dict[str, Any] = {}
+    for name, which in (("given", "found_given"), ("refined", "found"), ("kept", "held")):
         hits = sum((getattr(o, which) & o.truth).sum() for o in outcomes)
         claims, there = sum(getattr(o, which).sum() for o in outcomes), sum(o.truth.sum() for o in outcomes)
         row[f"precision {name}"], row[f"recall {name}"] = hits / claims, hits / there
@@ -253,10 +299,13 @@ def scores(outcomes: list[Outcome]) -> dict[str, float]:
     for name in ("refined", "kept"):
         own = [metrics.accel(getattr(o, name)[:, _legs(o)], o.take.clean[:, _legs(o)]) for o in outcomes]
         row[f"leg accel {name}"] = metrics.mean(np.concatenate(own))
-    row["accel change"] = 100 * (row["accel kept"] / max(row["accel refined"], 1e-9) - 1)
+    change = row["accel kept"] / row["accel refined"] - 1 if row["accel refined"] > 1e-9 else None
     row["pelvis"] = _fastest(outcomes, "kept", _pelvis) / _fastest(outcomes, "refined", _pelvis)
     for name in ("clean", "refined", "kept"):
-        row[f"knee {name}"] = _fastest(outcomes, name, lambda x, take: abs(np.diff(_bends(x, take)[0], axis=0)) * take.fps)
+        row[f"knee {name}"] = _fastest(
+            outcomes, name, lambda x, take: abs(np.diff(_bends(x, take)[0], axis=0)) * take.fps
+        )
+    row["accel change"] = "-" if change is None else f"{change:+.1%}"
     row["flips"] = sum(_flips(o) for o in outcomes)
     return row
 
@@ -288,7 +337,7 @@ def _bends(x: Array, take: Take) -> tuple[Array, Array]:
 
 
 def _flips(o: Outcome) -> int:
-    """Return in how many frames a knee that is bent by 15 degrees or more, before and after, is so to the other side."""
+    """Return in how many frames a knee that is bent by 15 degrees before and after is so to the other side."""
     (before, old), (after, new) = _bends(o.refined, o.take), _bends(o.kept, o.take)
     return int(((before > 15) & (after > 15) & ((old * new).sum(axis=-1) < 0)).sum())
 
@@ -307,13 +356,23 @@ def main() -> None:
     rows.append(("rotations", whole, turned))
     for mode in ("static", "video"):
         model = fit_errors([as_pair(clip) for clip in pairs if clip.mode == mode])
-        rows.append((f"estimator, {mode}", marks, estimated(model)))
+        rows += [(f"estimator, {mode}", marks, estimated(model, "default"))]
+        rows += [(f"estimator, {mode}, refined by `body`", marks, estimated(model, "body"))]
+    frames = [f"{len(takes)} takes, {sum(len(take.clean) for take in takes):,} frames" for takes in (whole, marks)]
+    print(f"{frames[0]}; of the estimator {frames[1]}\n")
     results = {}
     for name, takes, run in rows:
         rng = np.random.default_rng(7)
         results[name] = scores([run(take, rng) for take in takes])
-        print(name, {key: round(float(value), 3) for key, value in results[name].items()}, flush=True)
-    print(f"{len(whole)} takes, {sum(len(t.clean) for t in whole):,} frames\n")
+    for title, columns in TABLES.items():
+        print(f"| {title} | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
+        for name, row in results.items():
+            cells = [
+                shown.format(**{key.replace(" ", "_"): value for key, value in row.items()})
+                for shown in columns.values()
+            ]
+            print(f"| {name} | " + " | ".join(cells) + " |")
+        print()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import label
 
 from smoothnet_core._checks import mismatch
 from smpl_tools.contacts.ground import Ground, check_positions, ground_plane, smooth_motion, up_axis
@@ -117,10 +116,9 @@ def contacts(
     bridged, shortest = settings.between(noise, settings.bridged) * fps, settings.shortest * fps
     result = np.zeros_like(found)
     for joint in range(x.shape[1]):
-        runs, count = label(going_on[:, joint])
-        hit = np.unique(runs[found[:, joint]])
-        standing = np.isin(runs, hit[hit > 0]) if count else going_on[:, joint]
-        result[:, joint] = _without_short(~_without_short(~standing, bridged), shortest)
+        for run in runs(going_on[:, joint]):
+            result[run, joint] = found[run, joint].any()
+        result[:, joint] = _without_short(~_without_short(~result[:, joint], bridged), shortest)
     return result
 
 
@@ -144,18 +142,7 @@ def noise_level(positions: ArrayLike, *, fps: float, metres: float = 1.0) -> flo
     return float(np.quantile(slowest[np.isfinite(slowest)], _NOISE_QUANTILE))
 
 
-def _without_short(flags: Flags, frames: float) -> Flags:
-    """Return flags (T,) without runs shorter than that many frames; runs at either end stay."""
-    runs, count = label(flags)
-    lengths = np.bincount(runs, minlength=count + 1)
-    short = lengths + 1e-6 < frames
-    short[[0, runs[0], runs[-1]]] = False
-    return flags & ~short[runs]
-
-
-def foot_slide(
-    positions: ArrayLike, contact: ArrayLike, *, fps: float, up: str = "y", metres: float = 1.0
-) -> Array:
+def foot_slide(positions: ArrayLike, contact: ArrayLike, *, fps: float, up: str = "y", metres: float = 1.0) -> Array:
     """Return how fast (F,) in mm/s each joint moves along the ground while it stands: the mean over steps from one
     frame in contact to the next in contact; NaN for a joint that never stands for two frames.
 
@@ -179,3 +166,18 @@ def foot_slide(
     counted = standing[1:] & standing[:-1] & np.isfinite(along)
     total, count = np.where(counted, along, 0.0).sum(axis=0), counted.sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def runs(flags: Flags) -> list[slice]:
+    """Return the runs of True in flags (T,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int))).tolist()
+    return [slice(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _without_short(flags: Flags, frames: float) -> Flags:
+    """Return flags (T,) without runs shorter than that many frames; runs at either end stay."""
+    result = flags.copy()
+    for run in runs(flags):
+        if run.stop - run.start + 1e-6 < frames and run.start > 0 and run.stop < len(flags):
+            result[run] = False
+    return result

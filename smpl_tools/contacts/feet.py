@@ -18,7 +18,20 @@ _SIDES = {"left": "left", "l": "left", "right": "right", "r": "right"}
 _ENDINGS: dict[str, tuple[str, ...]] = {
     "thigh": ("thigh", "thighbend", "upleg", "upperleg", "legupper", "femur", "thighstretch"),
     "hip": ("hip",),
-    "knee": ("knee", "kne", "shin", "calf", "crus", "shank", "tibia", "lowleg", "lowerleg", "leglower", "legstretch", "leg"),
+    "knee": (
+        "knee",
+        "kne",
+        "shin",
+        "calf",
+        "crus",
+        "shank",
+        "tibia",
+        "lowleg",
+        "lowerleg",
+        "leglower",
+        "legstretch",
+        "leg",
+    ),
     "ankle": ("ankle", "ank", "talus"),
     "foot": ("foot",),
     "heel": ("heel", "hee", "calcn", "calcaneus"),
@@ -86,8 +99,8 @@ def find_legs(joints: Sequence[str]) -> tuple[Leg, ...]:
     """Return the legs that have a foot, the left one first.
 
     Args:
-        joints: J names, of SMPL, motion capture (BVH, Mixamo, Rokoko, Xsens, HIK, 3ds Max, Unreal, Blender, Daz, VRM) or
-            pose estimators (MediaPipe, OpenPose, COCO, Human3.6M).
+        joints: J names, of SMPL, motion capture and rigs (BVH, Mixamo, Rokoko, Xsens, HIK, 3ds Max, Unreal, Blender,
+            Daz, VRM) or pose estimators (MediaPipe, OpenPose, COCO, Human3.6M).
 
     Raises:
         ValueError: no name is that of a foot; the message lists the names.
@@ -159,5 +172,7 @@ def foot_points(legs: Sequence[Leg]) -> tuple[list[int], list[int]]:
     """
     joints = [joint for leg in legs for joint in leg.points]
     roles = ("ankle", "heel", "toe", "toe_end")
-    kinds = [next(k for k, role in enumerate(roles) if getattr(leg, role) == joint) for leg in legs for joint in leg.points]
+    kinds = [
+        next(k for k, role in enumerate(roles) if getattr(leg, role) == joint) for leg in legs for joint in leg.points
+    ]
     return joints, kinds

@@ -48,7 +48,9 @@ class Piece:
             tracks[own] = track.replace(values=ready.restore(ready.values, 0.0), confidence=None)
         self.person = Person(person.id, tracks, np.arange(length))
 
-    def written(self, name: str, vectors: Array, into: NDArray[Any], joints: list[int], frames: NDArray[np.bool_]) -> None:
+    def written(
+        self, name: str, vectors: Array, into: NDArray[Any], joints: list[int], frames: NDArray[np.bool_]
+    ) -> None:
         """Put vectors (T', N, D) of some joints, in changed frames (T',), into the rows of a track (T, J, ...)."""
         ready = self.ready[name]
         values = ready.restore(vectors, 1.0)[self.numbers]
@@ -198,7 +200,9 @@ def feet_tracks(motion: Motion, person: Person, skeleton: Skeleton | None) -> Fe
     placed = [
         (name, track)
         for name, track in tracks.items()
-        if track.kind == "position" and track.values.shape[2] == 3 and (motion.format, name) not in _NOT_SPACE
+        if track.kind == "position"
+        and track.values.shape[2] == 3
+        and (motion.format, name) not in _NOT_SPACE
         and len(track.joints) > 1
     ]
     if not placed:

@@ -161,7 +161,8 @@ def _scene(motion: Motion, person: Person, feet: FeetTracks, up: str | None, met
     x = feet.positions(feet.whole(person))
     legs = whole_legs(feet.joints)
     lengths = [
-        np.linalg.norm(x[:, leg.knee] - x[:, leg.hip], axis=-1) + np.linalg.norm(x[:, leg.ankle] - x[:, leg.knee], axis=-1)
+        np.linalg.norm(x[:, leg.knee] - x[:, leg.hip], axis=-1)
+        + np.linalg.norm(x[:, leg.ankle] - x[:, leg.knee], axis=-1)
         for leg in legs
     ]
     length = float(np.median(lengths))

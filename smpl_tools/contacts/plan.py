@@ -41,7 +41,7 @@ class KeepSettings:
         pelvis_ease: seconds over which it does.
     """
 
-    ease: tuple[float, float] = (0.15, 0.25)
+    ease: tuple[float, float] = (0.15, 0.3)
     farthest: tuple[float, float] = (0.03, 0.4)
     rise: tuple[float, float] = (0.02, 0.15)
     straight: float = 0.99
@@ -133,7 +133,9 @@ def make_plan(
             length = float(np.median(np.linalg.norm(tracks[1] - tracks[0], axis=-1)))
         moves.append(displacements(tracks, anchors(tracks, standing, length), standing, ease, fps))
     feet = [_foot(x, leg, m, kept[:, own], rigid) for leg, m, own in zip(legs, moves, columns, strict=True)]
-    lift = _lift(x, legs, feet, [kept[:, own].any(axis=1) for own in columns], up, settings.pelvis, window)
+    lift = _lift(
+        x, legs, feet, [np.asarray(kept[:, own].any(axis=1), bool) for own in columns], up, settings.pelvis, window
+    )
     moves = [_with_pelvis(m, lift, up, _spare(x, leg)) for leg, m in zip(legs, moves, strict=True)]
 
     feet, needed = [], np.zeros(len(x))

@@ -6,13 +6,13 @@ least acceleration that joins on both sides (discretely, a cubic spline), so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.ndimage import binary_dilation
 from scipy.sparse.linalg import splu
+
+from smpl_tools.contacts.detection import runs
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -23,16 +23,7 @@ _STIFF_SECONDS = 0.04
 _ROUNDS = 20
 
 
-def runs(flags: Flags) -> Iterator[slice]:
-    """Yield the runs of True in flags (T,)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
-    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        yield slice(start, stop)
-
-
-def steady(
-    track: Array, standing: Flags, farthest: float, rise: float, up: Array, pause: int, shortest: int
-) -> Flags:
+def steady(track: Array, standing: Flags, farthest: float, rise: float, up: Array, pause: int, shortest: int) -> Flags:
     """Return contacts (T,) during which a point stays near the middle of where it is.
 
     What lies before and after such a stretch is looked through in the same way, a pause away: a foot that slides
@@ -109,7 +100,9 @@ def anchors(points: list[Array], standing: list[Flags], length: float | None) ->
     return places
 
 
-def displacements(points: list[Array], places: list[Array], standing: list[Flags], ease: int, fps: float) -> list[Array]:
+def displacements(
+    points: list[Array], places: list[Array], standing: list[Flags], ease: int, fps: float
+) -> list[Array]:
     """Return for each point of a foot (T, 3) how far it is moved: to its place while it stands, then less and less.
 
     The sum of squared second differences is the least there is, plus, where there are two points, that of their
@@ -124,16 +117,17 @@ def displacements(points: list[Array], places: list[Array], standing: list[Flags
     """
     frames, count = standing[0].shape[0], len(points)
     fixed = np.stack(standing, axis=1)
-    near = fixed.any(axis=1)
+    near: Flags = np.asarray(fixed.any(axis=1), bool)
     if not near.any():
         return [np.zeros((frames, 3)) for _ in points]
-    near = binary_dilation(near, iterations=max(ease - 1, 1)) if ease > 0 else near
+    near = np.asarray(binary_dilation(near, iterations=max(ease - 1, 1)), bool)
     values = np.stack([np.where(s[:, None], p - x, 0.0) for x, p, s in zip(points, places, standing, strict=True)], 1)
     known = fixed | ~near[:, None]
     result = np.where(known[..., None], values, 0.0)
     if known.all() or frames < 3:
         return [result[:, k] for k in range(count)]
-    second = sparse.diags([1.0, -2.0, 1.0], [0, 1, 2], shape=(frames - 2, frames))
+    every = sparse.csr_matrix(sparse.eye(frames))
+    second = every[2:] - 2 * every[1:-1] + every[:-2]
     square = sparse.kron(second.T @ second, sparse.eye(count))
     if count == 2:
         stiff = (_STIFF_SECONDS * fps) ** -4

@@ -21,7 +21,7 @@ CYCLE, STANCE = 1.2, 0.7
 def walker(fps=60.0, seconds=7.2, speed=1.1, floor=0.3):
     """Return (T, 4, 3) of left ankle and toe, right ankle and toe, Y up, and where each foot stands, (T, 4).
 
-    A foot stands for ``STANCE`` seconds of a cycle of ``CYCLE`` and swings, rising by 0.15 m, along a minimum-jerk path.
+    A foot stands for ``STANCE`` seconds of a cycle of ``CYCLE`` and swings along a minimum-jerk path, rising by 0.15 m.
     """
     time = np.arange(round(seconds * fps)) / fps
     x, standing = np.zeros((len(time), 4, 3)), np.zeros((len(time), 4), bool)
@@ -66,7 +66,9 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 def test_legs_by_name(name):
     joints, expected = NAMES[name]
-    right = [re.sub("LHip", "RHip", re.sub(r"Left|left|(?<![A-Za-z])[Ll](?![a-z]{2}(?<!lf))", _other, j)) for j in joints]
+    right = [
+        re.sub("LHip", "RHip", re.sub(r"Left|left|(?<![A-Za-z])[Ll](?![a-z]{2}(?<!lf))", _other, j)) for j in joints
+    ]
     legs = find_legs(["root", *joints])
     assert [leg.side for leg in legs] == ["left"]
     assert (legs[0].hip, legs[0].knee, legs[0].ankle, legs[0].toe) == tuple(1 + int(k) for k in expected)
@@ -204,7 +206,7 @@ def test_hysteresis():
 
 
 def test_what_is_not_observed_is_no_contact():
-    x, standing = walker(60.0)
+    x, _ = walker(60.0)
     whole = contacts(x, fps=60, kinds=KINDS)
     x[100:160, 0] = np.nan
     x[:, 3] = np.nan

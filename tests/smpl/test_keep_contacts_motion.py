@@ -21,7 +21,7 @@ TAKES = REPOSITORY / "assets" / "takes"
 
 def walking(seed=0, frames=240):
     """Return a motion of a body that stands and slides about a little, its root and hips as an estimator has them."""
-    turned, root = crouch(fps=60, seconds=frames / 60, slide=0.005)
+    turned, root = crouch(fps=60, seconds=frames / 60, slide=0.005, turn=0.01)
     vectors = Rotation.from_matrix(turned.reshape(-1, 3, 3)).as_rotvec().reshape(frames, 24, 3)
     tracks = {
         "global_orient": Track(vectors[:, :1], "axis_angle", "root", SMPL.joints[:1]),
@@ -50,7 +50,9 @@ def test_feet_stay_and_the_rest_stays_the_same_object():
     assert new["global_orient"] is old["global_orient"]
     assert new["betas"] is old["betas"]
     assert set(report.tracks) == {"body_pose", "transl"}
-    changed = {SMPL.joints[1 + j] for j in np.flatnonzero((new["body_pose"].values != old["body_pose"].values).any((0, 2)))}
+    changed = {
+        SMPL.joints[1 + j] for j in np.flatnonzero((new["body_pose"].values != old["body_pose"].values).any((0, 2)))
+    }
     assert changed == {f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "knee", "ankle")}
     assert new["transl"].values.dtype == np.float32
     np.testing.assert_array_equal(new["transl"].values[..., [0, 2]], old["transl"].values[..., [0, 2]])
@@ -69,7 +71,10 @@ def test_nothing_planted_is_nothing_changed():
     assert result.report[0].tracks == ()
     assert result.report[0].slide_before is None
     assert result.report[0].largest_change_joint is None
-    assert all(new is old for new, old in zip(result.motion.people[0].tracks.values(), flying.people[0].tracks.values(), strict=True))
+    assert all(
+        new is old
+        for new, old in zip(result.motion.people[0].tracks.values(), flying.people[0].tracks.values(), strict=True)
+    )
 
 
 def test_contacts_may_come_from_another_motion():
@@ -184,8 +189,8 @@ def test_a_skeleton_of_ones_own_and_people_to_choose():
     result = keep_contacts_motion(mixed)
     assert [r.person for r in result.report] == ["0"]
     assert result.notes == (
-        "feet not kept: person prop: joints of the feet: expected names such as left_ankle, LeftFoot, foot.L or foot_l, "
-        "received ball, racket",
+        "feet not kept: person prop: joints of the feet: expected names such as left_ankle, LeftFoot, foot.L or "
+        "foot_l, received ball, racket",
     )
 
 
@@ -243,5 +248,5 @@ def test_refusals(call, message):
 def test_forward_kinematics_agrees_with_the_tracks():
     # The oracle of this module: what person_positions says is what the arrays of the tracks say.
     motion = walking()
-    turned, root = crouch(fps=60, seconds=4, slide=0.005)
+    turned, root = crouch(fps=60, seconds=4, slide=0.005, turn=0.01)
     np.testing.assert_allclose(person_positions(motion.people[0], SMPL), positions(turned, root, SMPL), atol=1e-6)
