@@ -43,7 +43,7 @@ class Piece:
             values = np.full((length, *track.values.shape[1:]), np.nan, track.values.dtype)
             values[self.numbers] = track.values[rows]
             if not np.isfinite(values).any():
-                raise mismatch(f"track {name} of person {person.id}", "an observed value in every piece", "none")
+                raise mismatch(f"track {name}", "an observed value", "none")
             self.ready[name] = ready = prepare(values, kind=track.kind, order=track.order)
             tracks[own] = track.replace(values=ready.restore(ready.values, 0.0), confidence=None)
         self.person = Person(person.id, tracks, np.arange(length))
@@ -79,6 +79,10 @@ class FeetTracks(ABC):
     def whole(self, person: Person) -> Piece:
         """Return the tracks of all rows, one after the other whatever their frame numbers are."""
         return Piece(Person(person.id, person.tracks, np.arange(len(person.frames))), self.names, slice(0, None))
+
+    def seen(self, person: Person, rows: slice) -> bool:
+        """Return whether each of the tracks has a value in some rows."""
+        return all(np.isfinite(person.tracks[name].values[rows]).any() for name in self.names.values())
 
     @abstractmethod
     def positions(self, piece: Piece) -> Array:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,10 @@ class PersonContacts:
     largest_change_frame: int | None
     largest_knee_change: float
     largest_lift: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain lists, dictionaries, numbers and text, as JSON has them."""
+        return dataclasses.asdict(self)
 
 
 class KeptMotion(NamedTuple):
@@ -123,10 +128,10 @@ def keep_contacts_motion(
                 continue
             try:
                 feet = feet_tracks(motion, one, skeleton)
+                scene = _scene(motion, one, feet, up, metres)
             except ValueError as error:
                 lacking.append(f"person {one.id}: {error}")
                 continue
-            scene = _scene(motion, one, feet, up, metres)
             people[k], report = _kept(one, other, feet, scene, rate, detection, settings)
             reports.append(report)
         if lacking and not reports:
@@ -167,10 +172,10 @@ def _scene(motion: Motion, person: Person, feet: FeetTracks, up: str | None, met
     ]
     length = float(np.median(lengths))
     if not length > 0:
-        raise mismatch(f"legs of person {person.id}", "longer than nothing", "joints in one place")
+        raise mismatch("legs", "longer than nothing", "joints in one place")
     hips, ankles = (x[:, [getattr(leg, name) for leg in legs]].mean(axis=1) for name in ("hip", "ankle"))
     if np.ptp(hips, axis=0).max() < _STILL * length and np.ptp(ankles, axis=0).max() > 0.1 * length:
-        raise mismatch(f"person {person.id}", "a movement through the scene", "one that is relative to the hips")
+        raise mismatch("movement", "one through the scene", "one relative to the hips")
     if up is None:
         rise = (hips - ankles).mean(axis=0)
         axis = int(np.argmax(abs(rise)))
@@ -199,6 +204,8 @@ def _kept(
     values = {name: person.tracks[name].values.copy() for name in feet.changed}
     found: list[tuple[Kept, NDArray[np.int64]]] = []
     for rows in pieces(person.frames, fps):
+        if not (feet.seen(person, rows) and feet.seen(reference, rows)):
+            continue
         contact = None
         if reference is not person:
             points, kinds = foot_points(whole_legs(feet.joints))
@@ -251,7 +258,7 @@ def _report(
         slide_after=slides[1],
         largest_change=largest,
         largest_change_joint=points[joint] if largest else None,
-        largest_change_frame=int(person.frames[frame]) if largest else None,
+        largest_change_frame=int(np.concatenate([numbers for _, numbers in found])[frame]) if largest else None,
         largest_knee_change=float(abs(knees).max()),
         largest_lift=float(abs(lifts).max()),
     )

@@ -35,15 +35,18 @@ class KeepSettings:
         ease: seconds before and after a contact over which the change comes and goes.
         farthest: metres along the ground that a foot may be off the middle of a contact to count as standing there.
         rise: the same up and down.
+        level: share of the way to one height, 0 to 1, that a foot goes while it stands, if its leg is bent; the rest, and
+            a straight leg's all, would cost the knee more than it is worth, and follows the pelvis.
         straight: share of its whole length up to which a leg is stretched, unless it was longer before.
         pelvis: metres that the pelvis follows the feet up and down at most, and sinks further at most for them to
             reach.
         pelvis_ease: seconds over which it does.
     """
 
-    ease: tuple[float, float] = (0.15, 0.3)
-    farthest: tuple[float, float] = (0.03, 0.4)
-    rise: tuple[float, float] = (0.02, 0.15)
+    ease: tuple[float, float] = (0.15, 0.25)
+    farthest: tuple[float, float] = (0.03, 0.5)
+    rise: tuple[float, float] = (0.02, 0.3)
+    level: tuple[float, float] = (1.0, 0.3)
     straight: float = 0.99
     pelvis: float = 0.03
     pelvis_ease: float = 0.2
@@ -53,6 +56,8 @@ class KeepSettings:
             pair = getattr(self, name)
             if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
                 raise mismatch(f"keep setting {name}", "two positive numbers, the first not above the second", pair)
+        if len(self.level) != 2 or not all(0 <= share <= 1 for share in self.level):
+            raise mismatch("keep setting level", "two numbers from 0 to 1", self.level)
         check_positive("keep setting", self, ("straight", "pelvis", "pelvis_ease"))
         if self.straight > 1:
             raise mismatch("keep setting straight", "at most 1", self.straight)
@@ -136,7 +141,8 @@ def make_plan(
     lift = _lift(
         x, legs, feet, [np.asarray(kept[:, own].any(axis=1), bool) for own in columns], up, settings.pelvis, window
     )
-    moves = [_with_pelvis(m, lift, up, _spare(x, leg)) for leg, m in zip(legs, moves, strict=True)]
+    level = detection.between(noise, settings.level)
+    moves = [_with_pelvis(m, lift, up, level * _spare(x, leg)) for leg, m in zip(legs, moves, strict=True)]
 
     feet, needed = [], np.zeros(len(x))
     for leg, own, move in zip(legs, columns, moves, strict=True):

@@ -305,6 +305,10 @@ def test_a_foot_out_of_reach_is_let_go_smoothly():
             lambda t, r: KeepSettings(ease=(0.3, 0.1)),
             "keep setting ease: expected two positive numbers, the first not above the second, received (0.3, 0.1)",
         ),
+        (
+            lambda t, r: KeepSettings(level=(1.0, 1.5)),
+            "keep setting level: expected two numbers from 0 to 1, received (1.0, 1.5)",
+        ),
         (lambda t, r: KeepSettings(pelvis=0), "keep setting pelvis: expected a positive number, received 0"),
         (lambda t, r: KeepSettings(straight=1.2), "keep setting straight: expected at most 1, received 1.2"),
     ],

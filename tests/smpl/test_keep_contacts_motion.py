@@ -111,6 +111,20 @@ def test_what_was_not_observed_stays_so():
     assert np.isfinite(np.delete(new, slice(50, 60), axis=0)).all()
 
 
+def test_a_piece_without_a_value_is_left_alone():
+    motion = walking()
+    person = motion.people[0]
+    keep = np.r_[0:100, 160:240]
+    tracks = {name: track.replace(values=track.values[keep].copy()) for name, track in person.tracks.items()}
+    tracks["body_pose"].values[100:] = np.nan
+    result = keep_contacts_motion(motion.with_people((Person("0", tracks, keep),)))
+    assert np.ptp(feet(result.motion)[10:90][..., [0, 2]], axis=0).max() < 1e-4
+    np.testing.assert_array_equal(result.motion.people[0].tracks["transl"].values[100:], tracks["transl"].values[100:])
+    tracks["body_pose"].values[:] = np.nan
+    with pytest.raises(ValueError, match="^person 0: track body_pose: expected an observed value, received none$"):
+        keep_contacts_motion(motion.with_people((Person("0", tracks, keep),)))
+
+
 @pytest.mark.parametrize("kind", ["quat_wxyz", "rotation_matrix", "rotation_6d"])
 def test_every_kind_of_rotation(kind):
     from smpl_tools import rotations
@@ -223,7 +237,7 @@ def without(motion, name):
         ),
         (
             lambda m: keep_contacts_motion(relative(placed(m))),
-            "person 0: expected a movement through the scene, received one that is relative to the hips",
+            "person 0: movement: expected one through the scene, received one relative to the hips",
         ),
         (
             lambda m: keep_contacts_motion(m, Motion("amass", (), 60.0)),
