@@ -223,14 +223,16 @@ def test_what_is_not_observed_is_no_contact():
 def test_short_contacts_are_none_and_short_gaps_are_bridged():
     rule = ContactSettings(smoothing=(0.0, 0.0), shortest=0.1, bridged=(0.05, 0.05))
     x = np.zeros((180, 1, 3))
-    # Not observed for two frames, in the air for a third of a second, down for four frames, in the air again.
+    # Not observed for two frames, in the air for a third of a second, down for six frames, in the air again.
     x[60:62] = np.nan
     x[80:140, 0, 1] = 0.2
-    x[100:104, 0, 1] = 0.0
+    x[100:106, 0, 1] = 0.0
     found = contacts(x, fps=60, settings=rule)[:, 0]
     assert found[:78].all()
     assert not found[82:138].any()
     assert found[142:].all()
+    # At 30 a second they last long enough.
+    assert contacts(x, fps=30, settings=rule)[101:105, 0].all()
 
 
 def test_the_ground_is_found_whatever_its_height():

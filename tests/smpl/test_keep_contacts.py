@@ -14,7 +14,7 @@ from smpl_tools.contacts.detection import runs
 from smpl_tools.contacts.feet import foot_points, whole_legs
 from smpl_tools.contacts.keeping import keep_contacts, keep_contacts_positions
 from smpl_tools.contacts.plan import KeepSettings
-from smpl_tools.contacts.planting import steady
+from smpl_tools.contacts.planting import displacements, steady
 from smpl_tools.contacts.two_bone import bend_leg, smallest_rotation
 from smpl_tools.motion import Skeleton
 from smpl_tools.skeleton import SMPL, positions
@@ -162,6 +162,21 @@ def test_the_change_comes_and_goes_without_a_jump_in_place_or_speed():
     np.testing.assert_allclose(fine[::4], coarse, atol=0.01)
 
 
+def test_a_foot_on_its_toe_keeps_its_direction():
+    time = np.arange(240)[:, None] / 60
+    heel, toe = 0.02 * np.sin(2 * time + [0, 1, 2]), 0.02 * np.cos(3 * time + [0, 1, 2])
+    places = [np.tile(track[100], (240, 1)) for track in (heel, toe)]
+    standing = [np.zeros(240, bool), np.zeros(240, bool)]
+    standing[0][60:90] = standing[1][60:180] = True
+    moved = displacements([heel, toe], places, standing, 9, 60.0)
+    np.testing.assert_allclose(moved[1][60:180], (places[1] - toe)[60:180])
+    np.testing.assert_allclose(moved[0][60:90], (places[0] - heel)[60:90])
+    assert np.linalg.norm((moved[0] - moved[1])[105:180], axis=-1).max() < 2e-4
+    for move in moved:
+        assert not move[:51].any()
+        assert not move[189:].any()
+
+
 def leg(rng, frames=40):
     hip = rng.normal(size=(frames, 3))
     upper, lower = 0.4, rng.uniform(0.3, 0.5)
@@ -266,9 +281,14 @@ def test_a_foot_out_of_reach_is_let_go_smoothly():
     after = positions(new, new_root, SMPL)
     assert np.isfinite(after).all()
     assert abs(kept.lifted).max() <= 61
+    assert abs(np.diff(kept.lifted / 1000, 2)).max() * 60**2 < 5
+    before = positions(turned, root, SMPL)
     for side in ("left", "right"):
         bend, _ = bend_and_side(after, side)
         assert abs(np.diff(bend)).max() < 8
+        assert bend.min() > min(15, bend_and_side(before, side)[0].min()) - 0.1
+    # Smoothly: nothing accelerates as a jump would.
+    assert np.linalg.norm(np.diff((after - before)[:, POINTS], 2, axis=0), axis=-1).max() < 0.01
     assert kept.slide_after.max() < kept.slide_before.max()
 
 
