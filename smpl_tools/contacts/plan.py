@@ -35,8 +35,8 @@ class KeepSettings:
         ease: seconds before and after a contact over which the change comes and goes.
         farthest: metres along the ground that a foot may be off the middle of a contact to count as standing there.
         rise: the same up and down.
-        level: share of the way to one height, 0 to 1, that a foot goes while it stands, if its leg is bent; the rest, and
-            a straight leg's all, would cost the knee more than it is worth, and follows the pelvis.
+        level: share of the way to one height, 0 to 1, that a foot goes while it stands, if its leg is bent. The rest,
+            and all of it if the leg is straight, would cost the knee more than it is worth, and follows the pelvis.
         straight: share of its whole length up to which a leg is stretched, unless it was longer before.
         pelvis: metres that the pelvis follows the feet up and down at most, and sinks further at most for them to
             reach.

@@ -121,7 +121,7 @@ def test_a_piece_without_a_value_is_left_alone():
     assert np.ptp(feet(result.motion)[10:90][..., [0, 2]], axis=0).max() < 1e-4
     np.testing.assert_array_equal(result.motion.people[0].tracks["transl"].values[100:], tracks["transl"].values[100:])
     tracks["body_pose"].values[:] = np.nan
-    with pytest.raises(ValueError, match="^person 0: track body_pose: expected an observed value, received none$"):
+    with pytest.raises(ValueError, match=r"^person 0: track body_pose: expected an observed value, received none$"):
         keep_contacts_motion(motion.with_people((Person("0", tracks, keep),)))
 
 
