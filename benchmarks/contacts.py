@@ -47,7 +47,7 @@ WHITE = (0.005, 0.01, 0.02)
 JITTER, DRIFT, MEMORY, SPIKES, SPIKE = 1.5, 3.0, 0.9, 0.004, (12.0, 30.0)
 ROOT_JITTER, ROOT_DRIFT = 0.006, 0.02
 # The truth.
-CUTOFF, LOW, SLOW, GAP, SHORT = 8.0, 0.03, 0.2, 0.05, 0.1
+CUTOFF, LOW, SLOW, GAP, SHORT = 8.0, 0.05, 0.2, 0.05, 0.1
 
 
 # Titles of the columns, and how they are written.

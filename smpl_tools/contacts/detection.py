@@ -42,8 +42,8 @@ class ContactSettings:
         shortest: seconds; shorter contacts are none.
     """
 
-    height: tuple[float, float] = (0.03, 0.22)
-    leave_height: tuple[float, float] = (0.036, 0.28)
+    height: tuple[float, float] = (0.04, 0.22)
+    leave_height: tuple[float, float] = (0.05, 0.28)
     speed: tuple[float, float] = (0.12, 0.45)
     leave_speed: tuple[float, float] = (0.18, 0.9)
     smoothing: tuple[float, float] = (0.04, 0.12)

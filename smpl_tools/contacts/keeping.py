@@ -129,7 +129,7 @@ def keep_contacts_positions(
 ) -> tuple[Array, Kept]:
     """Keep planted feet of joints that are given by their places alone.
 
-    Thighs and shins keep the length that they have in each frame; heel and toe stand where each of them stood.
+    Thighs and shins keep the length that they have in each frame; feet get their usual length while heel and toe stand.
 
     Args:
         positions: (T, J, 3), all finite.

@@ -117,7 +117,7 @@ def make_plan(
         up: (3,) of length 1.
         detection: what counts as quiet and as noisy.
         settings: see :class:`KeepSettings`.
-        rigid: feet keep their length in every frame; else heel and toe stand where each of them stood.
+        rigid: feet keep their length in every frame; else only while heel and toe both stand.
     """
     window = max(round(settings.pelvis_ease * fps), 1)
     ends = np.cumsum([len(leg.points) for leg in legs])
@@ -133,8 +133,8 @@ def make_plan(
     moves = []
     for leg, own in zip(legs, columns, strict=True):
         tracks, standing = [x[:, joint] for joint in leg.points], list(kept[:, own].T)
-        length = None
-        if rigid and len(tracks) == 2:
+        length = 0.0
+        if len(tracks) == 2:
             length = float(np.median(np.linalg.norm(tracks[1] - tracks[0], axis=-1)))
         moves.append(displacements(tracks, anchors(tracks, standing, length), standing, ease, fps))
     feet = [_foot(x, leg, m, kept[:, own], rigid) for leg, m, own in zip(legs, moves, columns, strict=True)]

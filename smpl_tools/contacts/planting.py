@@ -69,13 +69,13 @@ def middle(track: Array) -> Array:
     return place
 
 
-def anchors(points: list[Array], standing: list[Flags], length: float | None) -> list[Array]:
+def anchors(points: list[Array], standing: list[Flags], length: float) -> list[Array]:
     """Return for each point of a foot (T, 3) where it belongs while it stands, see :func:`middle`.
 
     Args:
         points: one or two of (T, 3), rear and front.
         standing: as many of (T,).
-        length: distance that the two keep while both stand; None leaves it.
+        length: distance that the two keep while both stand.
     """
     places: list[Array] = []
     spans = []
@@ -86,7 +86,7 @@ def anchors(points: list[Array], standing: list[Flags], length: float | None) ->
             place[run] = middle(track[run])
         places.append(place)
         spans.append(own)
-    if length is None or len(points) < 2:
+    if len(points) < 2:
         return places
     pairs = [(a, b) for a in spans[0] for b in spans[1] if max(a.start, b.start) < min(a.stop, b.stop)]
     for _ in range(_ROUNDS):

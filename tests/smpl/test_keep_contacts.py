@@ -254,6 +254,8 @@ def test_positions_alone():
         for a, b in (("hip", "knee"), ("knee", "ankle")):
             lengths = [np.linalg.norm(y[:, AT[f"{side}_{a}"]] - y[:, AT[f"{side}_{b}"]], axis=-1) for y in (x, after)]
             np.testing.assert_allclose(lengths[1], lengths[0], atol=1e-9)
+    foot = [np.linalg.norm(y[:, AT["left_foot"]] - y[:, AT["left_ankle"]], axis=-1) for y in (x, after)]
+    np.testing.assert_allclose(foot[1][60:180], np.median(foot[0]), atol=2e-3)
     rest = [j for j in range(24) if j not in (*FREE, *POINTS)]
     shift = after[:, rest] - x[:, rest]
     np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :1], shift.shape), atol=1e-12)
