@@ -25,7 +25,7 @@ _UNITS = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)
 # A grown person's leg from hip to ankle, in metres, and how far a person's may be from it, as a factor.
 _LEG, _LEG_FACTOR = 0.82, 1.5
 # Hips that move by less than this share of a leg while the feet move: the person is told relative to them.
-_STILL = 1e-3
+_STILL = 5e-3
 
 
 @dataclass(frozen=True)

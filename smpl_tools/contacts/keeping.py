@@ -84,11 +84,13 @@ def keep_contacts(
         Rotations (T, J, 3, 3) and transl (T, 3), float64, and what became of the feet.
 
     Raises:
-        ValueError: another shape, a number that is not finite, no leg with hip, knee and ankle, or a knee that does
-            not hang on its hip or an ankle that does not on its knee.
+        ValueError: another shape, no frame, a number that is not finite, no leg with hip, knee and ankle, or a knee that
+            does not hang on its hip or an ankle that does not on its knee.
     """
     local, root = np.asarray(rotations, np.float64), np.asarray(transl, np.float64)
     before = joint_positions(local, root, skeleton, local_offsets)
+    if not len(before):
+        raise mismatch("rotations", "at least one frame", "none")
     if not np.isfinite(before).all():
         raise mismatch("rotations, transl and offsets", "finite numbers", "NaN or infinite ones")
     legs = whole_legs(skeleton.joints)
@@ -145,11 +147,13 @@ def keep_contacts_positions(
         Positions (T, J, 3) float64, and what became of the feet.
 
     Raises:
-        ValueError: another shape, a number that is not finite, or no leg with hip, knee and ankle.
+        ValueError: another shape, no frame, a number that is not finite, or no leg with hip, knee and ankle.
     """
     before = np.asarray(positions, np.float64)
     if before.ndim != 3 or before.shape[1:] != (len(joints), 3):
         raise mismatch("shape of positions", f"(T, {len(joints)}, 3)", before.shape)
+    if not len(before):
+        raise mismatch("positions", "at least one frame", "none")
     if not np.isfinite(before).all():
         raise mismatch("positions", "finite numbers", "NaN or infinite ones")
     legs = whole_legs(joints)

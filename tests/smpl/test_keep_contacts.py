@@ -263,6 +263,15 @@ def test_positions_alone():
     assert kept.moved.max() > 5
 
 
+@pytest.mark.parametrize("frames", [1, 2, 3, 5])
+def test_a_few_frames_are_enough(frames):
+    turned, root = (x[:frames] for x in crouch())
+    new, new_root, kept = keep_contacts(turned, root, SMPL, fps=60, settings=HELD)
+    assert kept.contact.all()
+    placed = positions(new, new_root, SMPL)[:, POINTS][..., [0, 2]]
+    np.testing.assert_allclose(placed, placed[:1].repeat(frames, 0), atol=1e-5)
+
+
 def test_a_foot_that_moves_on_is_not_held_back():
     time = np.arange(120)
     up = np.array([0, 0, 1.0])
@@ -304,6 +313,14 @@ def test_a_foot_out_of_reach_is_let_go_smoothly(bend, slide):
         (
             lambda t, r: keep_contacts(t, r * np.nan, SMPL, fps=60),
             "rotations, transl and offsets: expected finite numbers, received NaN or infinite ones",
+        ),
+        (
+            lambda t, r: keep_contacts(t[:0], r[:0], SMPL, fps=60),
+            "rotations: expected at least one frame, received none",
+        ),
+        (
+            lambda t, r: keep_contacts_positions(np.zeros((0, 24, 3)), SMPL.joints, fps=60),
+            "positions: expected at least one frame, received none",
         ),
         (
             lambda t, r: keep_contacts(t, r[:5], SMPL, fps=60),
