@@ -84,7 +84,7 @@ def keep_contacts(
         Rotations (T, J, 3, 3) and transl (T, 3), float64, and what became of the feet.
 
     Raises:
-        ValueError: another shape, no frame, a number that is not finite, no leg with hip, knee and ankle, or a knee that
+        ValueError: another shape, no frame, a number that is not finite, no leg with hip, knee and ankle, a knee that
             does not hang on its hip or an ankle that does not on its knee.
     """
     local, root = np.asarray(rotations, np.float64), np.asarray(transl, np.float64)
