@@ -1,4 +1,4 @@
-"""Errors of an estimated motion against the truth, and how much it jitters, keeps its speed and slides.
+"""Errors of an estimated motion against the truth, and how much it jitters and keeps its speed.
 
 Positions are (T, J, 3) in metres and errors come out in millimetres; 2D positions are (T, J, 2) in pixels and stay so.
 The errors are one value a frame, so that :func:`mean` and :func:`worst` (the worst 1 % of frames) apply to each. NumPy
@@ -27,7 +27,6 @@ Values = NDArray[np.float64]
 Root = Sequence[int] | None
 
 _MM = 1000.0
-_UP: tuple[str, ...] = ("x", "y", "z", "-x", "-y", "-z")
 
 
 def mean(values: Values) -> float:
@@ -169,62 +168,6 @@ def speed_ratio(output: Array, reference: Array, quantile: float = 0.95, joints:
     return _ratio(a, b)
 
 
-def foot_contact(
-    positions: Array,
-    feet: Sequence[int],
-    *,
-    fps: float,
-    up: str = "y",
-    height: float = 0.05,
-    vertical_speed: float = 0.2,
-) -> NDArray[np.bool_]:
-    """Return (T-1, F): whether each of the feet stands on the ground from one frame to the next.
-
-    A foot does where in both frames it is at most ``height`` above its floor, the 5 % quantile of its own heights, and
-    it rises or sinks at most at ``vertical_speed`` between them.
-
-    Args:
-        positions: (T, J, 3) in metres.
-        feet: joints that touch the ground: ankles or toes.
-        fps: frames a second.
-        up: the axis that points up: ``x``, ``y``, ``z``, or with a minus where it points down.
-        height: metres.
-        vertical_speed: metres a second.
-    """
-    one_of("up", up, _UP)
-    _check_fps(fps)
-    at = _feet(positions, feet)[..., "xyz".index(up[-1])] * (-1 if up[0] == "-" else 1)
-    floor = [np.nanquantile(h, 0.05) if np.isfinite(h).any() else math.nan for h in at.T]
-    low = at <= np.asarray(floor, np.float64) + height
-    return low[1:] & low[:-1] & (abs(np.diff(at, axis=0)) * fps <= vertical_speed)
-
-
-def foot_slide(
-    positions: Array,
-    feet: Sequence[int],
-    *,
-    fps: float,
-    up: str = "y",
-    contact: NDArray[np.bool_] | None = None,
-) -> Values:
-    """Return how far (T-1,) in mm/frame the feet that stand on the ground move along it, NaN where none stands.
-
-    Args:
-        positions: (T, J, 3) in metres.
-        feet: joints that touch the ground: ankles or toes.
-        fps: frames a second.
-        up: as in :func:`foot_contact`.
-        contact: (T-1, F) from :func:`foot_contact`; None takes it from ``positions``. To compare motions give each the
-            contact of the same one, the truth or the input.
-    """
-    found = foot_contact(positions, feet, fps=fps, up=up)
-    contact = found if contact is None else np.asarray(contact, bool)
-    if contact.shape != found.shape:
-        raise mismatch("shape of contact", found.shape, contact.shape)
-    steps = np.diff(np.delete(_feet(positions, feet), "xyz".index(up[-1]), axis=-1), axis=0)
-    return _MM * _mean_over(np.where(contact, np.linalg.norm(steps, axis=-1), np.nan))
-
-
 # By the names the command line reports; each is called with (predicted, groundtruth, root, mask, fps).
 Metric = Callable[[Array, Array, Root, "Array | None", "float | None"], Values]
 METRICS: dict[str, Metric] = {
@@ -316,11 +259,3 @@ def _check_fps(fps: float | None) -> float:
 
 def _rate(per: str, frame: str, second: str, fps: float | None, power: int) -> float:
     return 1.0 if one_of("per", per, (frame, second)) == frame else _check_fps(fps) ** power
-
-
-def _feet(positions: Any, feet: Sequence[int]) -> Values:
-    x = _numbers(positions)
-    if x.ndim != 3 or x.shape[2] != 3:
-        raise mismatch("shape of positions", "(T, J, 3)", x.shape)
-    _check_joints("feet", feet, x.shape[1])
-    return x[:, list(feet)]

@@ -138,7 +138,6 @@ def test_short_motions(frames):
     assert metrics.pa_mpjpe(predicted, truth).shape == (frames,)
     assert metrics.mpjve(predicted, truth).shape == (max(frames - 1, 0),)
     assert metrics.accel(predicted, truth).shape == (max(frames - 2, 0),)
-    assert metrics.foot_slide(predicted, [1], fps=30).shape == (max(frames - 1, 0),)
     assert math.isnan(metrics.jitter_ratio(predicted, truth)) == (frames < 3)
     assert math.isnan(metrics.speed_ratio(predicted, truth)) == (frames < 2)
 
@@ -194,39 +193,6 @@ def test_ratios():
     )
 
 
-def walk():
-    """A foot that stands for 20 frames, steps for 10, stands again while sliding 2 mm a frame."""
-    x = np.zeros((50, 2, 3))
-    step = np.arange(1, 11) / 11
-    x[20:30, 1, 1] = 0.2 * np.sin(math.pi * step)
-    x[20:30, 1, 0] = 0.5 * step
-    x[30:, 1, 0] = 0.5 + 0.002 * np.arange(20)
-    return x
-
-
-@pytest.mark.parametrize(("up", "axes", "sign"), [("y", [0, 1, 2], 1), ("z", [0, 2, 1], 1), ("-y", [0, 1, 2], -1)])
-def test_foot_slide(up, axes, sign):
-    x = walk()
-    x[..., 1] *= sign
-    x = x[..., axes] + 3
-    contact = metrics.foot_contact(x, [1], fps=30, up=up)
-    assert contact[:19].all()
-    assert not contact[20:29].any()
-    assert contact[30:].all()
-    slide = metrics.foot_slide(x, [1], fps=30, up=up)
-    np.testing.assert_allclose(slide[:19], 0, atol=1e-9)
-    assert np.isnan(slide[20:29]).all()
-    np.testing.assert_allclose(slide[30:], 2)
-    np.testing.assert_allclose(metrics.foot_slide(2 * x, [1], fps=30, up=up, contact=contact)[30:], 4)
-
-
-def test_a_foot_never_seen_has_no_contact():
-    x = walk()
-    x[:, 1] = np.nan
-    assert not metrics.foot_contact(x, [1], fps=30).any()
-    assert np.isnan(metrics.foot_slide(x, [1], fps=30)).all()
-
-
 @pytest.mark.parametrize(("table", "size"), [(metrics.METRICS, 3), (metrics.PIXEL_METRICS, 2)])
 def test_the_tables_share_one_call(table, size):
     predicted, truth = motions(size=size)
@@ -265,16 +231,6 @@ def test_the_tables_share_one_call(table, size):
         ),
         (lambda p, g: metrics.speed_ratio(p, g, 2), "quantile: expected a number from 0 to 1, received 2"),
         (lambda p, g: metrics.speed_ratio(p, g, joints=[-1]), "joints: expected indices from 0 to 5, received [-1]"),
-        (lambda p, g: metrics.foot_slide(p, [9], fps=30), "feet: expected indices from 0 to 5, received [9]"),
-        (lambda p, g: metrics.foot_slide(p[0], [0], fps=30), "shape of positions: expected (T, J, 3), received (6, 3)"),
-        (
-            lambda p, g: metrics.foot_slide(p, [0], fps=30, up="w"),
-            "up: expected one of x, y, z, -x, -y, -z, received 'w'",
-        ),
-        (
-            lambda p, g: metrics.foot_slide(p, [0], fps=30, contact=np.ones((12, 1), bool)),
-            "shape of contact: expected (11, 1), received (12, 1)",
-        ),
     ],
 )
 def test_bad_arguments(call, message):
