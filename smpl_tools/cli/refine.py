@@ -29,6 +29,7 @@ from smpl_tools.cli._shared import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from smpl_tools.contacts.keep_motion import PersonContacts
     from smpl_tools.refine_motion import MotionReport
 
 METHODS = ("smoothnet", "repair", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
@@ -86,6 +87,9 @@ def refine(
     person: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Refine only this person; may be repeated.")
     ] = None,
+    keep_contacts: Annotated[
+        bool, typer.Option("--keep-contacts", help="Keep feet that stand on the ground in place.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
     """Refine motions and write them in their own formats.
@@ -113,7 +117,9 @@ def refine(
     with _Bar(len(inputs)) as bar:
         for source, target in zip(inputs, outputs, strict=True):
             try:
-                report, notes = _refine_one(source, target, force, kind, fps, settings, bar.start(source))
+                report, feet, notes = _refine_one(
+                    source, target, force, kind, fps, settings, keep_contacts, bar.start(source)
+                )
             except (ValueError, OSError, ImportError, MemoryError) as error:
                 if len(inputs) == 1 and not json:
                     raise
@@ -121,10 +127,11 @@ def refine(
                     complain(error)
                 failed.append({"input": str(source), "error": str(error)})
                 continue
-            done.append({"input": str(source), "output": str(target), **report.as_dict(), "notes": notes})
+            kept = [one.as_dict() for one in feet]
+            done.append({"input": str(source), "output": str(target), **report.as_dict(), "feet": kept, "notes": notes})
             if not json:
                 with bar.hidden():
-                    _show(source, target, report, notes)
+                    _show(source, target, report, feet, notes)
     if json:
         print_json({"refined": done, "failed": failed})
     if failed:
@@ -138,8 +145,9 @@ def _refine_one(
     kind: str | None,
     fps: float | None,
     settings: dict[str, Any],
+    keep_contacts: bool,
     progress: Callable[[float], None],
-) -> tuple[MotionReport, tuple[str, ...]]:
+) -> tuple[MotionReport, tuple[PersonContacts, ...], tuple[str, ...]]:
     from smpl_tools import formats
     from smpl_tools.refine_motion import refine_motion
 
@@ -147,9 +155,15 @@ def _refine_one(
     check_free(target, force)
     motion = formats.read(source, kind=kind, fps=fps)
     refined, report = refine_motion(motion, progress=progress, **settings)
+    feet: tuple[PersonContacts, ...] = ()
+    remarks: tuple[str, ...] = ()
+    if keep_contacts:
+        from smpl_tools.contacts.keep_motion import keep_contacts_motion
+
+        refined, feet, remarks = keep_contacts_motion(refined, person=settings["person"], fps=fps)
     check_free(target, force)
     formats.write(refined, target)
-    return report, motion.notes
+    return report, feet, (*motion.notes, *remarks)
 
 
 class _Bar:
@@ -195,7 +209,9 @@ class _Bar:
             self._progress.start()
 
 
-def _show(source: Path, target: Path, report: MotionReport, notes: tuple[str, ...]) -> None:
+def _show(
+    source: Path, target: Path, report: MotionReport, feet: tuple[PersonContacts, ...], notes: tuple[str, ...]
+) -> None:
     """Print what was done to one file."""
     several = len({t.person for t in report.tracks}) > 1
     lengths = {t.frames for t in report.tracks}
@@ -232,6 +248,13 @@ def _show(source: Path, target: Path, report: MotionReport, notes: tuple[str, ..
         out.print("  no frames: nothing to refine")
     if len(report.tracks) > _MOST_ROWS:
         out.print(f"  ... and {len(report.tracks) - _MOST_ROWS} more tracks; --json lists them all")
+    for one in feet[:_MOST_ROWS]:
+        who = f"person {printable(one.person)}: " if len(feet) > 1 else ""
+        standing = max(one.contact.values(), default=0.0)
+        slide = f"{number(one.slide_before, 'mm/s')} before, {number(one.slide_after, 'mm/s')} after"
+        moved = f"moved by {number(one.largest_change, 'mm')} at most"
+        told = "no foot stands" if one.slide_before is None else f"slide {slide}; {moved}"
+        out.print(f"  feet: {who}on the ground in up to {standing:.0%} of the frames; {told}", soft_wrap=True)
     if report.bridged_frames:
         out.print(f"  {counted(report.bridged_frames, 'missing frame')} bridged")
     if report.splits:

@@ -12,6 +12,7 @@ import pytest
 from smoothnet_core import shipped_models
 from smoothnet_core.checkpoints import Weights, write_safetensors
 from smoothnet_core.filters import FILTERS
+from smpl_tools import formats
 from tests.helpers import REPOSITORY, shared
 from tests.smpl.cli_helpers import Program, amass, body, saved
 
@@ -320,3 +321,28 @@ def test_channels_of_a_bvh_that_hold_angles_are_in_degrees(program: Program, tmp
 def test_a_strength_out_of_range(program: Program, take: Path, strength: str):
     error = program.refused("refine", take, "--strength", strength, status=2)
     assert f"expected a number from 0 to 1, received {float(strength):g}" in error
+
+
+def test_feet_stay_where_they_stand_when_asked(program, tmp_path):
+    take = TAKES / "reactidle_000.bvh"
+    plain, kept = tmp_path / "plain.bvh", tmp_path / "kept.bvh"
+    program("refine", take, "-o", plain)
+    ran = program("refine", take, "-o", kept, "--keep-contacts")
+    assert "feet: on the ground in up to" in ran.out
+    report = json.loads(program("refine", take, "-o", kept, "--keep-contacts", "--force", "--json").out)["refined"][0]
+    (feet,) = report["feet"]
+    assert feet["slide_after"] < 0.1 * feet["slide_before"]
+    assert json.loads(program("refine", take, "-o", plain, "--force", "--json").out)["refined"][0]["feet"] == []
+    one, other = (formats.read(path).people[0].tracks for path in (plain, kept))
+    # Legs and root follow the feet; all else is as without.
+    names = one["body_pose"].joints
+    a, b = one["body_pose"].values, other["body_pose"].values
+    changed = {name for k, name in enumerate(names) if not np.allclose(a[:, k], b[:, k], atol=1e-6)}
+    assert changed
+    assert all(any(word in name.lower() for word in ("thigh", "shin", "foot", "leg", "toe")) for name in changed)
+
+
+def test_feet_of_a_motion_relative_to_the_hips_are_refused(program):
+    take = shared("data", "real", "mediapipe", "cam01_raw.npz")
+    message = program.refused("refine", take, "-o", "/dev/null/x.npz", "--keep-contacts")
+    assert message == f"{take}: person 0: movement: expected one through the scene, received one relative to the hips"
