@@ -20,6 +20,7 @@ from smpl_tools.formats import (
     mediapipe_json,
     motionbert,
     openpose,
+    phalp,
     smoothnet_npz,
     wham,
 )
@@ -35,6 +36,7 @@ HEAD_BYTES = 4096
 _TABLE: tuple[Format, ...] = (
     wham.FORMAT,
     aist.FORMAT,
+    phalp.FORMAT,
     mediapipe.FORMAT,
     mediapipe_json.FORMAT,
     openpose.FORMAT,
