@@ -35,7 +35,7 @@ class Field:
     """An array of the file that rows of a person come from.
 
     Attributes:
-        places: for every row where the array stands; after the first, where it stands once more.
+        places: for every row where the array stands; after the first, where it stands once more. None to write none.
         parts: which numbers of it belong to which tracks.
     """
 
@@ -75,6 +75,8 @@ def rewritten(records: Records, people: Sequence[Person]) -> Any:
         for field in fields:
             touched = [differs[p.track][:, p.first : p.last].any(axis=1) for p in field.parts]
             for row in np.flatnonzero(np.any(touched, axis=0)).tolist():
+                if not field.places[row]:
+                    continue
                 first, *copies = field.places[row]
                 original = at(records.content, first)
                 value = _filled_in(original, field.parts, row, after, differs)

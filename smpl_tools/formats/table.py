@@ -21,6 +21,7 @@ from smpl_tools.formats import (
     motionbert,
     openpose,
     phalp,
+    romp,
     smoothnet_npz,
     wham,
 )
@@ -41,6 +42,7 @@ _TABLE: tuple[Format, ...] = (
     mediapipe_json.FORMAT,
     openpose.FORMAT,
     bvh.FORMAT,
+    romp.FORMAT,
     amass.FORMAT,
     amass.SMPL_X_FORMAT,
     amass.BLENDER_FORMAT,
