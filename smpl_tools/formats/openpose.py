@@ -8,7 +8,6 @@ keypoint that was not found.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smpl_tools.formats._files import read_bytes, reason, replacing_folder
 from smpl_tools.formats._format import Format, Options
+from smpl_tools.formats._names import frame_numbers
 from smpl_tools.formats._openpose_joints import FACE, HAND, body_names, names
 from smpl_tools.formats.openpose_new import make
 from smpl_tools.motion import Motion, Part, Person, Track
@@ -144,20 +144,9 @@ def _files(path: Path) -> tuple[NDArray[np.int64], tuple[tuple[str, bytes], ...]
     found = sorted(file.name for file in path.iterdir() if _is_json(file))
     if not found:
         raise mismatch(str(path), "a folder of OpenPose JSON files", "no file that ends in .json")
-    numbered = sorted(zip(_numbers(path, found), found, strict=True))
+    numbered = sorted(zip(frame_numbers(path, found, ".json"), found, strict=True))
     files = tuple((name, read_bytes(path / name)) for _, name in numbered)
     return np.array([number for number, _ in numbered], np.int64), files
-
-
-def _numbers(path: Path, found: list[str]) -> list[int]:
-    """Return the frame numbers: the last number in the names (``NAME_000000000012_keypoints.json``) that differs."""
-    groups = [re.findall(r"[0-9]+", name[: -len(".json")]) for name in found]
-    for place in range(1, min(map(len, groups)) + 1):
-        numbers = [int(group[-place]) for group in groups]
-        if len(set(numbers)) == len(numbers) and max(numbers) < 2**63:
-            return numbers
-    example = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-    raise mismatch(f"{path}: file names", "a frame number that differs from file to file", example)
 
 
 def _detections(path: Path, data: bytes) -> tuple[dict[str, list[Array]], bool]:

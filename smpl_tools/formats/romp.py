@@ -134,12 +134,12 @@ def read(path: Path, options: Options) -> Motion:
 def _check(path: Path, name: Any, record: Mapping[str, Any]) -> None:
     count = len(record[_POSE]) if isinstance(record[_POSE], np.ndarray) and record[_POSE].ndim else -1
     for key, columns in _COLUMNS.items():
-        value = record.get(key)
+        value: Any = record.get(key)
         if value is None and key != _POSE:
             continue
         wanted = f"an array ({max(count, 0) if key != _POSE else 'N'}, {columns or 'K'}) of floats"
-        good = isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind == "f" and len(value) == count
-        if not good or columns not in (None, np.shape(value)[1]):
+        shape = value.shape if isinstance(value, np.ndarray) and value.dtype.kind == "f" else ()
+        if len(shape) != 2 or shape[0] != count or columns not in (None, shape[1]):
             array = isinstance(value, np.ndarray)
             received = f"{value.shape} of {value.dtype}" if array else f"a {type(value).__name__}"
             raise mismatch(f"{path}: {key}{_in(name)}", wanted, received)

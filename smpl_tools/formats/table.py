@@ -23,6 +23,7 @@ from smpl_tools.formats import (
     phalp,
     romp,
     smoothnet_npz,
+    smplifyx,
     wham,
 )
 from smpl_tools.formats._files import ZIP_MAGIC, npz_headers, read_bytes, reason
@@ -41,6 +42,7 @@ _TABLE: tuple[Format, ...] = (
     mediapipe.FORMAT,
     mediapipe_json.FORMAT,
     openpose.FORMAT,
+    smplifyx.FORMAT,
     bvh.FORMAT,
     romp.FORMAT,
     amass.FORMAT,
