@@ -97,7 +97,8 @@ def _differs(before: Array, after: Array) -> NDArray[np.bool_]:
 def _filled_in(
     original: Any, parts: Iterable[Part], row: int, after: Mapping[str, Array], differs: Mapping[str, Array]
 ) -> Any:
-    array = np.array(original)
+    # Lists come from text, in which a whole number is one of floats.
+    array = np.array(original, None if isinstance(original, np.ndarray) else np.float64)
     flat = array.reshape(-1)
     for part in parts:
         columns = slice(part.first, part.last)
