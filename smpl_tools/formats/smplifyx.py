@@ -123,12 +123,13 @@ def read(path: Path, options: Options) -> Motion:
             if ident >= 0:
                 rows.setdefault(ident, []).append((frame, name))
     people, fields = [], []
+    turned = _is_turned(content)
     for ident, places in sorted(rows.items()):
-        tracks, own = _tracks(path, content, [name for _, name in places])
+        tracks, own = _tracks(path, content, [name for _, name in places], turned)
         people.append(Person(str(ident), tracks, frames[[frame for frame, _ in places]]))
         fields.append(own)
     notes = [] if options.fps else ["frame rate not stated in the files"]
-    notes += _notes(path, content, names, people, options.fps)
+    notes += _notes(path, content, names, people, turned, options.fps)
     files = {name: read_bytes(path / name) for name in content}
     source = _Source(files, Records(content, tuple(people), tuple(fields)))
     return Motion(NAME, tuple(people), options.fps, _skeleton(people), source=source, notes=tuple(notes))
@@ -174,10 +175,11 @@ def _people(
     return [row.tolist() for row in matched(poses, places, frames, fps)]
 
 
-def _tracks(path: Path, content: dict[str, Any], names: list[str]) -> tuple[dict[str, Track], tuple[Field, ...]]:
+def _tracks(
+    path: Path, content: dict[str, Any], names: list[str], turned: bool
+) -> tuple[dict[str, Track], tuple[Field, ...]]:
     tracks: dict[str, Track] = {}
     fields = []
-    turned = _is_turned(content)
     eyes: dict[str, NDArray[Any]] = {}
     for key in _SIZES:
         there = [content[name].get(key) is not None for name in names]
@@ -241,7 +243,12 @@ def _skeleton(people: list[Person]) -> Skeleton:
 
 
 def _notes(
-    path: Path, content: dict[str, Any], names: list[list[str]], people: list[Person], fps: float | None
+    path: Path,
+    content: dict[str, Any],
+    names: list[list[str]],
+    people: list[Person],
+    turned: bool,
+    fps: float | None,
 ) -> list[str]:
     notes = []
     tracks = {name for person in people for name in person.tracks}
@@ -251,7 +258,7 @@ def _notes(
         notes.append("hands are principal components of the hand model: channels, not rotations")
     if {"left_hand_pose", "right_hand_pose"} & tracks:
         notes.append("rotations of the fingers are taken as they are: a model with a mean hand adds it to them")
-    if _is_turned(content):
+    if turned:
         notes.append("camera_rotation turns the body before the camera: camera_translation is not the body's")
     others = sum(1 for one in path.rglob("*") if one.is_file() and one.relative_to(path).as_posix() not in content)
     if others:
