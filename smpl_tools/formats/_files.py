@@ -115,7 +115,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                     with (temporary / name).open("rb+") as file:
                         os.fsync(file.fileno())
             if target.exists():
-                others = sorted(_names_below(target) - names)
+                # What lies deeper is looked at only where nothing is in the way yet: it may be a whole disk.
+                others = sorted({p.name for p in target.iterdir()} - names) or sorted(_names_below(target) - names)
                 if others:
                     raise ValueError(f"{path}: cannot be written: the folder already holds {others[0]!r}")
                 target.rename(old)
