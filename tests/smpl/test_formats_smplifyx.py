@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smpl_tools.formats import FORMATS, detect, read, write
+from smpl_tools.formats._files import replacing_folder
 from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X
 from tests.smpl.format_helpers import assert_close, assert_same, loaded, plus, saved, smpl_motion, smpl_person
 
@@ -269,3 +270,21 @@ def test_other_files_of_the_folder_are_named(tmp_path):
     (path / "frame_8" / "output.png").write_text("x")
     motion = read(path)
     assert motion.notes[-1] == "files of the folder that are not results, left out on writing: 1"
+
+
+def test_folders_within_folders_are_replaced_whole(tmp_path):
+    target = tmp_path / "results"
+
+    def write_all(content):
+        with replacing_folder(target) as new:
+            (new / "1").mkdir()
+            (new / "1" / "a.pkl").write_text(content)
+
+    for content in ("one", "two"):
+        write_all(content)
+        assert (target / "1" / "a.pkl").read_text() == content
+    (target / "1" / "cat.jpg").write_text("cat")
+    with pytest.raises(ValueError, match=r"results: cannot be written: the folder already holds '1/cat\.jpg'$"):
+        write_all("three")
+    assert (target / "1" / "a.pkl").read_text() == "two"
+    assert [p.name for p in tmp_path.iterdir()] == ["results"]

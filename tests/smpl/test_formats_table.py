@@ -383,21 +383,3 @@ def test_a_pipe_is_not_replaced(tmp_path):
 def test_the_formats_import_no_solver():
     code = "import sys, smpl_tools.formats; sys.exit(any(m.startswith('scipy.optimize') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_folders_within_folders_are_replaced_whole(tmp_path):
-    target = tmp_path / "results"
-    for content in ("one", "two"):
-        with replacing_folder(target) as folder:
-            (folder / "1").mkdir()
-            (folder / "1" / "a.pkl").write_text(content)
-        assert (target / "1" / "a.pkl").read_text() == content
-    (target / "1" / "cat.jpg").write_text("cat")
-    with (
-        pytest.raises(ValueError, match=r"results: cannot be written: the folder already holds '1/cat\.jpg'$"),
-        replacing_folder(target) as folder,
-    ):
-        (folder / "1").mkdir()
-        (folder / "1" / "a.pkl").write_text("three")
-    assert (target / "1" / "a.pkl").read_text() == "two"
-    assert [p.name for p in tmp_path.iterdir()] == ["results"]
