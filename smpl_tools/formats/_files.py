@@ -86,6 +86,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise ValueError(f"{path}: cannot be written: {reason(error)}") from None
 
 
+def _names_below(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*")}
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Make a new folder that takes the place of ``path`` when the block ends without an exception.
@@ -105,12 +109,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         try:
             temporary.mkdir()
             yield temporary
-            names = sorted(p.name for p in temporary.iterdir())
+            names = _names_below(temporary)
             for name in names:
-                with (temporary / name).open("rb+") as file:
-                    os.fsync(file.fileno())
+                if (temporary / name).is_file():
+                    with (temporary / name).open("rb+") as file:
+                        os.fsync(file.fileno())
             if target.exists():
-                others = sorted({p.name for p in target.iterdir()} - set(names))
+                # What lies deeper is looked at only where nothing is in the way yet: it may be a whole disk.
+                others = sorted({p.name for p in target.iterdir()} - names) or sorted(_names_below(target) - names)
                 if others:
                     raise ValueError(f"{path}: cannot be written: the folder already holds {others[0]!r}")
                 target.rename(old)

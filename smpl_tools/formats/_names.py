@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from smoothnet_core._checks import mismatch
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -25,3 +29,18 @@ def listed(names: Iterable[str], limit: int = 12) -> str:
     shown = list(names)
     text = ", ".join(name if name.isprintable() else repr(name) for name in shown[:limit])
     return f"{text} and {len(shown) - limit} more" if len(shown) > limit else text or "none"
+
+
+def frame_numbers(path: Path, names: Sequence[str], suffix: str = "") -> list[int]:
+    """Return the frame numbers of files by their names: the last number before the suffix that differs.
+
+    Raises:
+        ValueError: no number is in all names and a different one in each.
+    """
+    groups = [re.findall(r"[0-9]+", name[: len(name) - len(suffix)]) for name in names]
+    for place in range(1, min(map(len, groups), default=0) + 1):
+        numbers = [int(group[-place]) for group in groups]
+        if len(set(numbers)) == len(numbers) and max(numbers) < 2**63:
+            return numbers
+    example = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    raise mismatch(f"{path}: file names", "a frame number that differs from file to file", example)

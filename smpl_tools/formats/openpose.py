@@ -8,7 +8,6 @@ keypoint that was not found.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
-from smpl_tools.formats._files import read_bytes, reason, replacing_folder
+from smpl_tools.formats._files import read_bytes, replacing_folder
 from smpl_tools.formats._format import Format, Options
+from smpl_tools.formats._json import parsed, written
+from smpl_tools.formats._names import frame_numbers
 from smpl_tools.formats._openpose_joints import FACE, HAND, body_names, names
 from smpl_tools.formats.openpose_new import make
 from smpl_tools.motion import Motion, Part, Person, Track
@@ -38,8 +39,6 @@ _FIELDS: dict[str, tuple[str, Part]] = {
 _ASSUMED_FPS = 30.0
 # Beyond this no image reaches, and sums of squares stay finite.
 _LARGEST = 1e9
-# How programs lay out their JSON: OpenPose itself, Python, Python with an indent.
-_STYLES: tuple[dict[str, Any], ...] = ({"separators": (",", ":")}, {}, {"indent": 4})
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,30 +143,14 @@ def _files(path: Path) -> tuple[NDArray[np.int64], tuple[tuple[str, bytes], ...]
     found = sorted(file.name for file in path.iterdir() if _is_json(file))
     if not found:
         raise mismatch(str(path), "a folder of OpenPose JSON files", "no file that ends in .json")
-    numbered = sorted(zip(_numbers(path, found), found, strict=True))
+    numbered = sorted(zip(frame_numbers(path, found, ".json"), found, strict=True))
     files = tuple((name, read_bytes(path / name)) for _, name in numbered)
     return np.array([number for number, _ in numbered], np.int64), files
 
 
-def _numbers(path: Path, found: list[str]) -> list[int]:
-    """Return the frame numbers: the last number in the names (``NAME_000000000012_keypoints.json``) that differs."""
-    groups = [re.findall(r"[0-9]+", name[: -len(".json")]) for name in found]
-    for place in range(1, min(map(len, groups)) + 1):
-        numbers = [int(group[-place]) for group in groups]
-        if len(set(numbers)) == len(numbers) and max(numbers) < 2**63:
-            return numbers
-    example = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-    raise mismatch(f"{path}: file names", "a frame number that differs from file to file", example)
-
-
 def _detections(path: Path, data: bytes) -> tuple[dict[str, list[Array]], bool]:
     """Return the people's arrays (K, 3) by key, (0, 3) where a person has none, and whether any has 3D keypoints."""
-    try:
-        document = json.loads(data)
-    except RecursionError:
-        raise ValueError(f"{path}: not readable JSON: nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not readable JSON: {reason(error)}") from None
+    document = parsed(path, data)
     if not isinstance(document, dict):
         raise mismatch(f"{path}: JSON", "an object with the key people", f"a {type(document).__name__}")
     people = document.get("people")
@@ -214,10 +197,6 @@ def _positions(keypoints: Array) -> Array:
 def _edited(data: bytes, changes: list[tuple[int, str, Array]]) -> bytes:
     """Return a file's bytes with each change's x, y (K, 2) put in the place and field it names."""
     document = json.loads(data)
-    # How the file is laid out can be told only before the document is changed.
-    text = data.decode(json.detect_encoding(data), "surrogatepass")
-    body = text.rstrip()
-    style = next((s for s in _STYLES if json.dumps(document, **s) == body), _STYLES[0])
     changed = False
     for place, key, positions in changes:
         numbers = document["people"][place].get(key, [])
@@ -227,7 +206,7 @@ def _edited(data: bytes, changes: list[tuple[int, str, Array]]) -> bytes:
             if numbers[at] != new:
                 numbers[at] = new
                 changed = True
-    return (json.dumps(document, **style) + text[len(body) :]).encode() if changed else data
+    return written(document, data, json.loads(data)) if changed else data
 
 
 FORMAT = Format(
