@@ -68,7 +68,10 @@ def test_vertices_give_the_very_poses_back(program, tmp_path, short):
 
 
 def test_a_real_take_of_mediapipe(program, tmp_path):
-    take = shared("data", "real", "mediapipe", "cam03_smooth.npz")
+    with np.load(shared("data", "real", "mediapipe", "cam03_smooth.npz")) as archive:
+        arrays = {k: a[:25] if a.ndim == 3 else a for k, a in ((k, archive[k]) for k in archive.files)}
+    take = tmp_path / "take.npz"
+    np.savez(take, **arrays)
     ran = program("fit", take, "-o", tmp_path / "fit.npz", "--json")
     (person,) = json.loads(ran.out)["people"]
     assert person["mean_mm"] < 15
