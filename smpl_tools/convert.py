@@ -14,6 +14,7 @@ from smpl_tools.formats._format import Format
 from smpl_tools.gaps import filled, missing
 from smpl_tools.motion import Motion, Up
 from smpl_tools.rigs.guesses import with_guesses
+from smpl_tools.rigs.motions import rig_of_smpl
 
 # Rates that differ by less are the same: 29.97 and 30 are not.
 _SAME_RATE = 1e-4
@@ -33,6 +34,7 @@ def prepared_for(
     metres: float | None = None,
     fill: bool = False,
     camera: bool = False,
+    rig: Motion | None = None,
 ) -> tuple[Motion, tuple[str, ...]]:
     """Return a motion in the plain form that a format is made from, in the format's axes and unit, and remarks.
 
@@ -44,11 +46,15 @@ def prepared_for(
         metres: unit of lengths in metres, in place of the format's own.
         fill: fill gaps; else a format that has no room for them is refused a motion that has some.
         camera: of poses that a file has both in the world and as the camera sees them, take the camera's.
+        rig: of a character that the motion is put on, for formats of skeletons; its axes and unit count before the
+            format's where the format allows any.
 
     Raises:
         ValueError: the motion carries nothing the format can hold, or has gaps and the format has no room for them.
     """
     target = FORMATS[one_of("format to convert to", to, makeable())]
+    if rig is not None:
+        return _on_rig(motion, rig, target, fps, up, metres, fill, camera)
     found = derivable(motion, target.contents)
     if found is None:
         wanted = " or ".join(CONTENTS[content] for content in target.contents)
@@ -79,6 +85,46 @@ def prepared_for(
                 f"unit not known: kept, where it should be {unit_name(metres)} (--from-unit says what it is)"
             )
         plain = with_unit(plain, metres)
+    return _in_time(plain, target, fps, fill, remarks)
+
+
+def _on_rig(
+    motion: Motion,
+    rig: Motion,
+    target: Format,
+    fps: float | None,
+    up: Up | None,
+    metres: float | None,
+    fill: bool,
+    camera: bool,
+) -> tuple[Motion, tuple[str, ...]]:
+    if "rig" not in target.contents:
+        raise mismatch("format for the motion of a rig", "bvh or gltf", target.name)
+    shape, _ = as_content(rig, "rig")
+    shape, guesses = with_guesses(shape)
+    ups = stated_ups(shape)
+    if len(ups) != 1:
+        raise mismatch("axes of the rig", "known", "not known")
+    plain, notes = as_content(motion, "smpl", camera=camera)
+    if not stated_ups(plain):
+        plain, more = with_guesses(plain)
+        guesses = (*guesses, *more)
+    (own,) = ups
+    plain = with_unit(with_up(plain, own), 1.0)
+    placed, report = rig_of_smpl(plain, shape)
+    if target.metres is not None:
+        up, metres = up or target.up, metres or target.metres
+    if up is not None:
+        placed = with_up(placed, up)
+    if metres is not None:
+        placed = with_unit(placed, metres)
+    return _in_time(placed, target, fps, fill, [*notes, *guesses, *report])
+
+
+def _in_time(
+    plain: Motion, target: Format, fps: float | None, fill: bool, remarks: list[str]
+) -> tuple[Motion, tuple[str, ...]]:
+    """Fill gaps and change the rate as asked, and look at what the format has room for."""
     if fill:
         plain = filled(plain)
     if fps is not None and not _same_rate(plain.fps, fps):

@@ -57,6 +57,10 @@ def convert(
             callback=one_name_of(tuple(UNITS)),
         ),
     ] = None,
+    rig: Annotated[
+        Path | None,
+        typer.Option(metavar="BVH", help="Put the motion on this character: its bones and names, by rest pose."),
+    ] = None,
     fill: Annotated[bool, typer.Option("--fill", help="Fill gaps by interpolation in time.")] = False,
     camera: Annotated[
         bool, typer.Option("--camera", help="Poses as the camera sees them, where a file has the world's too.")
@@ -97,7 +101,7 @@ def convert(
         raise typer.BadParameter(f"the output {output} is the input {source} or lies in it; name another")
     motion = formats.read(source, kind=kind, fps=from_fps)
     target = _target(motion, output, to)
-    plain_copy = not (fps or up or unit or fill or camera or person or from_up or from_unit)
+    plain_copy = not (rig or fps or up or unit or fill or camera or person or from_up or from_unit)
     if target == motion.format and plain_copy and formats.FORMATS[target].write is not None:
         if output.is_dir() and formats.FORMATS[target].suffixes:
             output = output / source.resolve().name
@@ -109,7 +113,8 @@ def convert(
         return
     if from_up or from_unit:
         motion = assuming(motion, up=from_up, metres=UNITS.get(from_unit or ""))  # type: ignore[arg-type]
-    with about(source):
+    shape = None if rig is None else formats.read(rig)
+    with about(source, *([] if rig is None else [rig])):
         motion = only(motion, person or [p.id for p in motion.people])
         ready, notes = prepared_for(
             motion,
@@ -119,6 +124,7 @@ def convert(
             metres=UNITS.get(unit or ""),
             fill=fill,
             camera=camera,
+            rig=shape,
         )
     _write(source, output, target, ready, notes, force, json)
 

@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
-from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._format import Options
 from smpl_tools.formats._names import unique_names
-from smpl_tools.formats._pickles import described, dump
+from smpl_tools.formats._pickles import content_of, described, dump
 from smpl_tools.formats._smpl import take_shape
 from smpl_tools.motion import Kind, Motion, Part, Person, Track, Up
 from smpl_tools.skeleton import SMPL
@@ -66,7 +65,7 @@ def read_records(path: Path, options: Options, name: str) -> Motion:
     Raises:
         ValueError: the file is refused or damaged, or an array is not as the format has it.
     """
-    content = load_pickle(path)
+    content = content_of(path)
     if not is_records(content):
         raise mismatch(f"{path}: content", "a dictionary of people, each with pose and frame_ids", described(content))
     people = tuple(_person(path, key, record) for key, record in content.items())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._files import replacing
 
 # A pickle of protocol 2 to 5, and what joblib compresses with: zlib, gzip, bz2, xz, lzma.
@@ -18,6 +21,37 @@ _NEW_NUMPY, _OLD_NUMPY = "numpy._core.", "numpy.core."
 # Only the pickler that is written in Python can be told how to name a function; joblib's builds on it as well. Its
 # methods for that are in no type stub.
 _PythonPickler: Any = pickle._Pickler
+
+
+# What has been loaded since a file was first asked about, by path; None outside of such a time.
+_loaded: ContextVar[dict[Path, Any] | None] = ContextVar("loaded", default=None)
+
+
+@contextmanager
+def loading_once() -> Iterator[None]:
+    """Let :func:`content_of` load a file once in the block, however many formats ask what is in it."""
+    if _loaded.get() is not None:
+        yield
+        return
+    token = _loaded.set({})
+    try:
+        yield
+    finally:
+        _loaded.reset(token)
+
+
+def content_of(path: Path) -> Any:
+    """Return what a pickle holds, by the one reader of pickles; whoever changes it takes a copy first.
+
+    Raises:
+        ValueError: see ``smoothnet_core.restricted_pickle.load_pickle``.
+    """
+    known = _loaded.get()
+    if known is None:
+        return load_pickle(path)
+    if path not in known:
+        known[path] = load_pickle(path)
+    return known[path]
 
 
 class _Pickler(_PythonPickler):

@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
-from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._format import Format, Options
-from smpl_tools.formats._pickles import described, dump, is_pickle
+from smpl_tools.formats._pickles import content_of, described, dump, is_pickle
 from smpl_tools.formats._smpl import only_person, pose, translation
 from smpl_tools.joint_names import picked
 from smpl_tools.motion import Motion, Person, Track, Up
@@ -40,7 +39,7 @@ COCO_17 = (*_FACE, *(f"{side}_{part}" for part in _LIMBS for side in ("left", "r
 
 def matches(path: Path, head: bytes) -> bool:
     """Tell whether the file is a pickle with the keys of a motion, or with ``keypoints3d``."""
-    return is_pickle(head) and _is_aist(load_pickle(path))
+    return is_pickle(head) and _is_aist(content_of(path))
 
 
 def _is_aist(content: Any) -> bool:
@@ -59,7 +58,7 @@ def read(path: Path, options: Options) -> Motion:
     Raises:
         ValueError: the file is refused or damaged, or an array is not as above.
     """
-    content = load_pickle(path)
+    content = content_of(path)
     if not _is_aist(content):
         wanted = f"a dictionary with {_POSES}, {_TRANS} and {_SCALING}, or with {_KEYPOINTS[0]}"
         raise mismatch(f"{path}: content", wanted, described(content))

@@ -22,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
-from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._format import Format, Options
-from smpl_tools.formats._pickles import described, dump, is_pickle
+from smpl_tools.formats._pickles import content_of, described, dump, is_pickle
 from smpl_tools.formats._records import Field, Part, Place, Records, at, rewritten, timeline, whole_numbers
 from smpl_tools.formats._smpl import pose, shapes, translation
 from smpl_tools.motion import Kind, Motion, Person, Track, Up
@@ -49,7 +48,7 @@ _REQUIRED = ("global_orient", "body_pose")
 
 def matches(path: Path, head: bytes) -> bool:
     """Tell whether the file is a pickle of frames with ``tid`` and ``smpl``."""
-    return is_pickle(head) and _is_result(load_pickle(path))
+    return is_pickle(head) and _is_result(content_of(path))
 
 
 def _is_result(content: Any) -> bool:
@@ -69,7 +68,7 @@ def read(path: Path, options: Options) -> Motion:
     Raises:
         ValueError: the file is refused or damaged, or an entry is not as above; the message names the frame.
     """
-    content = load_pickle(path)
+    content = content_of(path)
     if not _is_result(content):
         raise mismatch(f"{path}: content", "a dictionary of frames, each with tid and smpl", described(content))
     names = list(content)

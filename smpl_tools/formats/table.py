@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 from smoothnet_core._checks import mismatch, one_of
-from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats import (
     aist,
     amass,
@@ -35,7 +34,7 @@ from smpl_tools.formats import (
 from smpl_tools.formats._files import ZIP_MAGIC, npz_headers, read_bytes, reason
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._names import listed
-from smpl_tools.formats._pickles import described, is_pickle
+from smpl_tools.formats._pickles import content_of, described, is_pickle, loading_once
 from smpl_tools.motion import VALUE_SHAPES, Motion
 
 HEAD_BYTES = 4096
@@ -90,7 +89,7 @@ def _found(path: Path, head: bytes) -> str:
         keys = npz_headers(path)
         return f"an archive with the keys {listed(keys)}" if keys else "an archive without arrays"
     if is_pickle(head):
-        return f"a pickle of {described(load_pickle(path))}"
+        return f"a pickle of {described(content_of(path))}"
     begin = head[:16]
     readable = begin.isascii() and begin.decode().isprintable()
     return f"a file that begins with {(begin.decode() if readable else begin)!r}"
@@ -105,10 +104,11 @@ def detect(path: str | os.PathLike[str]) -> Format:
     path = Path(path)
     try:
         head = _head(path)
-        for known in FORMATS.values():
-            if known.matches is not None and known.matches(path, head):
-                return known
-        found = _found(path, head)
+        with loading_once():
+            for known in FORMATS.values():
+                if known.matches is not None and known.matches(path, head):
+                    return known
+            found = _found(path, head)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
     raise mismatch(f"{path}: unknown format", "one of " + ", ".join(_readable()), found)
@@ -137,11 +137,12 @@ def read(
         one_of("kind", kind, VALUE_SHAPES)
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise mismatch("fps", "a positive number", repr(fps))
-    chosen = detect(path) if format is None else FORMATS[one_of("format", format, _readable())]
-    assert chosen.read is not None  # of all that are detected or can be named here
     try:
-        _head(path)
-        motion = chosen.read(path, Options(kind, fps))
+        with loading_once():
+            chosen = detect(path) if format is None else FORMATS[one_of("format", format, _readable())]
+            assert chosen.read is not None  # of all that are detected or can be named here
+            _head(path)
+            motion = chosen.read(path, Options(kind, fps))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
     motion = dataclasses.replace(motion, path=path)

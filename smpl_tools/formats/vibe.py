@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._person_records import (
     ASSUMED_FPS,
@@ -23,7 +22,7 @@ from smpl_tools.formats._person_records import (
     record_keys,
     write_records,
 )
-from smpl_tools.formats._pickles import dump, is_pickle
+from smpl_tools.formats._pickles import content_of, dump, is_pickle
 from smpl_tools.formats._smpl import pose, shapes
 from smpl_tools.motion import Motion, Up
 
@@ -37,7 +36,7 @@ def matches(path: Path, head: bytes) -> bool:
     """Tell whether the file is a pickle of people with ``pose``, ``frame_ids`` and a camera, and no world."""
     if not is_pickle(head):
         return False
-    content = load_pickle(path)
+    content = content_of(path)
     return is_records(content) and knows_cameras_alone(content)
 
 

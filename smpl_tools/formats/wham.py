@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._person_records import (
     ASSUMED_FPS,
@@ -22,7 +21,7 @@ from smpl_tools.formats._person_records import (
     record_keys,
     write_records,
 )
-from smpl_tools.formats._pickles import dump, is_pickle
+from smpl_tools.formats._pickles import content_of, dump, is_pickle
 from smpl_tools.formats._smpl import camera_view, pose, shapes, translation
 from smpl_tools.motion import Motion, Up
 
@@ -34,7 +33,7 @@ def matches(path: Path, head: bytes) -> bool:
     """Tell whether the file is a pickle of people with ``pose`` and ``frame_ids``, and not VIBE's."""
     if not is_pickle(head):
         return False
-    content = load_pickle(path)
+    content = content_of(path)
     return is_records(content) and not knows_cameras_alone(content)
 
 

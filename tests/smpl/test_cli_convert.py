@@ -62,6 +62,13 @@ def test_up_and_unit_of_a_bvh_there_and_back(program, tmp_path):
         assert np.allclose(new.people[0].tracks[name].values, track.values, atol=1e-6), name
 
 
+def test_onto_a_character(program, tmp_path):
+    ran = program("convert", DANCE, "-o", tmp_path / "x.bvh", "--rig", IDLE)
+    assert ran.status == 0
+    assert "directions of bones differ by" in ran.out
+    assert read(tmp_path / "x.bvh").skeleton.joints == read(IDLE).skeleton.joints
+
+
 def test_json(program, tmp_path):
     ran = program("convert", DANCE, "-o", tmp_path / "x.bvh", "--json")
     found = json.loads(ran.out)

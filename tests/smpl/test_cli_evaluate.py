@@ -216,12 +216,10 @@ def test_arms_held_out_are_not_up():
     # Fingertips are farther apart than the head is from the feet.
     rest = np.array([[0, 1.6, 0], [0, 0.9, 0], [0.9, 1.4, 0], [-0.9, 1.4, 0], [0.1, 0, 0], [-0.1, 0, 0]], float)
     for axes, expected in (([0, 1, 2], (0, 1)), ([0, 2, 1], (0, 2)), ([1, 0, 2], (1, 0))):
-        take = poses(Motion("array", (), 30.0), tracked(np.tile(rest[:, axes], (5, 1, 1)), np.arange(5), names=names))
-        assert upward(take, slice(None)) == expected
-        fallen = poses(
-            Motion("array", (), 30.0), tracked(-np.tile(rest[:, axes], (5, 1, 1)), np.arange(5), names=names)
-        )
-        assert upward(fallen, slice(None)) == (*expected[:2], -1.0)
+        stands = np.tile(rest[:, axes], (5, 1, 1))
+        for values, sign in ((stands, 1.0), (-stands, -1.0)):
+            take = poses(Motion("array", (), 30.0), tracked(values, np.arange(5), names=names))
+            assert upward(take, slice(None)) == (*expected, sign)
 
 
 def test_rotations_without_names_are_those_of_smpl():

@@ -383,3 +383,20 @@ def test_a_pipe_is_not_replaced(tmp_path):
 def test_the_formats_import_no_solver():
     code = "import sys, smpl_tools.formats; sys.exit(any(m.startswith('scipy.optimize') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_pickle_is_loaded_once_however_many_formats_ask(tmp_path, monkeypatch):
+    from smpl_tools.formats import _pickles
+
+    path = tmp_path / "x.pkl"
+    path.write_bytes(
+        pickle.dumps({"smpl_poses": np.zeros((2, 24, 3)), "smpl_trans": np.zeros((2, 3)), "smpl_scaling": np.ones(1)})
+    )
+    loads = []
+    original = _pickles.load_pickle
+    monkeypatch.setattr(_pickles, "load_pickle", lambda p: loads.append(p) or original(p))
+    assert read(path).format == "aist"
+    assert loads == [path]
+    # What was loaded is forgotten afterwards: the file may have changed.
+    path.write_bytes(pickle.dumps({"keypoints3d": np.zeros((2, 17, 3))}))
+    assert list(read(path).people[0].tracks) == ["keypoints3d"]

@@ -81,3 +81,50 @@ def test_refused_without_a_skeleton():
     with pytest.raises(ValueError, match="motion: expected one in the form of a rig, received one without a skeleton"):
         smpl_of_rig(motion)
     assert dataclasses.is_dataclass(motion)
+
+
+def test_a_rig_through_smpl_and_back_onto_itself(tmp_path):
+    from smpl_tools.convert import prepared_for
+
+    take = read(TAKES / "reactidle_000.bvh")
+    poses, _ = prepared_for(take, "amass")
+    make(poses, "amass", tmp_path / "x.npz")
+    back, notes = prepared_for(read(tmp_path / "x.npz"), "bvh", rig=take)
+    make(back, "bvh", tmp_path / "y.bvh")
+    assert "the rig's own motion has the same frames: joints that SMPL has not keep theirs" in notes
+    old, new = (
+        as_content(read(p), "joints")[0].people[0].tracks["joints"]
+        for p in (TAKES / "reactidle_000.bvh", tmp_path / "y.bvh")
+    )
+    assert old.joints == new.joints
+    # Metres; six decimals of degrees.
+    assert np.abs(old.values - new.values).max() < 1e-6
+
+
+@pytest.mark.parametrize("to", ["bvh", "gltf"])
+def test_a_dance_on_another_character(tmp_path, to):
+    dance, character = read(TAKES / "dance_smplh_truth.npz"), read(TAKES / "reactidle_000.bvh")
+    ready, notes = prepared_for(dance, to, rig=character)
+    assert ready.skeleton.joints == character.skeleton.joints
+    assert np.allclose(ready.skeleton.offsets, character.skeleton.offsets, atol=0)
+    assert any(note.startswith("directions of bones differ by ") for note in notes)
+    make(ready, to, tmp_path / f"x.{'bvh' if to == 'bvh' else 'glb'}")
+    # Arms point where the dancer's do: shoulder to elbow, in a scene with Y up.
+    joints = as_content(ready, "joints")[0].people[0].tracks["joints"]
+    danced = as_content(prepared_for(dance, "bvh")[0], "joints")[0].people[0].tracks["joints"]
+
+    def direction(track, start, end):
+        bone = track.values[:, track.joints.index(end)] - track.values[:, track.joints.index(start)]
+        return bone / np.linalg.norm(bone, axis=-1, keepdims=True)
+
+    pair = direction(joints, "upper_arm.L", "forearm.L"), direction(danced, "left_shoulder", "left_elbow")
+    assert np.rad2deg(np.arccos(np.clip((pair[0] * pair[1]).sum(-1), -1, 1))).max() < 1e-3
+
+
+def test_rigs_that_cannot_be_used_are_refused():
+    dance = read(TAKES / "dance_smplh_truth.npz")
+    with pytest.raises(ValueError, match="format for the motion of a rig: expected bvh or gltf, received wham"):
+        prepared_for(dance, "wham", rig=read(TAKES / "reactidle_000.bvh"))
+    points = Motion("csv", (), None)
+    with pytest.raises(ValueError, match="content of the motion: expected rotations of a skeleton's joints, received"):
+        prepared_for(dance, "bvh", rig=points)
