@@ -96,7 +96,7 @@ def make_blender(motion: Motion, path: Path) -> None:
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
     joined = np.concatenate(parts, axis=1)
-    return joined.reshape(len(joined), -1)
+    return joined.reshape(len(joined), joined.shape[1] * 3)
 
 
 def _stated_rate(motion: Motion) -> float:
