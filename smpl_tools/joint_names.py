@@ -27,7 +27,7 @@ _MIDDLES: dict[str, tuple[str, str]] = {
     "thorax": ("left_shoulder", "right_shoulder"),
 }
 
-# Rigs name a joint by the segment that it turns: their shoulder is a collar bone, their leg a knee, their foot an ankle.
+# Rigs name a joint by the segment that it turns: a shoulder is a collar bone, a leg a knee, a foot an ankle.
 _UPPER_ARMS, _FOREARMS = ("arm", "upper_arm", "upperarm"), ("fore_arm", "forearm", "lower_arm", "lowerarm")
 _OF_SEGMENTS: dict[str, tuple[str, ...]] = {
     "collar": ("shoulder", "clavicle", "collar"),
