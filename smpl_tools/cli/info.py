@@ -103,10 +103,11 @@ def _show(document: dict[str, Any]) -> None:
     people = document["people"]
     out.print(f"  {len(people)} {'person' if len(people) == 1 else 'people'}")
     listed = [(person, track) for person in people for track in person["tracks"]]
-    rows = table("person", "track", "part", "kind", "joints", "observed", "jitter", "", left=4)
+    several = [person["id"] for person in people] != ["0"]
+    rows = table(*["person"] * several, "track", "part", "kind", "joints", "seen", "jitter", "", left=3 + several)
     for person, track in listed[:_MOST_ROWS]:
         rows.add_row(
-            printable(person["id"]),
+            *[printable(person["id"])] * several,
             printable(track["name"]),
             track["part"],
             track["kind"],

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from smoothnet_core import shipped_models
+from smpl_tools import formats
+from smpl_tools.cli import info as cli_info
 from smpl_tools.cli.info import describe
+from smpl_tools.formats import read
 from smpl_tools.motion import Motion, Person, Track
 from tests.helpers import REPOSITORY, shared
-from tests.smpl.cli_helpers import Program, body, saved
+from tests.smpl.cli_helpers import Program, amass, body, saved
 
 TAKES = REPOSITORY / "assets" / "takes"
 
@@ -68,6 +72,19 @@ def test_people_that_come_and_go(program: Program):
     assert ran.status == 0, ran.err
     assert "px/s²" in ran.out
     assert "note: frame rate not stated" in ran.out
+
+
+@pytest.mark.parametrize("ids", [["0"], ["0", "12"]])
+def test_eighty_columns_break_no_name(monkeypatch: pytest.MonkeyPatch, program: Program, tmp_path: Path, ids):
+    one = read(amass(tmp_path / "a.npz")).people[0]
+    turned = {n: t for n, t in one.tracks.items() if n in ("global_orient", "body_pose", "transl")}
+    world = {f"{name}_world": turned[name] for name in ("global_orient", "transl")}
+    people = tuple(Person(ident, {**turned, **world}, one.frames) for ident in ids)
+    monkeypatch.setattr(cli_info, "console", lambda: Console(width=80, markup=False, highlight=False))
+    monkeypatch.setattr(formats, "read", lambda *_, **__: Motion("wham", people, 30.0))
+    shown = program("info", tmp_path / "a.npz").out
+    assert "global_orient_world " in shown
+    assert ("person " in shown.splitlines()[4]) == (len(ids) > 1)
 
 
 def test_what_cannot_be_read(program: Program, tmp_path: Path):
