@@ -113,8 +113,8 @@ def convert(
         return
     if from_up or from_unit:
         motion = assuming(motion, up=from_up, metres=UNITS.get(from_unit or ""))  # type: ignore[arg-type]
-    shape = None if rig is None else formats.read(rig)
-    with about(source, *([] if rig is None else [rig])):
+    shape = None if rig is None else _read_rig(rig)
+    with about(source):
         motion = only(motion, person or [p.id for p in motion.people])
         ready, notes = prepared_for(
             motion,
@@ -127,6 +127,16 @@ def convert(
             rig=shape,
         )
     _write(source, output, target, ready, notes, force, json)
+
+
+def _read_rig(rig: Path) -> Motion:
+    from smpl_tools import formats
+    from smpl_tools.contents import as_content
+
+    shape = formats.read(rig)
+    with about(rig):
+        as_content(shape, "rig")
+    return shape
 
 
 def _write(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from smpl_tools.cli._paths import check_free
-from smpl_tools.cli._shared import fps_option, kind_option
+from smpl_tools.cli._shared import about, fps_option, kind_option
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -40,10 +40,7 @@ def plot(
     from smpl_tools import formats
     from smpl_tools.plotting import before_after, save
 
-    figure = before_after(
-        formats.read(before, kind=kind, fps=fps),
-        formats.read(after, kind=kind, fps=fps),
-        joint=joint,
-        person=person,
-    )
+    motions = [formats.read(path, kind=kind, fps=fps) for path in (before, after)]
+    with about(before, after):
+        figure = before_after(*motions, joint=joint, person=person)
     save(figure, output)

@@ -126,6 +126,14 @@ def test_refusals(program, tmp_path):
     )
 
 
+def test_a_rig_that_is_none_is_named(program, tmp_path):
+    points = saved(tmp_path / "joints.npy", body())
+    assert program.refused("convert", DANCE, "-o", tmp_path / "x.bvh", "--rig", points) == (
+        f"{points}: content of the motion: expected rotations of a skeleton's joints, received 3D positions of joints, "
+        "a plain array"
+    )
+
+
 def test_a_name_that_belongs_to_another_format_is_refused(program, tmp_path):
     refused = program.refused("convert", DANCE, "-o", tmp_path / "x.bvh", "--to", "amass", status=2)
     assert "expected a name that ends in .npz for amass, received 'x.bvh'" in refused

@@ -115,12 +115,12 @@ def test_refusals(program: Program, tmp_path: Path):
     def refused(after: np.ndarray, *options: object) -> str:
         return program.refused("plot", one, saved(tmp_path / "b.npy", after), "-o", out, *options)
 
-    assert refused(body(39)) == "frames after: expected the 40 frames before, received 39 frames"
-    assert refused(body(40, 5)) == "joints after: expected the 4 joints before, received 5 joints"
-    assert refused(body(), "--joint", "wrist").startswith("joint: expected one of joint_0, joint_1, ")
-    assert refused(body(), "--person", "7") == "person: expected one of 0, received '7'"
+    assert refused(body(39)) == f"{one}: frames after: expected the 40 frames before, received 39 frames"
+    assert refused(body(40, 5)) == f"{one}: joints after: expected the 4 joints before, received 5 joints"
+    assert refused(body(), "--joint", "wrist").startswith(f"{one}: joint: expected one of joint_0, joint_1, ")
+    assert refused(body(), "--person", "7") == f"{one}: person: expected one of 0, received '7'"
     few = saved(tmp_path / "c.npy", body(2))
-    assert program.refused("plot", few, few, "-o", out) == "frames to draw: expected at least 3, received 2"
+    assert program.refused("plot", few, few, "-o", out) == f"{few}: frames to draw: expected at least 3, received 2"
     nothing = saved(tmp_path / "d.npy", np.full((9, 2, 3), np.nan))
     assert "at least one observed joint" in program.refused("plot", nothing, nothing, "-o", out)
     assert not out.exists()
