@@ -106,7 +106,7 @@ def test_refusals(program, tmp_path, short):
     points = np.random.default_rng(0).normal(size=(5, 12, 3))
     np.save(tmp_path / "points.npy", points)
     assert program.refused("fit", tmp_path / "points.npy", "-o", out) == (
-        "joints of person 0: expected joints with names, or SMPL's 22 or 24, received 12"
+        f"{tmp_path / 'points.npy'}: joints of person 0: expected joints with names, or SMPL's 22 or 24, received 12"
     )
     np.save(tmp_path / "mesh.npy", np.zeros((5, 200, 3)))
     assert "(T, 13524, 3), received (5, 200, 3)" in program.refused("fit", tmp_path / "mesh.npy", "-o", out)
