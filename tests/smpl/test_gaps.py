@@ -7,13 +7,14 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from smpl_tools.gaps import filled, missing
 from smpl_tools.motion import Motion, Person, Track
+from smpl_tools.rotations import axis_angle_to_matrix
 
 FRAMES = np.array([5, 6, 7, 10, 11], np.int64)
 
 
 def person(frames=FRAMES, dtype=np.float64):
     line = np.stack([frames, 2.0 * frames, 0 * frames], axis=1)[:, None].astype(dtype)
-    turns = Rotation.from_rotvec(0.05 * frames[:, None] * np.array([0, 1.0, 0])).as_matrix()[:, None]
+    turns = axis_angle_to_matrix(0.05 * frames[:, None] * np.array([0, 1.0, 0]))[:, None]
     tracks = {
         "transl": Track(line, "position", "root", ("pelvis",), np.full((len(frames), 1), 0.5)),
         "global_orient": Track(turns, "rotation_matrix", "root", ("pelvis",)),
