@@ -134,8 +134,19 @@ def _smpl(motion: Motion, camera: bool) -> Motion:
             chosen |= {n.removesuffix("_world"): t for n, t in person.tracks.items() if n.endswith("_world")}
         names = ("global_orient", "body_pose", *_SMPL_TRACKS, "transl", "expression", "betas")
         tracks = {name: _plain_rotations(chosen[name]) for name in names if name in chosen}
-        people.append(dataclasses.replace(person, tracks=tracks))
+        people.append(_with_one_shape(dataclasses.replace(person, tracks=tracks)))
     return dataclasses.replace(motion, people=tuple(people), skeleton=None, source=None)
+
+
+def _with_one_shape(person: Person) -> Person:
+    """Return a person whose shape is one for the take where the file states the same for every frame."""
+    track = person.tracks.get("betas")
+    if track is None or person.betas is not None or not len(track.values):
+        return person
+    first = track.values[0]
+    if not (np.isfinite(first).all() and (track.values == first).all()):
+        return person
+    return dataclasses.replace(person, betas=first, tracks={n: t for n, t in person.tracks.items() if n != "betas"})
 
 
 def _plain_rotations(track: Track) -> Track:

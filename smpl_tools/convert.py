@@ -12,12 +12,18 @@ from smpl_tools.coordinates import stated_units, stated_ups, unit_name, with_uni
 from smpl_tools.formats import FORMATS
 from smpl_tools.formats._format import Format
 from smpl_tools.gaps import filled, missing
+from smpl_tools.joint_names import is_numbered
 from smpl_tools.motion import Motion, Up
 from smpl_tools.rigs.guesses import with_guesses
 from smpl_tools.rigs.motions import rig_of_smpl
 
 # Rates that differ by less are the same: 29.97 and 30 are not.
 _SAME_RATE = 1e-4
+# What belongs to a body model: nothing made from its poses has a place for it.
+_OF_THE_MODEL = ("expression", "betas", "changing betas", "gender")
+_COMPONENTS = {"left_hand_pca", "right_hand_pca"}
+# Formats of joints that take them as they are; the others know which joints they want.
+_OF_ANY_JOINTS = ("csv", "array", "smoothnet")
 
 
 def makeable() -> tuple[str, ...]:
@@ -64,11 +70,15 @@ def prepared_for(
     if motion.format != to:
         # A file that goes into its own format again keeps its own axes and unit.
         up, metres = up or target.up, metres or target.metres
+    remarks = _left_out(motion, *found)
     if up and found[1] == "smpl":
         # Before a skeleton is made of it: that of SMPL stands upright at rest whatever the scene's axes are.
+        if not stated_ups(motion):
+            motion, guesses = with_guesses(motion)
+            remarks += guesses
         motion = with_up(motion, up)
     plain, notes = as_content(motion, found[0], camera=camera)
-    remarks = [*notes]
+    remarks += notes
     if (up and not stated_ups(plain)) or (metres and not stated_units(plain)):
         plain, guesses = with_guesses(plain)
         remarks += guesses
@@ -77,7 +87,7 @@ def prepared_for(
             remarks.append(f"axes not known: kept as they are, where {up} should be up (--from-up says what they are)")
         plain = with_up(plain, up)
     if metres:
-        if not stated_units(plain) and found[0] == "joints":
+        if not stated_units(plain) and _has_places(plain):
             remarks.append(
                 f"unit not known: kept, where it should be {unit_name(metres)} (--from-unit says what it is)"
             )
@@ -137,6 +147,23 @@ def _same_rate(first: float | None, second: float | None) -> bool:
     return first is not None and second is not None and abs(first / second - 1) < _SAME_RATE
 
 
+def _has_places(motion: Motion) -> bool:
+    tracks = [track for person in motion.people for track in person.tracks.values()]
+    return any(track.kind == "position" and track.values.shape[2] == 3 for track in tracks)
+
+
+def _left_out(motion: Motion, content: str, source: str) -> list[str]:
+    """Return remarks on what a motion has that its plain form will not have."""
+    names = {name for person in motion.people for name in person.tracks}
+    remarks = []
+    if content != source and source == "smpl":
+        lost = [what for what in had(motion) if what in _OF_THE_MODEL]
+        remarks += [f"not kept without a body model: {', '.join(lost)}"] if lost else []
+    if source == "smpl" and names & _COMPONENTS:
+        remarks.append("hands not kept: they are principal components of the hand model, which turns them into poses")
+    return remarks
+
+
 def _checked(motion: Motion, target: Format) -> list[str]:
     """Return remarks on what the format will not keep of a motion that is ready for it."""
     holes = [(person.id, count) for person in motion.people if (count := missing(person))]
@@ -147,6 +174,9 @@ def _checked(motion: Motion, target: Format) -> list[str]:
     lost = [what for what in had(motion) if what not in target.keeps]
     if lost:
         remarks.append(f"not kept by this format: {', '.join(lost)}")
+    tracks = [track for person in motion.people for name, track in person.tracks.items() if name == "joints"]
+    if target.name not in _OF_ANY_JOINTS and any(is_numbered(track.joints) for track in tracks):
+        remarks.append("joints have no names: taken for this format's, in its order")
     if target.fps is not None and motion.fps is not None and not _same_rate(target.fps, motion.fps):
         remarks.append(
             f"the format states no frame rate and its readers assume {target.fps:g}: this motion has {motion.fps:g} "
