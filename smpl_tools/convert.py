@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from smoothnet_core._checks import mismatch, one_of
-from smpl_tools.contents import CONTENTS, as_content, carried, derivable
+from smpl_tools.contents import CONTENTS, as_content, carried, derivable, with_smpl_poses
 from smpl_tools.coordinates import stated_units, stated_ups, unit_name, with_unit, with_up
 from smpl_tools.formats import FORMATS
 from smpl_tools.formats._format import Format
@@ -59,6 +59,8 @@ def prepared_for(
         ValueError: the motion carries nothing the format can hold, or has gaps and the format has no room for them.
     """
     target = FORMATS[one_of("format to convert to", to, makeable())]
+    if "array" not in target.contents:
+        motion = with_smpl_poses(motion)
     if rig is not None:
         return _on_rig(motion, rig, target, fps, up, metres, fill, camera)
     found = derivable(motion, target.contents)
@@ -107,6 +109,7 @@ def _on_rig(
 ) -> tuple[Motion, tuple[str, ...]]:
     if "rig" not in target.contents:
         raise mismatch("format for the motion of a rig", "bvh or gltf", target.name)
+    lost = _left_out(motion, "rig", "smpl") if "smpl" in carried(motion) else []
     shape, _ = as_content(rig, "rig")
     shape, guesses = with_guesses(shape)
     ups = stated_ups(shape)
@@ -125,7 +128,7 @@ def _on_rig(
         placed = with_up(placed, up)
     if metres is not None:
         placed = with_unit(placed, metres)
-    return _in_time(placed, target, fps, fill, [*notes, *guesses, *report])
+    return _in_time(placed, target, fps, fill, [*lost, *notes, *guesses, *report])
 
 
 def _in_time(
@@ -171,7 +174,8 @@ def _checked(motion: Motion, target: Format) -> list[str]:
         listed = ", ".join(f"{count} frames of person {ident}" for ident, count in holes[:3])
         raise mismatch(f"frames for {target.title}, which has no room for gaps", "no gap (--fill fills them)", listed)
     remarks = []
-    lost = [what for what in had(motion) if what not in target.keeps]
+    # Several people are refused, or get a file each.
+    lost = [what for what in had(motion) if what not in (*target.keeps, "people")]
     if lost:
         remarks.append(f"not kept by this format: {', '.join(lost)}")
     tracks = [track for person in motion.people for name, track in person.tracks.items() if name == "joints"]
@@ -200,6 +204,7 @@ def had(motion: Motion) -> list[str]:
         "confidence": any(track.confidence is not None for track in tracks),
         "people": len(motion.people) > 1,
         "gaps": any(missing(person) for person in motion.people),
+        "frame numbers": any(person.frames[:1].any() for person in motion.people),
         "frame rate": motion.fps is not None,
     }
     return [what for what, there in found.items() if there]

@@ -33,12 +33,14 @@ class Options:
 
     Attributes:
         kind: kind of a plain array's values (a key of ``smpl_tools.motion.VALUE_SHAPES``), None where not said.
+        order: order of the six numbers of a plain array's ``rotation_6d``, None where not said.
         fps: frames a second, None where not said. ``smpl_tools.formats.read`` sets it on the motion in any case; a
             format looks at it only where the reading itself depends on the rate.
     """
 
     kind: str | None = None
     fps: float | None = None
+    order: str | None = None
 
 
 @dataclass(frozen=True)
