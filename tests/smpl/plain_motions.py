@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from smpl_tools.coordinates import PELVIS
 from smpl_tools.formats._openpose_joints import BODY_25
 from smpl_tools.formats.aist import COCO_17
 from smpl_tools.formats.mediapipe import LANDMARKS
@@ -94,3 +95,12 @@ def base(content, person, fps=RATE):
 
 def with_track(person, **tracks):
     return dataclasses.replace(person, tracks={**person.tracks, **tracks})
+
+
+def smpl_places(person):
+    """Return where SMPL's first 22 joints are (T, 22, 3) in the person's scene, in metres."""
+    turns = np.tile(np.eye(3), (len(person.frames), 24, 1, 1))
+    for name, first, last in (("global_orient", 0, 1), ("body_pose", 1, 22)):
+        turns[:, first:last] = axis_angle_to_matrix(person.tracks[name].values[:, : last - first].astype(np.float64))
+    transl = person.tracks["transl"].values[:, 0] if "transl" in person.tracks else np.zeros((len(turns), 3))
+    return positions(turns, transl + PELVIS, SMPL)[:, :22]
