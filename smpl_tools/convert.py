@@ -11,7 +11,7 @@ from smpl_tools.contents import CONTENTS, as_content, carried, derivable, with_s
 from smpl_tools.coordinates import stated_units, stated_ups, unit_name, with_unit, with_up
 from smpl_tools.formats import FORMATS
 from smpl_tools.formats._format import Format
-from smpl_tools.gaps import filled, missing
+from smpl_tools.gaps import filled, missing, without_empty_frames
 from smpl_tools.joint_names import is_numbered
 from smpl_tools.motion import Motion, Up
 from smpl_tools.rigs.guesses import with_guesses
@@ -143,7 +143,10 @@ def _in_time(
         if plain.fps is None:
             raise mismatch("frame rate of the motion", "stated, to change it", "not known (--from-fps says what it is)")
         plain = at_rate(plain, fps)
-    return plain, (*remarks, *_checked(plain, target))
+    remarks = [*remarks, *_checked(plain, target)]
+    if {"gaps", "frame numbers"} <= set(target.keeps):
+        plain = without_empty_frames(plain)
+    return plain, tuple(remarks)
 
 
 def _same_rate(first: float | None, second: float | None) -> bool:

@@ -306,3 +306,26 @@ def test_joints_without_names_are_taken_in_order_and_said_so():
     note = "joints have no names: taken for this format's, in its order"
     assert note in prepared_for(motion, "motionbert")[1]
     assert note not in prepared_for(motion, "smoothnet")[1]
+
+
+def test_frames_of_nothing_are_missing_in_files_of_frame_numbers(tmp_path):
+    turns = np.concatenate([t.values for t in smpl_person().tracks.values()], axis=1)
+    turns[[4, 5]] = np.nan
+    np.save(tmp_path / "x.npy", turns)
+    path, _ = written(read(tmp_path / "x.npy", kind="axis_angle", fps=30), "wham", tmp_path / "y.pkl")
+    assert read(path).people[0].frames.tolist() == [0, 1, 2, 3, 6, 7, 8, 9, 10, 11]
+    with pytest.raises(ValueError, match=r"no gap \(--fill fills them\), received 2 frames of person 0"):
+        prepared_for(read(tmp_path / "x.npy", kind="axis_angle", fps=30), "amass")
+
+
+@pytest.mark.parametrize("up", ["y", "z"])
+@pytest.mark.parametrize("metres", [1.0, 0.01, 0.001])
+def test_through_a_bvh_of_another_unit_and_axis(tmp_path, up, metres):
+    motion = base("smpl", placed_person(), 30.0)
+    path, _ = written(motion, "bvh", tmp_path / "x.bvh", up=up, metres=metres)
+    ready, notes = prepared_for(read(path), "wham")
+    assert f"axes not stated in the file: {up} taken for up" in notes
+    np.testing.assert_allclose(smpl_places(ready.people[0]), smpl_places(motion.people[0]), rtol=0, atol=1e-5)
+    for name in ("global_orient", "body_pose"):
+        pair = [axis_angle_to_matrix(one.people[0].tracks[name].values) for one in (ready, motion)]
+        np.testing.assert_allclose(pair[0], pair[1], rtol=0, atol=1e-6)
