@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
+
 from smoothnet_core._checks import mismatch, one_of
 from smpl_tools.contents import CONTENTS, as_content, carried, derivable, with_smpl_poses
 from smpl_tools.coordinates import stated_units, stated_ups, unit_name, with_unit, with_up
@@ -181,6 +183,7 @@ def _checked(motion: Motion, target: Format) -> list[str]:
     lost = [what for what in had(motion) if what not in (*target.keeps, "people")]
     if lost:
         remarks.append(f"not kept by this format: {', '.join(lost)}")
+    remarks += _cut_off(motion, target)
     tracks = [track for person in motion.people for name, track in person.tracks.items() if name == "joints"]
     if target.name not in _OF_ANY_JOINTS and any(is_numbered(track.joints) for track in tracks):
         remarks.append("joints have no names: taken for this format's, in its order")
@@ -189,6 +192,21 @@ def _checked(motion: Motion, target: Format) -> list[str]:
             f"the format states no frame rate and its readers assume {target.fps:g}: this motion has {motion.fps:g} "
             f"(--fps {target.fps:g} changes it)"
         )
+    return remarks
+
+
+def _cut_off(motion: Motion, target: Format) -> list[str]:
+    """Return remarks on numbers of shape and expression that are not 0 and that the format has no room for."""
+    remarks = []
+    for name, room in (("betas", target.betas), ("expression", target.expression)):
+        if not {name, f"changing {name}"} & set(target.keeps):
+            continue
+        arrays = [person.tracks[name].values for person in motion.people if name in person.tracks]
+        if name == "betas":
+            arrays += [person.betas[None] for person in motion.people if person.betas is not None]
+        size = max((array.shape[1] for array in arrays if np.nan_to_num(array[:, room:]).any()), default=0)
+        if size:
+            remarks.append(f"{name}: the first {room} of {size} numbers kept")
     return remarks
 
 

@@ -63,6 +63,8 @@ class Format:
         metres: the unit of lengths in a new file; None where the format does not prescribe one.
         fps: the rate that readers assume where the file cannot state one; None where it can, or none is assumed.
         keeps: what survives in a new file, of ``KEPT``.
+        betas: how many numbers of a body's shape, if it keeps one.
+        expression: how many numbers of a face's expression, if it keeps one.
     """
 
     name: str
@@ -77,3 +79,5 @@ class Format:
     metres: float | None = None
     fps: float | None = None
     keeps: tuple[str, ...] = ()
+    betas: int = 10
+    expression: int = 10

@@ -329,3 +329,16 @@ def test_through_a_bvh_of_another_unit_and_axis(tmp_path, up, metres):
     for name in ("global_orient", "body_pose"):
         pair = [axis_angle_to_matrix(one.people[0].tracks[name].values) for one in (ready, motion)]
         np.testing.assert_allclose(pair[0], pair[1], rtol=0, atol=1e-6)
+
+
+def test_shapes_longer_than_a_format_has_room_for_are_said_to_be_cut_off():
+    person = dataclasses.replace(placed_person(), betas=np.linspace(-1, 1, 16))
+    motion = base("smpl", person, 30.0)
+    assert prepared_for(motion, "amass")[1] == ()
+    assert "betas: the first 10 of 16 numbers kept" in prepared_for(motion, "wham")[1]
+    short = dataclasses.replace(person, betas=np.r_[np.ones(10), np.zeros(6)])
+    assert not any("numbers kept" in note for note in prepared_for(base("smpl", short), "wham")[1])
+    long = track(np.ones((12, 50)), "channels", "face", [f"expression_{k}" for k in range(50)])
+    motion = base("smpl", with_track(placed_person(), expression=long), 30.0)
+    assert "expression: the first 10 of 50 numbers kept" in prepared_for(motion, "easymocap")[1]
+    assert prepared_for(motion, "smplx-blender")[1] == ()
