@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from smpl_tools.cli._paths import check_free
-from smpl_tools.cli._shared import fps_option, kind_option
+from smpl_tools.cli._shared import fps_option, kind_option, order_option
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -25,6 +25,7 @@ def plot(
     person: Annotated[str | None, typer.Option(metavar="ID", help="Person to show. Default: the first.")] = None,
     fps: Annotated[float | None, fps_option("the files say")] = None,
     kind: Annotated[str | None, kind_option("plain arrays hold")] = None,
+    order: Annotated[str | None, order_option()] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing figure.")] = False,
 ) -> None:
     """Draw a motion before and after.
@@ -41,8 +42,8 @@ def plot(
     from smpl_tools.plotting import before_after, save
 
     figure = before_after(
-        formats.read(before, kind=kind, fps=fps),
-        formats.read(after, kind=kind, fps=fps),
+        formats.read(before, kind=kind, fps=fps, order=order),
+        formats.read(after, kind=kind, fps=fps, order=order),
         joint=joint,
         person=person,
     )

@@ -101,5 +101,5 @@ def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
 
 def _stated_rate(motion: Motion) -> float:
     if motion.fps is None:
-        raise mismatch("frame rate to write", "frames a second", "none stated (--fps gives one)")
+        raise mismatch("frame rate to write", "frames a second", "none stated (--from-fps; fit: --fps)")
     return float(motion.fps)

@@ -227,7 +227,7 @@ def make(motion: Motion, path: Path) -> None:
     """
     skeleton = motion.skeleton
     if skeleton is None or motion.fps is None:
-        lacking = "no skeleton" if skeleton is None else "no frame rate (--fps gives one)"
+        lacking = "no skeleton" if skeleton is None else "no frame rate (--from-fps; fit: --fps)"
         raise mismatch("motion for a glTF file", "a skeleton and a frame rate", lacking)
     figures = []
     for person in motion.people:
@@ -249,5 +249,5 @@ FORMAT = Format(
     contents=("rig",),
     up="y",
     metres=1.0,
-    keeps=("translation", "joint names", "people", "ids", "gaps", "frame rate"),
+    keeps=("translation", "joint names", "people", "ids", "gaps", "frame numbers", "frame rate"),
 )
