@@ -71,6 +71,7 @@ def prepared_for(
         held = ", ".join(CONTENTS[content] for content in carried(motion)) or "nothing of the kind"
         hint = "; smoothnet fit finds poses for positions" if "joints" in carried(motion) else ""
         raise mismatch(f"content for {target.title}", wanted, held + hint)
+    asked = up is not None or metres is not None
     if motion.format != to:
         # A file that goes into its own format again keeps its own axes and unit.
         up, metres = up or target.up, metres or target.metres
@@ -81,6 +82,8 @@ def prepared_for(
             motion, guesses = with_guesses(motion)
             remarks += guesses
         motion = with_up(motion, up)
+    if found[0] == "joints_2d" and asked:
+        raise mismatch("motion to turn or to scale", "one in space, with axes and a unit", "2D positions of joints")
     plain, notes = as_content(motion, found[0], camera=camera)
     remarks += notes
     if (up and not stated_ups(plain)) or (metres and not stated_units(plain)):

@@ -31,6 +31,26 @@ _MIDDLES: dict[str, tuple[str, str]] = {
     "thorax": ("left_shoulder", "right_shoulder"),
 }
 
+# Rigs name a joint by the segment that it turns: a shoulder is a collar bone, a leg a knee, a foot an ankle.
+_UPPER_ARMS, _FOREARMS = ("arm", "upper_arm", "upperarm"), ("fore_arm", "forearm", "lower_arm", "lowerarm")
+_OF_SEGMENTS: dict[str, tuple[str, ...]] = {
+    "collar": ("shoulder", "clavicle", "collar"),
+    "shoulder": _UPPER_ARMS,
+    "elbow": _FOREARMS,
+    "wrist": ("hand", "wrist"),
+    "hip": ("up_leg", "upper_leg", "upperleg", "thigh"),
+    "knee": ("leg", "lower_leg", "lowerleg", "shin", "calf"),
+    "ankle": ("foot", "ankle"),
+    "foot": ("toe_base", "toe", "toes", "ball"),
+}
+_SEGMENTS = {
+    f"{side}_{segment}": f"{side}_{joint}"
+    for side in ("left", "right")
+    for joint, segments in _OF_SEGMENTS.items()
+    for segment in segments
+}
+_RIG_SPINE = {"spine": "spine_1", "spine_1": "spine_2", "spine_2": "spine_3"}
+
 
 def normal_name(name: str) -> str:
     """Return ``left_wrist`` for ``LWrist``, ``l_wrist``, ``LeftWrist``, ``left wrist``; ``pelvis`` for ``MidHip``."""
@@ -38,6 +58,22 @@ def normal_name(name: str) -> str:
     words: list[str] = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", apart)
     joined = "_".join(_SIDES.get(word.lower(), word.lower()) for word in words)
     return _OURS.get(joined, joined)
+
+
+def normal_names(joints: Sequence[str]) -> list[str]:
+    """Return the normal names of a set of joints, those of SMPL for a rig's, which the arms' segments tell.
+
+    ``LeftShoulder`` beside ``LeftArm`` and ``LeftForeArm`` is a ``left_collar``, ``LeftLeg`` a ``left_knee``.
+    """
+    names = [normal_name(joint) for joint in joints]
+    # Without a namespace such as mixamorig, and the side in front: UpperArm_L, shoulder.L.
+    bare = [normal_name(joint.rpartition(":")[2]) for joint in joints]
+    bare = [re.sub(r"^(.+)_(left|right)$", r"\2_\1", name) for name in bare]
+    arms = [[f"left_{segment}" in bare for segment in segments] for segments in (_UPPER_ARMS, _FOREARMS)]
+    if not all(map(any, arms)):
+        return names
+    spine = _RIG_SPINE if [name for name in bare if name.startswith("spine")] == list(_RIG_SPINE) else {}
+    return [_SEGMENTS.get(name, spine.get(name, name)) for name in bare]
 
 
 def is_numbered(joints: Sequence[str]) -> bool:
@@ -65,8 +101,8 @@ def picked(track: Track, wanted: Sequence[str], *, what: str, optional: bool = F
     if is_numbered(track.joints) and len(track.joints) == len(wanted):
         return track.replace(joints=tuple(wanted))
     at: dict[str, list[int]] = {}
-    for j, joint in reversed(list(enumerate(track.joints))):
-        at[normal_name(joint)] = [j]
+    for j, name in reversed(list(enumerate(normal_names(track.joints)))):
+        at[name] = [j]
     for middle, ends in _MIDDLES.items():
         if middle not in at and all(end in at for end in ends):
             at[middle] = [at[end][0] for end in ends]

@@ -101,7 +101,7 @@ def jitter(track: Prepared, frames: NDArray[np.int64], fps: float) -> float | No
         usable = seen[:-2] & seen[1:-1] & seen[2:] & (frames[2:] - frames[:-2] == 2)
         lengths = np.linalg.norm(np.diff(steps, axis=0), axis=-1)[usable]
         total, count = total + float(lengths.sum()), count + lengths.size
-    return total / count * fps**2 if count else None
+    return total / count * fps * fps if count else None
 
 
 def speed_kept(before: Prepared, after: Prepared, frames: NDArray[np.int64], fps: float) -> float | None:

@@ -124,8 +124,9 @@ def hips(joints: tuple[str, ...]) -> list[int]:
 def upward(track: Poses, rows: slice) -> tuple[int, int, float]:
     """Return the axes to draw a pose by: across, up, and -1 where up is the axis's negative direction.
 
-    In an image y points down. In space a person's longest axis is taken to be the upright one, and the names of feet
-    and head say which end is up; across is the wider of the other two.
+    In an image y points down. In space up is the axis along which the head is farthest from the feet, by the names of
+    the joints; a person's longest axis where the names do not say (arms held out span as much as a body is tall).
+    Across is the wider of the other two.
     """
     if track.positions.shape[2] == 2:
         return 0, 1, -1.0
@@ -135,17 +136,20 @@ def upward(track: Poses, rows: slice) -> tuple[int, int, float]:
     if not frames:
         return 0, 1, 1.0
     extent = np.mean([np.ptp(frame[np.isfinite(frame).all(axis=1)], axis=0) for frame in frames], axis=0)
-    up = int(np.argmax(extent))
-    across = int(max((a for a in range(3) if a != up), key=lambda a: extent[a]))
     names = [normal_name(name) for name in track.joints]
 
-    def height(pattern: str) -> float:
+    def place(pattern: str) -> NDArray[np.float64] | None:
         own = [j for j, name in enumerate(names) if re.search(pattern, name)]
-        values = np.array([frame[own, up] for frame in frames])
-        return float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else 0.0
+        values = np.array([frame[own] for frame in frames]).reshape(-1, 3)
+        values = values[np.isfinite(values).all(axis=1)]
+        return values.mean(axis=0) if len(values) else None
 
-    falls = height("head|neck|nose|shoulder") < height("ankle|foot|toe|heel")
-    return across, up, -1.0 if falls else 1.0
+    head, feet = place("head|neck|nose|shoulder"), place("ankle|foot|toe|heel")
+    origin = np.zeros(3)
+    way = (origin if head is None else head) - (origin if feet is None else feet)
+    up = int(np.argmax(extent if head is None or feet is None else np.abs(way)))
+    across = int(max((a for a in range(3) if a != up), key=lambda a: extent[a]))
+    return across, up, -1.0 if way[up] < 0 else 1.0
 
 
 def _ids(motion: Motion) -> str:

@@ -20,7 +20,7 @@ from smpl_tools.bodies.point_sets import POINT_SETS
 from smpl_tools.contents import as_content
 from smpl_tools.coordinates import PELVIS, UNITS
 from smpl_tools.formats._files import NPY_MAGIC, ZIP_MAGIC, npz_headers, read_bytes
-from smpl_tools.joint_names import is_numbered, normal_name, picked
+from smpl_tools.joint_names import is_numbered, normal_name, normal_names, picked
 from smpl_tools.motion import Motion, Person, Skeleton, Track, Up
 from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X
 
@@ -140,7 +140,7 @@ def _of_one_set(person: Person, body: BodyModel | Skeleton) -> Person:
         if len(track.joints) in (22, 24):
             return person.with_tracks({"joints": track.replace(joints=SMPL.joints[: len(track.joints)])})
         raise mismatch(f"joints of person {person.id}", "joints with names, or SMPL's 22 or 24", len(track.joints))
-    own = {normal_name(joint) for joint in track.joints}
+    own = set(normal_names(track.joints))
     sets = {"body": body.joints, **{name: tuple(points) for name, points in POINT_SETS.items()}}
     shared = {name: [joint for joint in joints if normal_name(joint) in own] for name, joints in sets.items()}
     best = max(shared, key=lambda name: len(shared[name]))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -56,6 +57,17 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(INTERRUPTED) from None
 
     return wrapped
+
+
+@contextlib.contextmanager
+def about(*paths: object) -> Iterator[None]:
+    """Begin a ``ValueError`` that names none of these files with the first of them: it is what the error is about."""
+    try:
+        yield
+    except ValueError as error:
+        if any(str(path) in str(error) for path in paths):
+            raise
+        raise ValueError(f"{paths[0]}: {error}") from None
 
 
 def console(*, stderr: bool = False) -> Console:

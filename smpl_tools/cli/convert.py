@@ -11,6 +11,7 @@ import typer
 
 from smpl_tools.cli._paths import check_free, is_in
 from smpl_tools.cli._shared import (
+    about,
     console,
     counted,
     fps_option,
@@ -105,6 +106,10 @@ def convert(
     target = _target(motion, output, to)
     plain_copy = not (rig or fps or up or unit or fill or camera or person or from_up or from_unit)
     if target == motion.format and plain_copy and formats.FORMATS[target].write is not None:
+        if output.is_dir() and formats.FORMATS[target].suffixes:
+            output = output / source.resolve().name
+        if is_in(output, source):
+            raise typer.BadParameter(f"the output {output} is the input {source} or lies in it; name another")
         check_free(output, force)
         formats.write(motion, output)
         _report(source, target, [(output, motion)], (), json)
@@ -114,17 +119,19 @@ def convert(
             # The root's rotation among a plain array's is told in the scene's axes.
             motion = with_smpl_poses(motion)
         motion = assuming(motion, up=from_up, metres=UNITS.get(from_unit or ""))  # type: ignore[arg-type]
-    motion = only(motion, person or [p.id for p in motion.people])
-    ready, notes = prepared_for(
-        motion,
-        target,
-        fps=fps,
-        up=up,  # type: ignore[arg-type]
-        metres=UNITS.get(unit or ""),
-        fill=fill,
-        camera=camera,
-        rig=None if rig is None else formats.read(rig),
-    )
+    shape = None if rig is None else formats.read(rig)
+    with about(source, *([] if rig is None else [rig])):
+        motion = only(motion, person or [p.id for p in motion.people])
+        ready, notes = prepared_for(
+            motion,
+            target,
+            fps=fps,
+            up=up,  # type: ignore[arg-type]
+            metres=UNITS.get(unit or ""),
+            fill=fill,
+            camera=camera,
+            rig=shape,
+        )
     _write(source, output, target, ready, notes, force, json)
 
 
@@ -151,7 +158,8 @@ def _write(
     for path, _ in places:
         check_free(path, force)
     for path, motion in places:
-        make(motion, target, path)
+        with about(source, path):
+            make(motion, target, path)
     _report(source, target, places, notes, json)
 
 
@@ -165,11 +173,15 @@ def _target(motion: Motion, output: Path, to: str | None) -> str:
     from smpl_tools.formats import FORMATS
 
     known = makeable()
+    suffix = output.suffix.lower()
     if to is not None:
         checked = one_name_of(known, "--to")(to)
         assert checked is not None  # since a name was given
+        own = FORMATS[checked].suffixes
+        if suffix not in own and any(suffix in form.suffixes for form in FORMATS.values()):
+            expected = f"a name that ends in {', '.join(own)}" if own else "a folder"
+            raise typer.BadParameter(f"expected {expected} for {checked}, received {output.name!r}")
         return checked
-    suffix = output.suffix.lower()
     fitting = [name for name in known if suffix in FORMATS[name].suffixes]
     if motion.format in fitting or (not suffix and motion.format in known):
         return motion.format

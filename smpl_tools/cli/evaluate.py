@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from smpl_tools.cli._shared import (
+    about,
     comma_list,
     console,
     fps_option,
@@ -75,17 +76,18 @@ def evaluate(
     from smpl_tools.evaluation import evaluate_motions, vertex_metrics
 
     judged, truth = (formats.read(path, kind=kind, fps=fps, order=order) for path in (estimate, groundtruth))
-    found = evaluate_motions(
-        judged,
-        truth,
-        root=comma_list(root) or None,
-        joints=comma_list(joints) or None,
-        unit=unit,
-        hands=hands,
-    )
-    if body is not None:
-        found["body"] = body
-        found["metrics"] |= vertex_metrics(judged, truth, body, models, root=comma_list(root) != ["none"])
+    with about(estimate, groundtruth):
+        found = evaluate_motions(
+            judged,
+            truth,
+            root=comma_list(root) or None,
+            joints=comma_list(joints) or None,
+            unit=unit,
+            hands=hands,
+        )
+        if body is not None:
+            found["body"] = body
+            found["metrics"] |= vertex_metrics(judged, truth, body, models, root=comma_list(root) != ["none"])
     if json:
         print_json(found)
     else:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from smpl_tools.cli._paths import check_free, is_in
-from smpl_tools.cli._shared import console, fps_option, kind_option, number, one_name_of, print_json, printable
+from smpl_tools.cli._shared import about, console, fps_option, kind_option, number, one_name_of, print_json, printable
 
 BODIES = ("skeleton", "free", "smpl", "smplh", "smplx")
 GENDERS = ("neutral", "male", "female")
@@ -77,21 +77,20 @@ def fit(
     check_free(output, force)
     remarks: list[str] = []
     vertices = vertices_of(source)
-    if vertices is not None:
-        points, rate, frames = vertices
-        if body == "skeleton":
-            raise typer.BadParameter("--body skeleton has no vertices", param_hint="--body")
-        up: Any = from_up or "y"
-        motion, reports = fitted_vertices(
-            points, _body(body or "free", models, gender), fps=fps or rate, up=up, frames=frames
-        )
-    else:
-        motion, reports = fitted_joints(
-            _read(source, kind, fps, person, from_up, from_unit, remarks), _body(body or "skeleton", models, gender)
-        )
-    ready, notes = prepared_for(motion, to, fill=fill)
+    if vertices is not None and body == "skeleton":
+        raise typer.BadParameter("--body skeleton has no vertices", param_hint="--body")
+    model = _body(body or ("skeleton" if vertices is None else "free"), models, gender)
+    with about(source):
+        if vertices is not None:
+            points, rate, frames = vertices
+            up: Any = from_up or "y"
+            motion, reports = fitted_vertices(points, model, fps=fps or rate, up=up, frames=frames)
+        else:
+            motion, reports = fitted_joints(_read(source, kind, fps, person, from_up, from_unit, remarks), model)
+        ready, notes = prepared_for(motion, to, fill=fill)
     check_free(output, force)
-    make(ready, to, output)
+    with about(source, output):
+        make(ready, to, output)
     if json:
         people = [dataclasses.asdict(report) for report in reports]
         print_json(

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from smpl_tools.cli._shared import console, fps_option, kind_option, number, order_option, print_json, printable, table
+from smpl_tools.cli._shared import (
+    about,
+    console,
+    fps_option,
+    kind_option,
+    number,
+    order_option,
+    print_json,
+    printable,
+    table,
+)
 
 if TYPE_CHECKING:
     from smpl_tools.motion import Motion, Person
@@ -29,7 +39,8 @@ def info(
     from smpl_tools import formats
 
     motion = formats.read(file, kind=kind, fps=fps, order=order)
-    document = describe(motion, formats.FORMATS[motion.format].title)
+    with about(file):
+        document = describe(motion, formats.FORMATS[motion.format].title)
     if json:
         print_json(document)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -86,4 +87,6 @@ def run() -> None:
         # A file name that the output's encoding does not know must not stop a job that is done.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # What NumPy remarks on numbers out of range is for who writes programs.
+    warnings.filterwarnings("ignore", category=RuntimeWarning)
     sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from smpl_tools.cli._paths import check_free, is_in
-from smpl_tools.cli._shared import console, counted, fps_option, one_name_of, print_json, printable
+from smpl_tools.cli._shared import about, console, counted, fps_option, one_name_of, print_json, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,18 +88,20 @@ def mesh(
     if is_in(output, source):
         raise typer.BadParameter(f"the output {output} is the input {source} or lies in it; name another")
     motion = formats.read(source, fps=fps)
-    if person is not None:
-        motion = only(motion, [person])
-    plain, notes = as_content(motion, "smpl", camera=camera)
-    plain = with_unit(plain, 1.0)
+    with about(source):
+        if person is not None:
+            motion = only(motion, [person])
+        plain, notes = as_content(motion, "smpl", camera=camera)
+        plain = with_unit(plain, 1.0)
     remarks = [*notes]
     made = {p.id: _model(p, body, models, gender, stature, remarks) for p in plain.people}
-    if suffix in (".glb", ".gltf"):
-        written = _animated(plain, made, output, force, remarks)
-    elif suffix == ".npz":
-        written = _vertices(_one(plain), made, plain.fps, output, up, unit, force, remarks)
-    else:
-        written = _frames(_one(plain), made, output, _numbers(frames), up, unit, force, remarks)
+    with about(source, output, f"{output.stem}_"):
+        if suffix in (".glb", ".gltf"):
+            written = _animated(plain, made, output, force, remarks)
+        elif suffix == ".npz":
+            written = _vertices(_one(plain), made, plain.fps, output, up, unit, force, remarks)
+        else:
+            written = _frames(_one(plain), made, output, _numbers(frames), up, unit, force, remarks)
     for licence in dict.fromkeys(model.licence for model in made.values() if model.licence):
         remarks.append(licence)
     if json:
@@ -113,16 +116,16 @@ def mesh(
         out.print(f"  note: {printable(note)}", soft_wrap=True)
 
 
-def _numbers(text: str | None) -> list[int] | None:
-    """Return the frame numbers of a list such as ``0,10,20-30``."""
+def _numbers(text: str | None) -> list[range] | None:
+    """Return the frame numbers of a list such as ``0,10,20-30``; as ranges, since nobody has a thousand million."""
     if text is None:
         return None
-    numbers: list[int] = []
+    numbers: list[range] = []
     for entry in text.split(","):
         first, dash, last = entry.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise typer.BadParameter(f"expected numbers such as 0,10,20-30, received {text!r}", param_hint="--frames")
-        numbers += range(int(first), int(last or first) + 1)
+        numbers.append(range(int(first), int(last or first) + 1))
     return numbers
 
 
@@ -223,7 +226,7 @@ def _frames(
     person: Person,
     models: dict[str, BodyModel],
     output: Path,
-    wanted: list[int] | None,
+    wanted: list[range] | None,
     up: str,
     unit: str,
     force: bool,
@@ -234,11 +237,14 @@ def _frames(
 
     model = models[person.id]
     rows = {int(frame): row for row, frame in enumerate(person.frames)}
-    numbers = [int(person.frames[0])] if wanted is None else wanted
-    lacking = [number for number in numbers if number not in rows]
-    if lacking:
-        span = f"{person.frames[0]} to {person.frames[-1]}"
-        raise ValueError(f"--frames: expected frames of person {person.id}, {span}, received {lacking[0]}")
+    if not rows:
+        raise ValueError(f"frames of person {person.id}: expected at least one, received none")
+    numbers: list[int] = []
+    for number in [next(iter(rows))] if wanted is None else itertools.chain.from_iterable(wanted):
+        if number not in rows:
+            span = f"{person.frames[0]} to {person.frames[-1]}"
+            raise ValueError(f"--frames: expected frames of person {person.id}, {span}, received {number}")
+        numbers.append(number)
     rotations, betas, transl, expression = _placed(person, model, up, remarks)
     paths = [output] if len(numbers) == 1 else [output.with_stem(f"{output.stem}_{n:06d}") for n in numbers]
     for path in paths:

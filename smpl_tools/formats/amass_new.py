@@ -96,10 +96,12 @@ def make_blender(motion: Motion, path: Path) -> None:
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
     joined = np.concatenate(parts, axis=1)
-    return joined.reshape(len(joined), -1)
+    return joined.reshape(len(joined), joined.shape[1] * 3)
 
 
 def _stated_rate(motion: Motion) -> float:
     if motion.fps is None:
-        raise mismatch("frame rate to write", "frames a second", "none stated (--from-fps; fit: --fps)")
+        raise mismatch(
+            "frame rate to write", "frames a second", "none stated (convert --from-fps or fit --fps says it)"
+        )
     return float(motion.fps)

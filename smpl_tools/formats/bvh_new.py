@@ -40,7 +40,7 @@ def make(motion: Motion, path: Path) -> None:
     person = only_person(motion, "a BVH file")
     skeleton = motion.skeleton
     if skeleton is None or motion.fps is None:
-        lacking = "no skeleton" if skeleton is None else "no frame rate (--from-fps; fit: --fps)"
+        lacking = "no skeleton" if skeleton is None else "no frame rate (convert --from-fps or fit --fps says it)"
         raise mismatch("motion for a BVH file", "a skeleton and a frame rate", lacking)
     rotations, offsets = rig_arrays(motion, person)
     moving = {0}

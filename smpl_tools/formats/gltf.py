@@ -227,7 +227,7 @@ def make(motion: Motion, path: Path) -> None:
     """
     skeleton = motion.skeleton
     if skeleton is None or motion.fps is None:
-        lacking = "no skeleton" if skeleton is None else "no frame rate (--from-fps; fit: --fps)"
+        lacking = "no skeleton" if skeleton is None else "no frame rate (convert --from-fps or fit --fps says it)"
         raise mismatch("motion for a glTF file", "a skeleton and a frame rate", lacking)
     figures = []
     for person in motion.people:

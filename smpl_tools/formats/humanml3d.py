@@ -38,7 +38,8 @@ def matches(path: Path, head: bytes) -> bool:
     values = array_like(path, head, len(JOINTS), 3)
     if values is None:
         return array_like(path, head, _FEATURES) is not None
-    lengths = [float(np.nanmedian(np.linalg.norm(values[:, a] - values[:, b], axis=-1))) for a, b in _BONES]
+    spans = [np.linalg.norm(values[:, a] - values[:, b], axis=-1) for a, b in _BONES]
+    lengths = [float(np.median(span[np.isfinite(span)])) if np.isfinite(span).any() else np.inf for span in spans]
     sized = all(_LENGTHS[0] < length < _LENGTHS[1] for length in lengths)
     return sized and off_middle(values, 0, 1, 2) < _NEAR
 

@@ -1,9 +1,10 @@
 """CSV of joints: a line a frame, a column a coordinate.
 
 Read: a first line of names; ``<joint>_x``, ``<joint>_y`` and maybe ``<joint>_z`` (also ``.x``, ``:X``, `` x``), a
-confidence as ``<joint>_confidence``, ``_visibility``, ``_score``, ``_likelihood`` or ``_c``; ``frame`` numbers the
-lines, ``time`` (or ``timestamp``, seconds) tells the frame rate, ``person`` whose line it is. Separated by commas,
-semicolons or tabs; an empty cell or ``nan`` was not observed. Other columns are kept as they are.
+confidence as ``<joint>_confidence``, ``_conf``, ``_visibility``, ``_vis``, ``_score``, ``_likelihood`` or ``_c``;
+``frame`` numbers the lines, ``time`` or ``timestamp`` tells the frame rate, ``person`` whose line it is. Times are in
+seconds, in milliseconds where the name says so (``timestamp_ms``) or where a frame else lasted more than a second.
+Separated by commas, semicolons or tabs; an empty cell or ``nan`` was not observed. Other columns are kept as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,20 @@ from smpl_tools.motion import Motion, Person, Track
 NAME = "csv"
 TRACK = "joints"
 _SEPARATORS = (",", ";", "\t")
-_AXIS = re.compile(r"(?P<joint>.*\S)[\s_.:-](?P<what>x|y|z|confidence|visibility|score|likelihood|c)", re.IGNORECASE)
-_TIMES = ("time", "timestamp", "time_s", "seconds")
-_FRAMES = ("frame", "frame_number", "frame_id", "index")
+_AXIS = re.compile(
+    r"(?P<joint>.*\S)[\s_.:-](?P<what>x|y|z|conf(?:idence)?|vis(?:ibility)?|score|likelihood|c)", re.IGNORECASE
+)
+# By what its name says, seconds; None where it does not say.
+_TIMES: dict[str, float | None] = {
+    **dict.fromkeys(("time", "timestamp"), None),
+    **dict.fromkeys(
+        ("time_s", "time_sec", "time_seconds", "timestamp_s", "time_(s)", "time_(seconds)", "seconds"), 1.0
+    ),
+    **dict.fromkeys(("time_ms", "timestamp_ms", "time_(ms)", "milliseconds", "ms"), 1e-3),
+}
+# Nobody's frames last longer than a second: then times are counted in thousandths, millionths or thousand millionths.
+_SMALLER = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
+_FRAMES = ("frame", "frame_number", "frame_num", "frame_no", "frame_index", "frame_idx", "frame_id", "index")
 _PEOPLE = ("person", "person_id", "id", "subject")
 # A rate within this share of a whole number of hundredths is that number: times are rounded when they are printed.
 _ROUNDING = 1e-4
@@ -73,6 +86,10 @@ def _split(line: str, separator: str) -> list[str]:
     return next(csv.reader([line], delimiter=separator), [])
 
 
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
+
+
 def _header(names: list[str]) -> _Header | None:
     """Return what the columns are, None where no joint has its coordinates."""
     found: dict[str, dict[str, int]] = {}
@@ -80,7 +97,7 @@ def _header(names: list[str]) -> _Header | None:
     for column, name in enumerate(names):
         match = _AXIS.fullmatch(name.strip())
         if match is None:
-            single.setdefault(name.strip().lower().replace(" ", "_"), column)
+            single.setdefault(_plain(name), column)
         else:
             what = match["what"].lower()
             found.setdefault(match["joint"], {}).setdefault(what if what in "xyz" else "confidence", column)
@@ -91,7 +108,7 @@ def _header(names: list[str]) -> _Header | None:
     columns = np.array([[at[axis] for axis in axes] for at in joints.values()], np.int64)
     confidences = [at.get("confidence", -1) for at in joints.values()]
 
-    def one(known: tuple[str, ...]) -> int | None:
+    def one(known: Iterable[str]) -> int | None:
         return next((single[name] for name in known if name in single), None)
 
     return _Header(tuple(joints), columns, confidences, one(_FRAMES), one(_TIMES), one(_PEOPLE))
@@ -135,8 +152,9 @@ def read(path: Path, options: Options) -> Motion:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         rows.append(own)
-    fps = None if header.time is None else _rate(path, body, header, rows, people, cells[0])
-    notes = () if options.fps or fps else ("the file does not state its frame rate",)
+    fps, notes = _rate(path, body, header, rows, people, cells[0])
+    if options.fps:
+        notes = ()
     source = _Source(
         cells, separator, line_end, tuple(rows), header.columns, tuple(p.tracks[TRACK].values for p in people)
     )
@@ -172,17 +190,28 @@ def _rate(
     own: list[NDArray[np.int64]],
     people: list[Person],
     names: list[str],
-) -> float | None:
-    assert header.time is not None  # since the caller asks for the rate by it
+) -> tuple[float | None, tuple[str, ...]]:
+    """Return the frame rate, and remarks: that there is none, or what the times were taken for."""
     for person, mine in zip(people, own, strict=True):
+        if header.time is None:
+            break
         times = _numbers(path, [rows[k] for k in mine], [header.time], names)[:, 0]
         steps = np.diff(times) / np.diff(person.frames)
         steps = steps[np.isfinite(steps) & (steps > 0)]
-        if steps.size:
-            rate = float((person.frames[-1] - person.frames[0]) / (times[-1] - times[0]))
-            short = round(rate, 2)
-            return short if short > 0 and abs(rate / short - 1) < _ROUNDING else rate
-    return None
+        if not steps.size:
+            continue
+        name = names[header.time].strip()
+        unit, taken = _TIMES[_plain(name)], ()
+        if unit is None:
+            step = float(np.median(steps))
+            smaller = (
+                next(((n, u) for n, u in _SMALLER.items() if step * u <= 1), (None, 1.0)) if step > 1 else (None, 1.0)
+            )
+            unit, taken = smaller[1], () if smaller[0] is None else (f"column {name} taken for {smaller[0]}",)
+        rate = float((person.frames[-1] - person.frames[0]) / ((times[-1] - times[0]) * unit))
+        short = round(rate, 2)
+        return (short if short > 0 and abs(rate / short - 1) < _ROUNDING else rate), taken
+    return None, ("the file does not state its frame rate",)
 
 
 def write(motion: Motion, path: Path) -> None:
@@ -230,7 +259,7 @@ def make(motion: Motion, path: Path) -> None:
         numbers = track.values
         if track.confidence is not None:
             numbers = np.concatenate([numbers, track.confidence[..., None]], axis=2)
-        flat = numbers.reshape(len(numbers), -1)
+        flat = numbers.reshape(len(numbers), numbers.shape[1] * numbers.shape[2])
         for frame, row in zip(person.frames.tolist(), flat.tolist(), strict=True):
             start = [person.id] if several else []
             start += [str(frame)] + ([] if motion.fps is None else [f"{frame / motion.fps:.9g}"])

@@ -2,7 +2,7 @@
 
 Layout (OpenPose documentation, "Output"): ``people[].pose_keypoints_2d``, ``hand_left_keypoints_2d``,
 ``hand_right_keypoints_2d`` and ``face_keypoints_2d``, each a flat list x, y, confidence in pixels, with 0, 0, 0 for a
-keypoint that was not found.
+keypoint that was not found. Files of the first versions (``"version": 1.0``) have the same keys without ``_2d``.
 """
 
 from __future__ import annotations
@@ -158,8 +158,17 @@ def _detections(path: Path, data: bytes) -> tuple[dict[str, list[Array]], bool]:
         raise mismatch(
             f"{path}: people", "a list of objects", "something else" if "people" in document else "no such key"
         )
-    found = {key: [_keypoints(path, record.get(key, []), key) for record in people] for key in _FIELDS}
+    for number, record in enumerate(people):
+        if record and not any(_own(record, key) in record for key in _FIELDS):
+            raise mismatch(f"{path}: keys of person {number}", "pose_keypoints_2d", ", ".join(map(str, record))[:80])
+    found = {key: [_keypoints(path, record.get(_own(record, key), []), key) for record in people] for key in _FIELDS}
     return found, any(record.get("pose_keypoints_3d") for record in people)
+
+
+def _own(record: dict[str, Any], key: str) -> str:
+    """Return the key as a person's record has it."""
+    old = key.removesuffix("_2d")
+    return old if old in record and key not in record else key
 
 
 def _keypoints(path: Path, numbers: Any, key: str) -> Array:
@@ -199,7 +208,8 @@ def _edited(data: bytes, changes: list[tuple[int, str, Array]]) -> bytes:
     document = json.loads(data)
     changed = False
     for place, key, positions in changes:
-        numbers = document["people"][place].get(key, [])
+        record = document["people"][place]
+        numbers = record.get(_own(record, key), [])
         for index in np.flatnonzero(np.isfinite(positions).all(axis=-1)) if numbers else ():
             at = slice(3 * index, 3 * index + 2)
             new = positions[index].tolist()

@@ -115,6 +115,9 @@ def _entries(path: Path, content: Mapping[Any, Any]) -> tuple[dict[int, list[tup
             received = f"{len(frame['smpl'])}" if isinstance(frame["smpl"], list) else _kind(frame["smpl"])
             raise mismatch(f"{path}: smpl of frame {_shown(name)}", f"a list of {len(idents)}, as tid", received)
         counted = isinstance(times, list) and len(times) == len(idents)
+        if counted and not all(isinstance(time, (int, float, np.number)) for time in times):
+            wrong = next(time for time in times if not isinstance(time, (int, float, np.number)))
+            raise mismatch(f"{path}: tracked_time of frame {_shown(name)}", "numbers", _kind(wrong))
         indices: dict[int, list[int]] = {}
         for index, ident in enumerate(map(int, idents)):
             lost = times[index] > 0 if counted else isinstance(seen, list) and ident not in seen

@@ -54,16 +54,18 @@ class RetargetReport:
 
     def lines(self) -> list[str]:
         """Return the report as sentences."""
-        worst = int(np.argmax(np.nan_to_num(self.bone_max_degrees)))
-        far = int(np.argmax(np.nan_to_num(self.joint_max_mm)))
-        made = [
-            f"directions of bones differ by {np.mean(self.bone_mean_degrees):.1f} degrees on average, "
-            f"{self.bone_max_degrees[worst]:.1f} at most ({self.bones[worst]})",
-            f"joints are off by {np.mean(self.joint_mean_mm):.0f} mm on average, "
-            f"{self.joint_max_mm[far]:.0f} mm at most ({self.joints[far]}); with the difference in proportions by "
-            f"{np.mean(self.placed_mean_mm):.0f} mm and {np.max(self.placed_max_mm):.0f} mm",
-            f"one unit of the rig is {self.scale:.6g} m of the SMPL body",
-        ]
+        made = []
+        if np.isfinite(self.bone_max_degrees).any() and np.isfinite(self.joint_max_mm).any():
+            worst = int(np.nanargmax(self.bone_max_degrees))
+            far = int(np.nanargmax(self.joint_max_mm))
+            made += [
+                f"directions of bones differ by {np.nanmean(self.bone_mean_degrees):.1f} degrees on average, "
+                f"{self.bone_max_degrees[worst]:.1f} at most ({self.bones[worst]})",
+                f"joints are off by {np.nanmean(self.joint_mean_mm):.0f} mm on average, "
+                f"{self.joint_max_mm[far]:.0f} mm at most ({self.joints[far]}); with the difference in proportions by "
+                f"{np.nanmean(self.placed_mean_mm):.0f} mm and {np.nanmax(self.placed_max_mm):.0f} mm",
+            ]
+        made.append(f"one unit of the rig is {self.scale:.6g} m of the SMPL body")
         for what, names in (
             ("several joints of the rig are one of SMPL's", self.shared),
             ("the rig has no", self.missing),

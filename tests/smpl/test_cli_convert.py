@@ -85,7 +85,8 @@ def test_people_of_a_csv_into_a_folder(program, tmp_path):
     (tmp_path / "out").mkdir()
     refused = program.refused("convert", tmp_path / "two.csv", "-o", tmp_path / "x.npz", "--to", "array")
     assert refused == (
-        "people for plain arrays: expected one (--person chooses one; a folder as output takes all), received ann, b/b"
+        f"{tmp_path / 'two.csv'}: people for plain arrays: expected one (--person chooses one; a folder as output "
+        "takes all), received ann, b/b"
     )
     assert program("convert", tmp_path / "two.csv", "-o", tmp_path / "out", "--to", "array").status == 0
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["two.ann.npy", "two.b_b.npy"]
@@ -110,8 +111,8 @@ def test_refusals(program, tmp_path):
     out = tmp_path / "out.bvh"
     points = saved(tmp_path / "joints.npy", body())
     assert program.refused("convert", points, "-o", out) == (
-        "content for BVH: expected rotations of a skeleton's joints, received 3D positions of joints, a plain array; "
-        "smoothnet fit finds poses for positions"
+        f"{points}: content for BVH: expected rotations of a skeleton's joints, received 3D positions of joints, a "
+        "plain array; smoothnet fit finds poses for positions"
     )
     assert f"the output {DANCE} is the input" in program.refused("convert", DANCE, "-o", DANCE, "--up", "y", status=2)
     assert "name one of" in program.refused("convert", DANCE, "-o", tmp_path / "x.xyz", status=2)
@@ -121,5 +122,32 @@ def test_refusals(program, tmp_path):
     program("convert", DANCE, "-o", out)
     assert program.refused("convert", DANCE, "-o", out) == f"{out}: exists already; add --force to replace it"
     assert program.refused("convert", amass(tmp_path / "a.npz"), "-o", tmp_path / "b.bvh", "--person", "7") == (
-        "person: expected one of 0, received '7'"
+        f"{tmp_path / 'a.npz'}: person: expected one of 0, received '7'"
     )
+
+
+def test_a_name_that_belongs_to_another_format_is_refused(program, tmp_path):
+    refused = program.refused("convert", DANCE, "-o", tmp_path / "x.bvh", "--to", "amass", status=2)
+    assert "expected a name that ends in .npz for amass, received 'x.bvh'" in refused
+    refused = program.refused("convert", DANCE, "-o", tmp_path / "x.pkl", "--to", "smplifyx", status=2)
+    assert "expected a folder for smplifyx, received 'x.pkl'" in refused
+    assert not list(tmp_path.iterdir())
+    assert program("convert", DANCE, "-o", tmp_path / "x.old", "--to", "amass").status == 0
+
+
+def test_into_a_folder_in_its_own_format(program, tmp_path):
+    assert program("convert", IDLE, "-o", tmp_path).status == 0
+    assert (tmp_path / IDLE.name).read_bytes() == IDLE.read_bytes()
+    assert "is the input" in program.refused("convert", tmp_path / IDLE.name, "-o", tmp_path, "--force", status=2)
+    again = program.refused("convert", IDLE, "-o", tmp_path)
+    assert again == f"{tmp_path / IDLE.name}: exists already; add --force to replace it"
+
+
+@pytest.mark.parametrize("option", [("--up", "z"), ("--unit", "mm")])
+def test_images_have_no_axes_and_no_unit(program, tmp_path, option):
+    (tmp_path / "x.csv").write_text("frame,a_x,a_y\n0,1,2\n1,3,4\n")
+    assert program.refused("convert", tmp_path / "x.csv", "-o", tmp_path / "y.csv", *option) == (
+        f"{tmp_path / 'x.csv'}: motion to turn or to scale: expected one in space, with axes and a unit, received 2D "
+        "positions of joints"
+    )
+    assert program("convert", tmp_path / "x.csv", "-o", tmp_path / "y.csv", "--fill").status == 0

@@ -211,6 +211,17 @@ def test_bones_and_up():
     assert upward(flat, slice(0, 5)) == (0, 1, -1.0)
 
 
+def test_arms_held_out_are_not_up():
+    names = ("head", "hips", "left_hand", "right_hand", "left_foot", "right_foot")
+    # Fingertips are farther apart than the head is from the feet.
+    rest = np.array([[0, 1.6, 0], [0, 0.9, 0], [0.9, 1.4, 0], [-0.9, 1.4, 0], [0.1, 0, 0], [-0.1, 0, 0]], float)
+    for axes, expected in (([0, 1, 2], (0, 1)), ([0, 2, 1], (0, 2)), ([1, 0, 2], (1, 0))):
+        stands = np.tile(rest[:, axes], (5, 1, 1))
+        for values, sign in ((stands, 1.0), (-stands, -1.0)):
+            take = poses(Motion("array", (), 30.0), tracked(values, np.arange(5), names=names))
+            assert upward(take, slice(None)) == (*expected, sign)
+
+
 def test_rotations_without_names_are_those_of_smpl():
     vectors = np.zeros((3, 24, 3))
     unnamed = Track(vectors, "axis_angle", "body", tuple(f"joint_{j}" for j in range(24)))
@@ -229,7 +240,7 @@ def test_rotations_without_names_are_those_of_smpl():
 def test_nothing_observed_in_both_is_refused(program: Program, tmp_path: Path):
     empty = saved(tmp_path / "empty.npy", np.full((10, 4, 3), np.nan))
     error = program.refused("evaluate", empty, saved(tmp_path / "truth.npy", body(10)), "--unit", "m")
-    assert error == "values to compare: expected at least one joint observed in both, received none"
+    assert error == f"{empty}: values to compare: expected at least one joint observed in both, received none"
 
 
 @pytest.mark.filterwarnings("error")

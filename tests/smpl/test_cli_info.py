@@ -79,6 +79,17 @@ def test_what_cannot_be_read(program: Program, tmp_path: Path):
     program.refused("info", loop)
 
 
+def test_numbers_out_of_range_give_no_traceback(program: Program, tmp_path: Path):
+    landmarks = [[[0.1, 0.2, 0.3, 1.0]] * 33] * 3
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"fps": 1e300, "world_landmarks": landmarks}))
+    assert program("info", path).status == 0
+    huge = saved(tmp_path / "huge.npy", np.full((40, 22, 3), 1e305))
+    with np.errstate(all="ignore"):
+        refused = program.refused("info", huge)
+    assert refused.startswith(f"{huge}: ")
+
+
 def test_the_models_are_the_shipped_ones(program: Program):
     ran = program("models", "--json")
     assert ran.status == 0, ran.err

@@ -121,12 +121,18 @@ def test_refusals(program, tmp_path, short, monkeypatch):
         "mesh", short, "-o", tmp_path / "v.obj", "--frames", "1,x", status=2
     )
     assert program.refused("mesh", short, "-o", tmp_path / "v.obj", "--frames", "3-7") == (
-        "--frames: expected frames of person 0, 0 to 4, received 5"
+        f"{short}: --frames: expected frames of person 0, 0 to 4, received 5"
+    )
+    # At once, and without a list of them all.
+    assert "received 5" in program.refused("mesh", short, "-o", tmp_path / "v.obj", "--frames", "0-99999999999")
+    nobody = amass(tmp_path / "none.npz", 0)
+    assert program.refused("mesh", nobody, "-o", tmp_path / "v.obj") == (
+        f"{nobody}: frames of person 0: expected at least one, received none"
     )
     assert "is the input" in program.refused("mesh", short, "-o", short, status=2)
     joints = saved(tmp_path / "joints.npy", body())
     assert program.refused("mesh", joints, "-o", out) == (
-        "content of the motion: expected SMPL poses, received 3D positions of joints, a plain array"
+        f"{joints}: content of the motion: expected SMPL poses, received 3D positions of joints, a plain array"
     )
     program("mesh", amass(tmp_path / "a.npz", 3), "-o", out)
     assert program.refused("mesh", short, "-o", out) == f"{out}: exists already; add --force to replace it"

@@ -111,8 +111,8 @@ def test_refusals(tmp_path):
         (two, "people for a BVH file: expected one, received 0, 1"),
         (
             Motion("x", (person,), None, motion.skeleton),
-            "motion for a BVH file: expected a skeleton and a frame rate, "
-            "received no frame rate (--from-fps; fit: --fps)",
+            "motion for a BVH file: expected a skeleton and a frame rate, received no frame rate "
+            "(convert --from-fps or fit --fps says it)",
         ),
         (
             Motion("x", (person,), 30.0),

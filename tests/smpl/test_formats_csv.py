@@ -46,7 +46,7 @@ def test_headers_and_separators_as_programs_write_them(tmp_path, separator, styl
     assert motion.fps is None
 
 
-@pytest.mark.parametrize("word", ["confidence", "visibility", "score", "likelihood", "c"])
+@pytest.mark.parametrize("word", ["confidence", "conf", "visibility", "vis", "score", "likelihood", "c"])
 def test_confidence_and_people(tmp_path, word):
     text = f"person,a_x,a_y,a_{word}\nann,1,2,0.5\nbob,3,4,2\nann,5,6,\n"
     motion = read(file(tmp_path, text))
@@ -55,6 +55,38 @@ def test_confidence_and_people(tmp_path, word):
     assert ann.values.tolist() == [[[1, 2]], [[5, 6]]]
     assert ann.confidence.tolist() == [[0.5], [0.0]]
     assert bob.confidence.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize(
+    ("column", "step", "note"),
+    [
+        ("timestamp", "0.04", None),
+        ("time_sec", "0.04", None),
+        ("Time (Seconds)", "0.04", None),
+        ("timestamp_ms", "40", None),
+        ("timestamp_ms", "0.04", None),
+        ("timestamp", "40", "milliseconds"),
+        ("Time", "40000", "microseconds"),
+        ("timestamp", "40000000", "nanoseconds"),
+    ],
+)
+def test_times_in_the_units_that_programs_write(tmp_path, column, step, note):
+    rows = "".join(f"{k},{1000 + k * float(step)},1,2\n" for k in range(6))
+    motion = read(file(tmp_path, f"frame_index,{column},a_x,a_y\n{rows}"))
+    # A name that says milliseconds is believed.
+    assert motion.fps == pytest.approx(25000.0 if (column, step) == ("timestamp_ms", "0.04") else 25.0)
+    assert motion.notes == (() if note is None else (f"column {column} taken for {note}",))
+
+
+@pytest.mark.parametrize("name", ["frame_index", "frame_idx", "frame_num", "Frame No", "frame_id"])
+def test_names_of_the_frame_number(tmp_path, name):
+    assert read(file(tmp_path, f"{name},a_x,a_y\n4,1,2\n7,1,2\n")).people[0].frames.tolist() == [4, 7]
+
+
+def test_no_frames_are_made_and_read_back(tmp_path):
+    none = Person("0", {"joints": Track(np.empty((0, 2, 3)), "position", "body", ("a", "b"))}, np.arange(0))
+    FORMATS["csv"].make(Motion("csv", (none,), 30.0), tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text() == "frame,time,a_x,a_y,a_z,b_x,b_y,b_z\n"
 
 
 def test_written_again_cell_by_cell(tmp_path):

@@ -98,6 +98,11 @@ def vectors_of(places):
     return result.astype(np.float32)
 
 
+def test_nothing_observed_is_no_pose(tmp_path):
+    np.save(tmp_path / "x.npy", np.full((5, 22, 3), np.nan))
+    assert detect(tmp_path / "x.npy").name == "array"
+
+
 def test_feature_vectors_give_the_joints_back_and_are_not_written_again(tmp_path):
     places = smpl_joints(dtype=np.float64)
     places -= places[:1, :1] * [1, 0, 1]

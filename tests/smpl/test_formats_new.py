@@ -64,6 +64,17 @@ def test_one_frame_and_none(tmp_path, name):
         assert new.tracks["body_pose"].values.shape[0] == len(frames)
 
 
+@pytest.mark.parametrize("name", ["amass", "amass-smplx", "smplx-blender"])
+def test_one_frame_and_none_of_an_archive(tmp_path, name):
+    make = FORMATS[name].make
+    assert make is not None
+    for frames in ([0], []):
+        make(motion_for("wham", frames=frames), tmp_path / "new.npz")
+        with np.load(tmp_path / "new.npz") as archive:
+            assert archive["poses"].shape == (len(frames), 156 if name == "amass" else 165)
+        assert len(read(tmp_path / "new.npz").people[0].frames) == len(frames)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_other_format_takes_the_file(tmp_path, name):
     path = tmp_path / "new"

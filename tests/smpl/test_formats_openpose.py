@@ -225,6 +225,29 @@ def test_other_files_are_left_out_and_3d_is_kept(tmp_path):
     assert after["people"][0]["pose_keypoints_3d"] == [1, 2, 3, 4]
 
 
+def test_keys_of_the_first_versions(tmp_path):
+    def old(people):
+        return [{key.removesuffix("_2d"): value for key, value in person.items()} for person in people]
+
+    hand = np.c_[np.arange(21.0), np.arange(21.0), np.ones(21)].ravel().tolist()
+    frames = [[record(BODY + k, hand_left_keypoints_2d=hand)] for k in range(4)]
+    new = read(folder(tmp_path / "new", frames))
+    source = folder(tmp_path / "old", [old(people) for people in frames])
+    motion = read(source)
+    for track in ("pose", "left_hand"):
+        np.testing.assert_array_equal(motion.people[0].tracks[track].values, new.people[0].tracks[track].values)
+    write(changed(motion, lambda values: values + 1), tmp_path / "out")
+    (person,) = documents(tmp_path / "out")[2]["people"]
+    assert set(person) == {"person_id", "pose_keypoints", "hand_left_keypoints"}
+    assert person["pose_keypoints"][:2] == [3.0 + BODY[0, 0], 3.0 + BODY[0, 1]]
+
+
+def test_people_without_keypoints_by_any_name_are_refused(tmp_path):
+    source = folder(tmp_path / "in", [[{"person_id": [-1], "skeleton": [1, 2, 3]}]])
+    with pytest.raises(ValueError, match="keys of person 0: expected pose_keypoints_2d, received person_id, skeleton"):
+        read(source)
+
+
 def test_nobody_is_in_the_picture(tmp_path):
     nothing = record(np.zeros((25, 2)), 0)
     for number, people in enumerate(([[], []], [[nothing]], [[{"pose_keypoints_2d": []}]])):

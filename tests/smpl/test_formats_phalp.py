@@ -202,6 +202,7 @@ FIRST = "outputs/_DEMO/take/img/000001.jpg"
 CHANGES = [
     ({"tid": "1"}, f"tid of frame {FIRST}: expected a list of whole numbers, received a str"),
     ({"tid": [1.5]}, f"tid of frame {FIRST}: expected a list of whole numbers, received a list"),
+    ({"tracked_time": [None]}, f"tracked_time of frame {FIRST}: expected numbers, received a NoneType"),
     ({"smpl": []}, f"smpl of frame {FIRST}: expected a list of 1, as tid, received 0"),
     ({"smpl": {}}, f"smpl of frame {FIRST}: expected a list of 1, as tid, received a dict"),
     (

@@ -45,6 +45,19 @@ def test_smpl_through_a_bvh_comes_back_with_its_fingers(tmp_path, unit):
     assert not any("SMPL has no joint" in note for note in notes)
 
 
+def test_a_take_without_a_frame_or_with_nothing_seen_says_no_numbers():
+    motion = assuming(read(TAKES / "reactidle_000.bvh"), up="y")
+    (person,) = motion.people
+    none = {name: track.replace(values=track.values[:0]) for name, track in person.tracks.items()}
+    empty = motion.with_people((dataclasses.replace(person, tracks=none, frames=person.frames[:0]),))
+    plain, notes = as_content(empty, "smpl")
+    assert plain.people[0].tracks["body_pose"].values.shape == (0, 23, 3)
+    assert notes[0].startswith("one unit of the rig is ")
+    root = person.tracks["global_orient"]
+    hidden = motion.with_people((person.with_tracks({"global_orient": root.replace(values=root.values * np.nan)}),))
+    assert not any("nan" in note for note in as_content(hidden, "smpl")[1])
+
+
 def test_a_real_take_says_how_far_it_is_off():
     motion = assuming(read(TAKES / "reactidle_000.bvh"), up="y")
     plain, notes = as_content(motion, "smpl")
