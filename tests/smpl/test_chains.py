@@ -263,3 +263,19 @@ def test_people_stand_upright_in_the_axes_of_each_format(name, tmp_path):
         assert track.up == FORMATS[name].up
     assert (above[:, up[0]] * up[1] > 0.6).all()
     assert (left[:, 0] > 0.2).all()
+
+
+@pytest.mark.parametrize("name", [n for n in SMPL_FORMATS if FORMATS[n].up and n != "bvh"])
+def test_joints_are_where_they_were_turned_by_hand(name, tmp_path):
+    # From y up to the format's axes about x, with right angles written out.
+    turn = {"y": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "z": [[1, 0, 0], [0, 0, -1], [0, 1, 0]]}
+    turn["-y"] = [[1, 0, 0], [0, -1, 0], [0, 0, -1]]
+    kept = set(FORMATS[name].keeps)
+    motion = rich_smpl(kept, np.float64, 25.0, changing=False)
+    again = through(motion, name, tmp_path, 25.0)
+    plain = with_unit(as_content(again, "smpl")[0], 1.0)
+    for new, old in zip(plain.people, motion.people, strict=True):
+        found, expected = smpl_places(new), smpl_places(old) @ np.transpose(turn[FORMATS[name].up])
+        if "translation" not in kept:
+            found, expected = (places - places[:, :1] for places in (found, expected))
+        assert np.abs(found - expected).max() < 2e-6
