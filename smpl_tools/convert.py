@@ -167,6 +167,8 @@ def _left_out(motion: Motion, content: str, source: str) -> list[str]:
     """Return remarks on what a motion has that its plain form will not have."""
     names = {name for person in motion.people for name in person.tracks}
     remarks = []
+    if motion.format == "array" and source == "smpl":
+        remarks.append("rotations of a plain array taken for those of SMPL's joints, the first for the root")
     if content != source and source == "smpl":
         lost = [what for what in had(motion) if what in _OF_THE_MODEL]
         remarks += [f"not kept without a body model: {', '.join(lost)}"] if lost else []

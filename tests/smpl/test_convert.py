@@ -244,7 +244,8 @@ def test_an_array_of_smpls_rotations(tmp_path, kind, count, flat):
     np.save(tmp_path / "x.npy", values.reshape(6, -1) if flat else values)
     motion = read(tmp_path / "x.npy", kind=kind, fps=30)
     assert carried(motion) == ("smpl", "array")
-    path, _ = written(motion, "amass-smplx", tmp_path / "y.npz")
+    path, notes = written(motion, "amass-smplx", tmp_path / "y.npz")
+    assert "rotations of a plain array taken for those of SMPL's joints, the first for the root" in notes
     tracks = [t for t in read(path).people[0].tracks.values() if t.kind == "axis_angle"]
     found = {joint: t.values[:, k] for t in tracks for k, joint in enumerate(t.joints)}
     names = {22: SMPL.joints[:22], 24: SMPL.joints, 52: SMPL_H.joints, 55: SMPL_X.joints}[count]
