@@ -106,14 +106,15 @@ def test_refusals(program, tmp_path, short):
     points = np.random.default_rng(0).normal(size=(5, 12, 3))
     np.save(tmp_path / "points.npy", points)
     assert program.refused("fit", tmp_path / "points.npy", "-o", out) == (
-        "joints of person 0: expected joints with names, or SMPL's 22 or 24, received 12"
+        f"{tmp_path / 'points.npy'}: joints of person 0: expected joints with names, or SMPL's 22 or 24, received 12"
     )
     np.save(tmp_path / "mesh.npy", np.zeros((5, 200, 3)))
     assert "(T, 13524, 3), received (5, 200, 3)" in program.refused("fit", tmp_path / "mesh.npy", "-o", out)
     text = "a_x,a_y,a_z,b_x,b_y,b_z\n" + "0,0,0,1,1,1\n" * 5
     (tmp_path / "two.csv").write_text(text)
     assert program.refused("fit", tmp_path / "two.csv", "-o", out) == (
-        "joints of person 0: expected those of SMPL or of h36m_17, coco_17, mediapipe_33, received a, b"
+        f"{tmp_path / 'two.csv'}: joints of person 0: expected those of SMPL or of h36m_17, coco_17, mediapipe_33, "
+        "received a, b"
     )
     wrong = program.refused("fit", short, "-o", out, "--to", "bvh", status=2)
     assert wrong.startswith("Invalid value for --to: expected one of wham, ")
