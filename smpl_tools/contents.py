@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
-from smpl_tools.coordinates import PELVIS
-from smpl_tools.motion import Motion, Person, Skeleton, Track
+from smpl_tools.coordinates import PELVIS, stated_units, with_unit
+from smpl_tools.joint_names import is_numbered
+from smpl_tools.motion import Motion, Part, Person, Skeleton, Track
 from smpl_tools.rotations import continuous_axis_angle, matrix_to_axis_angle
 from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, has_smpl_poses, person_pose, positions, track_matrices
 
@@ -42,20 +43,28 @@ _SOURCES = {
 }
 _SMPL_JOINTS = {*SMPL.joints, *SMPL_H.joints, *SMPL_X.joints}
 _SMPL_TRACKS = ("left_hand_pose", "right_hand_pose", "jaw_pose", "eye_pose")
+_SMPL_LAYOUT: tuple[tuple[str, Part, tuple[str, ...]], ...] = (
+    ("global_orient", "root", SMPL.joints[:1]),
+    ("body_pose", "body", SMPL.joints[1:]),
+    ("left_hand_pose", "hands", SMPL_H.joints[22:37]),
+    ("right_hand_pose", "hands", SMPL_H.joints[37:52]),
+    ("jaw_pose", "face", SMPL_X.joints[22:23]),
+    ("eye_pose", "face", SMPL_X.joints[23:25]),
+)
 
 
 def carried(motion: Motion) -> tuple[str, ...]:
     """Return the contents that a motion carries as it stands, keys of ``CONTENTS``."""
     found = []
     tracks = [(name, track) for person in motion.people for name, track in person.tracks.items()]
-    if motion.people and all(has_smpl_poses(person) for person in motion.people):
+    if motion.people and all(has_smpl_poses(person) or _array_of_poses(person) for person in motion.people):
         found.append("smpl")
     elif motion.skeleton is not None and bool(np.isfinite(motion.skeleton.offsets).all()):
         found.append("rig")
     for content, size in (("joints", 3), ("joints_2d", 2)):
         if any(_is_joints(name, track, size) for name, track in tracks):
             found.append(content)
-    if motion.format == "array":
+    if motion.format == "array" and all("motion" in person.tracks for person in motion.people):
         found.append("array")
     return tuple(found)
 
@@ -115,6 +124,39 @@ def as_content(motion: Motion, content: str, *, camera: bool = False) -> tuple[M
     return _joints(motion, 2 if content == "joints_2d" else 3), ()
 
 
+def with_smpl_poses(motion: Motion) -> Motion:
+    """Return a motion in which a plain array of the rotations of SMPL's joints is the tracks of SMPL poses.
+
+    Rotations without names are taken for SMPL's if they are 22 (its body) or 24, for SMPL-H's if they are 52, for
+    SMPL-X's if they are 55, the first for the root's; any other motion is returned as it is.
+    """
+    people = []
+    for person in motion.people:
+        joints = _array_of_poses(person)
+        if not joints:
+            return motion
+        track, tracks = person.tracks["motion"], {}
+        for name, part, own in _SMPL_LAYOUT:
+            # SMPL's two hands belong to the body; SMPL-H and SMPL-X have fingers instead.
+            own = tuple(joint for joint in own if joint in joints)
+            if own:
+                at = [joints.index(joint) for joint in own]
+                tracks[name] = track.replace(values=track.values[:, at], part=part, joints=own)
+        people.append(dataclasses.replace(person, tracks=tracks))
+    return dataclasses.replace(motion, people=tuple(people), source=None)
+
+
+def _array_of_poses(person: Person) -> tuple[str, ...]:
+    """Return the SMPL joints that a person's plain array turns, in its order; none where it is something else."""
+    track = person.tracks.get("motion")
+    if track is None or track.kind in ("position", "channels"):
+        return ()
+    sets = (SMPL.joints[:22], SMPL.joints, SMPL_H.joints, SMPL_X.joints)
+    if is_numbered(track.joints):
+        return next((joints for joints in sets if len(joints) == len(track.joints)), ())
+    return track.joints if any(set(joints) == set(track.joints) for joints in sets) else ()
+
+
 def _is_joints(name: str, track: Track, size: int) -> bool:
     return (
         track.kind == "position"
@@ -126,7 +168,7 @@ def _is_joints(name: str, track: Track, size: int) -> bool:
 
 def _smpl(motion: Motion, camera: bool) -> Motion:
     people = []
-    for person in motion.people:
+    for person in with_smpl_poses(motion).people:
         chosen = dict(person.tracks)
         if not camera and "global_orient_world" in chosen:
             # A place in the camera's scene would be wrong in the world.
@@ -134,8 +176,19 @@ def _smpl(motion: Motion, camera: bool) -> Motion:
             chosen |= {n.removesuffix("_world"): t for n, t in person.tracks.items() if n.endswith("_world")}
         names = ("global_orient", "body_pose", *_SMPL_TRACKS, "transl", "expression", "betas")
         tracks = {name: _plain_rotations(chosen[name]) for name in names if name in chosen}
-        people.append(dataclasses.replace(person, tracks=tracks))
+        people.append(_with_one_shape(dataclasses.replace(person, tracks=tracks)))
     return dataclasses.replace(motion, people=tuple(people), skeleton=None, source=None)
+
+
+def _with_one_shape(person: Person) -> Person:
+    """Return a person whose shape is one for the take where the file states the same for every frame."""
+    track = person.tracks.get("betas")
+    if track is None or person.betas is not None or not len(track.values):
+        return person
+    first = track.values[0]
+    if not (np.isfinite(first).all() and (track.values == first).all()):
+        return person
+    return dataclasses.replace(person, betas=first, tracks={n: t for n, t in person.tracks.items() if n != "betas"})
 
 
 def _plain_rotations(track: Track) -> Track:
@@ -146,6 +199,9 @@ def _plain_rotations(track: Track) -> Track:
 
 
 def _rig_of_smpl(motion: Motion) -> Motion:
+    if len(stated_units(motion)) > 1:
+        # One skeleton for all people, so one unit.
+        motion = with_unit(motion, 1.0)
     names = {joint for person in motion.people for track in person.tracks.values() for joint in track.joints}
     skeleton = next(s for s in (SMPL, SMPL_H, SMPL_X) if names & _SMPL_JOINTS <= set(s.joints))
     people: list[Person] = []

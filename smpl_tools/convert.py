@@ -6,18 +6,26 @@ import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
+
 from smoothnet_core._checks import mismatch, one_of
-from smpl_tools.contents import CONTENTS, as_content, carried, derivable
+from smpl_tools.contents import CONTENTS, as_content, carried, derivable, with_smpl_poses
 from smpl_tools.coordinates import stated_units, stated_ups, unit_name, with_unit, with_up
 from smpl_tools.formats import FORMATS
 from smpl_tools.formats._format import Format
-from smpl_tools.gaps import filled, missing
+from smpl_tools.gaps import filled, missing, without_empty_frames
+from smpl_tools.joint_names import is_numbered
 from smpl_tools.motion import Motion, Up
 from smpl_tools.rigs.guesses import with_guesses
 from smpl_tools.rigs.motions import rig_of_smpl
 
 # Rates that differ by less are the same: 29.97 and 30 are not.
 _SAME_RATE = 1e-4
+# What belongs to a body model: nothing made from its poses has a place for it.
+_OF_THE_MODEL = ("expression", "betas", "changing betas", "gender")
+_COMPONENTS = {"left_hand_pca", "right_hand_pca"}
+# Formats of joints that take them as they are; the others know which joints they want.
+_OF_ANY_JOINTS = ("csv", "array", "smoothnet")
 
 
 def makeable() -> tuple[str, ...]:
@@ -53,6 +61,8 @@ def prepared_for(
         ValueError: the motion carries nothing the format can hold, or has gaps and the format has no room for them.
     """
     target = FORMATS[one_of("format to convert to", to, makeable())]
+    if "array" not in target.contents:
+        motion = with_smpl_poses(motion)
     if rig is not None:
         return _on_rig(motion, rig, target, fps, up, metres, fill, camera)
     found = derivable(motion, target.contents)
@@ -65,13 +75,17 @@ def prepared_for(
     if motion.format != to:
         # A file that goes into its own format again keeps its own axes and unit.
         up, metres = up or target.up, metres or target.metres
+    remarks = _left_out(motion, *found)
     if up and found[1] == "smpl":
         # Before a skeleton is made of it: that of SMPL stands upright at rest whatever the scene's axes are.
+        if not stated_ups(motion):
+            motion, guesses = with_guesses(motion)
+            remarks += guesses
         motion = with_up(motion, up)
     if found[0] == "joints_2d" and asked:
         raise mismatch("motion to turn or to scale", "one in space, with axes and a unit", "2D positions of joints")
     plain, notes = as_content(motion, found[0], camera=camera)
-    remarks = [*notes]
+    remarks += notes
     if (up and not stated_ups(plain)) or (metres and not stated_units(plain)):
         plain, guesses = with_guesses(plain)
         remarks += guesses
@@ -80,7 +94,7 @@ def prepared_for(
             remarks.append(f"axes not known: kept as they are, where {up} should be up (--from-up says what they are)")
         plain = with_up(plain, up)
     if metres:
-        if not stated_units(plain) and found[0] == "joints":
+        if not stated_units(plain) and _has_places(plain):
             remarks.append(
                 f"unit not known: kept, where it should be {unit_name(metres)} (--from-unit says what it is)"
             )
@@ -100,6 +114,7 @@ def _on_rig(
 ) -> tuple[Motion, tuple[str, ...]]:
     if "rig" not in target.contents:
         raise mismatch("format for the motion of a rig", "bvh or gltf", target.name)
+    lost = _left_out(motion, "rig", "smpl") if "smpl" in carried(motion) else []
     shape, _ = as_content(rig, "rig")
     shape, guesses = with_guesses(shape)
     ups = stated_ups(shape)
@@ -118,7 +133,7 @@ def _on_rig(
         placed = with_up(placed, up)
     if metres is not None:
         placed = with_unit(placed, metres)
-    return _in_time(placed, target, fps, fill, [*notes, *guesses, *report])
+    return _in_time(placed, target, fps, fill, [*lost, *notes, *guesses, *report])
 
 
 def _in_time(
@@ -133,11 +148,33 @@ def _in_time(
         if plain.fps is None:
             raise mismatch("frame rate of the motion", "stated, to change it", "not known (--from-fps says what it is)")
         plain = at_rate(plain, fps)
-    return plain, (*remarks, *_checked(plain, target))
+    remarks = [*remarks, *_checked(plain, target)]
+    if {"gaps", "frame numbers"} <= set(target.keeps):
+        plain = without_empty_frames(plain)
+    return plain, tuple(remarks)
 
 
 def _same_rate(first: float | None, second: float | None) -> bool:
     return first is not None and second is not None and abs(first / second - 1) < _SAME_RATE
+
+
+def _has_places(motion: Motion) -> bool:
+    tracks = [track for person in motion.people for track in person.tracks.values()]
+    return any(track.kind == "position" and track.values.shape[2] == 3 for track in tracks)
+
+
+def _left_out(motion: Motion, content: str, source: str) -> list[str]:
+    """Return remarks on what a motion has that its plain form will not have."""
+    names = {name for person in motion.people for name in person.tracks}
+    remarks = []
+    if motion.format == "array" and source == "smpl":
+        remarks.append("rotations of a plain array taken for those of SMPL's joints, the first for the root")
+    if content != source and source == "smpl":
+        lost = [what for what in had(motion) if what in _OF_THE_MODEL]
+        remarks += [f"not kept without a body model: {', '.join(lost)}"] if lost else []
+    if source == "smpl" and names & _COMPONENTS:
+        remarks.append("hands not kept: they are principal components of the hand model, which turns them into poses")
+    return remarks
 
 
 def _checked(motion: Motion, target: Format) -> list[str]:
@@ -147,14 +184,34 @@ def _checked(motion: Motion, target: Format) -> list[str]:
         listed = ", ".join(f"{count} frames of person {ident}" for ident, count in holes[:3])
         raise mismatch(f"frames for {target.title}, which has no room for gaps", "no gap (--fill fills them)", listed)
     remarks = []
-    lost = [what for what in had(motion) if what not in target.keeps]
+    # Several people are refused, or get a file each.
+    lost = [what for what in had(motion) if what not in (*target.keeps, "people")]
     if lost:
         remarks.append(f"not kept by this format: {', '.join(lost)}")
+    remarks += _cut_off(motion, target)
+    tracks = [track for person in motion.people for name, track in person.tracks.items() if name == "joints"]
+    if target.name not in _OF_ANY_JOINTS and any(is_numbered(track.joints) for track in tracks):
+        remarks.append("joints have no names: taken for this format's, in its order")
     if target.fps is not None and motion.fps is not None and not _same_rate(target.fps, motion.fps):
         remarks.append(
             f"the format states no frame rate and its readers assume {target.fps:g}: this motion has {motion.fps:g} "
             f"(--fps {target.fps:g} changes it)"
         )
+    return remarks
+
+
+def _cut_off(motion: Motion, target: Format) -> list[str]:
+    """Return remarks on numbers of shape and expression that are not 0 and that the format has no room for."""
+    remarks = []
+    for name, room in (("betas", target.betas), ("expression", target.expression)):
+        if not {name, f"changing {name}"} & set(target.keeps):
+            continue
+        arrays = [person.tracks[name].values for person in motion.people if name in person.tracks]
+        if name == "betas":
+            arrays += [person.betas[None] for person in motion.people if person.betas is not None]
+        size = max((array.shape[1] for array in arrays if np.nan_to_num(array[:, room:]).any()), default=0)
+        if size:
+            remarks.append(f"{name}: the first {room} of {size} numbers kept")
     return remarks
 
 
@@ -173,6 +230,7 @@ def had(motion: Motion) -> list[str]:
         "confidence": any(track.confidence is not None for track in tracks),
         "people": len(motion.people) > 1,
         "gaps": any(missing(person) for person in motion.people),
+        "frame numbers": any(person.frames[:1].any() for person in motion.people),
         "frame rate": motion.fps is not None,
     }
     return [what for what, there in found.items() if there]

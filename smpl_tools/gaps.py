@@ -24,6 +24,30 @@ def missing(person: Person) -> int:
     return absent + int(lacking.sum())
 
 
+def without_empty_frames(motion: Motion) -> Motion:
+    """Return a motion whose people have no frames in which nothing of them was observed: these become gaps."""
+    people = tuple(_without_empty_frames(person) for person in motion.people)
+    if all(new is old for new, old in zip(people, motion.people, strict=True)):
+        return motion
+    return dataclasses.replace(motion, people=people, source=None)
+
+
+def _without_empty_frames(person: Person) -> Person:
+    there = np.zeros(len(person.frames), bool)
+    for track in person.tracks.values():
+        if track.kind != "channels":
+            there |= _seen(track.values).any(axis=1)
+    if there.all() or not there.any():
+        return person
+    tracks = {
+        name: track.replace(
+            values=track.values[there], confidence=None if track.confidence is None else track.confidence[there]
+        )
+        for name, track in person.tracks.items()
+    }
+    return dataclasses.replace(person, tracks=tracks, frames=person.frames[there])
+
+
 def filled(motion: Motion) -> Motion:
     """Return a motion in which every person is there in every frame from their first to their last.
 

@@ -15,7 +15,11 @@ _SIDES = {"l": "left", "r": "right"}
 # Names for one and the same joint; the first is ours.
 _SAME: tuple[tuple[str, ...], ...] = (
     ("pelvis", "hips", "hip", "root", "mid_hip", "midhip", "hip_center", "center_hip", "middle_hip", "hip_middle"),
-    ("head_top", "top_head", "top_of_head", "vertex"),
+    ("head_top", "top_head", "top_of_head", "vertex", "headtop"),
+    # HumanData's names for joints of Human3.6M and OpenPose.
+    ("spine", "spine_extra"),
+    ("thorax", "thorax_extra"),
+    *((f"{side}_{toe}_toe", f"{side}_{toe}toe") for side in ("left", "right") for toe in ("big", "small")),
     ("left_foot_index", "left_toe_end", "left_toe_tip"),
     ("right_foot_index", "right_toe_end", "right_toe_tip"),
 )

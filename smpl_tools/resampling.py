@@ -159,7 +159,8 @@ def at_rate(motion: Motion, fps: float, *, fps_in: float | None = None) -> Motio
 
 
 def _person_at(person: Person, new: NewFrames) -> Person:
-    return Person(person.id, {name: _track_at(track, new) for name, track in person.tracks.items()}, new.frames)
+    tracks = {name: _track_at(track, new) for name, track in person.tracks.items()}
+    return dataclasses.replace(person, tracks=tracks, frames=new.frames)
 
 
 def _track_at(track: Track, new: NewFrames) -> Track:

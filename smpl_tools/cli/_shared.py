@@ -20,6 +20,7 @@ REFUSED = 1
 SOME_FAILED = 3
 INTERRUPTED = 130
 
+ORDERS = ("interleaved", "columns", "rows")
 KINDS = ("position", "axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d", "channels")
 
 
@@ -167,3 +168,9 @@ def fps_option(says: str) -> Any:
 def kind_option(holds: str) -> Any:
     """Return the option ``--kind``; ``holds`` begins its help, e.g. ``a plain array holds``."""
     return typer.Option(metavar="NAME", help=f"What {holds}: one of {', '.join(KINDS)}.", callback=one_name_of(KINDS))
+
+
+def order_option() -> Any:
+    """Return the option ``--order``, which goes with ``--kind rotation_6d``."""
+    text = f"Order of the six numbers of rotation_6d: one of {', '.join(ORDERS)}. Default: columns."
+    return typer.Option(metavar="NAME", help=text, callback=one_name_of(ORDERS))

@@ -18,6 +18,7 @@ from smpl_tools.cli._shared import (
     frame_rate,
     kind_option,
     one_name_of,
+    order_option,
     print_json,
     printable,
 )
@@ -86,6 +87,7 @@ def convert(
         ),
     ] = None,
     kind: Annotated[str | None, kind_option("a plain array holds")] = None,
+    order: Annotated[str | None, order_option()] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing outputs (never the input).")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -94,12 +96,13 @@ def convert(
     What the format cannot hold is named; a format that holds none of what the input carries is refused.
     """
     from smpl_tools import formats
+    from smpl_tools.contents import with_smpl_poses
     from smpl_tools.convert import only, prepared_for
     from smpl_tools.coordinates import assuming
 
     if is_in(output, source):
         raise typer.BadParameter(f"the output {output} is the input {source} or lies in it; name another")
-    motion = formats.read(source, kind=kind, fps=from_fps)
+    motion = formats.read(source, kind=kind, fps=from_fps, order=order)
     target = _target(motion, output, to)
     plain_copy = not (rig or fps or up or unit or fill or camera or person or from_up or from_unit)
     if target == motion.format and plain_copy and formats.FORMATS[target].write is not None:
@@ -112,6 +115,9 @@ def convert(
         _report(source, target, [(output, motion)], (), json)
         return
     if from_up or from_unit:
+        if target != "array":
+            # The root's rotation among a plain array's is told in the scene's axes.
+            motion = with_smpl_poses(motion)
         motion = assuming(motion, up=from_up, metres=UNITS.get(from_unit or ""))  # type: ignore[arg-type]
     shape = None if rig is None else _read_rig(rig)
     with about(source):

@@ -15,6 +15,7 @@ from smpl_tools.cli._shared import (
     kind_option,
     number,
     one_name_of,
+    order_option,
     print_json,
     printable,
     table,
@@ -63,6 +64,7 @@ def evaluate(
     ] = None,
     fps: Annotated[float | None, fps_option("the files say")] = None,
     kind: Annotated[str | None, kind_option("plain arrays hold")] = None,
+    order: Annotated[str | None, order_option()] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Compare a motion with the truth.
@@ -73,7 +75,7 @@ def evaluate(
     from smpl_tools import formats
     from smpl_tools.evaluation import evaluate_motions, vertex_metrics
 
-    judged, truth = (formats.read(path, kind=kind, fps=fps) for path in (estimate, groundtruth))
+    judged, truth = (formats.read(path, kind=kind, fps=fps, order=order) for path in (estimate, groundtruth))
     with about(estimate, groundtruth):
         found = evaluate_motions(
             judged,

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from smpl_tools.cli._shared import about, console, fps_option, kind_option, number, print_json, printable, table
+from smpl_tools.cli._shared import (
+    about,
+    console,
+    fps_option,
+    kind_option,
+    number,
+    order_option,
+    print_json,
+    printable,
+    table,
+)
 
 if TYPE_CHECKING:
     from smpl_tools.motion import Motion, Person
@@ -19,6 +29,7 @@ def info(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Motion file or folder.")],
     fps: Annotated[float | None, fps_option("the file says")] = None,
     kind: Annotated[str | None, kind_option("a plain array holds")] = None,
+    order: Annotated[str | None, order_option()] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show what a motion file holds.
@@ -27,7 +38,7 @@ def info(
     """
     from smpl_tools import formats
 
-    motion = formats.read(file, kind=kind, fps=fps)
+    motion = formats.read(file, kind=kind, fps=fps, order=order)
     with about(file):
         document = describe(motion, formats.FORMATS[motion.format].title)
     if json:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from smpl_tools.cli._paths import check_free
-from smpl_tools.cli._shared import about, fps_option, kind_option
+from smpl_tools.cli._shared import about, fps_option, kind_option, order_option
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -25,6 +25,7 @@ def plot(
     person: Annotated[str | None, typer.Option(metavar="ID", help="Person to show. Default: the first.")] = None,
     fps: Annotated[float | None, fps_option("the files say")] = None,
     kind: Annotated[str | None, kind_option("plain arrays hold")] = None,
+    order: Annotated[str | None, order_option()] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing figure.")] = False,
 ) -> None:
     """Draw a motion before and after.
@@ -40,7 +41,7 @@ def plot(
     from smpl_tools import formats
     from smpl_tools.plotting import before_after, save
 
-    motions = [formats.read(path, kind=kind, fps=fps) for path in (before, after)]
+    motions = [formats.read(path, kind=kind, fps=fps, order=order) for path in (before, after)]
     with about(before, after):
         figure = before_after(*motions, joint=joint, person=person)
     save(figure, output)

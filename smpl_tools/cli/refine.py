@@ -20,6 +20,7 @@ from smpl_tools.cli._shared import (
     kind_option,
     number,
     one_name_of,
+    order_option,
     print_json,
     printable,
     share,
@@ -80,6 +81,7 @@ def refine(
     ] = 1.0,
     fps: Annotated[float | None, fps_option("the file says")] = None,
     kind: Annotated[str | None, kind_option("a plain array holds")] = None,
+    order: Annotated[str | None, order_option()] = None,
     parts: Annotated[
         list[str] | None,
         typer.Option(metavar="NAMES", help=f"Comma-separated, of {', '.join(PARTS)}. Default: root,body."),
@@ -118,7 +120,7 @@ def refine(
         for source, target in zip(inputs, outputs, strict=True):
             try:
                 report, feet, notes = _refine_one(
-                    source, target, force, kind, fps, settings, keep_contacts, bar.start(source)
+                    source, target, force, kind, order, fps, settings, keep_contacts, bar.start(source)
                 )
             except (ValueError, OSError, ImportError, MemoryError) as error:
                 if len(inputs) == 1 and not json:
@@ -143,6 +145,7 @@ def _refine_one(
     target: Path,
     force: bool,
     kind: str | None,
+    order: str | None,
     fps: float | None,
     settings: dict[str, Any],
     keep_contacts: bool,
@@ -153,7 +156,7 @@ def _refine_one(
 
     # Before the work, and once more before writing: the work can take long.
     check_free(target, force)
-    motion = formats.read(source, kind=kind, fps=fps)
+    motion = formats.read(source, kind=kind, fps=fps, order=order)
     refined, report = refine_motion(motion, progress=progress, **settings)
     feet: tuple[PersonContacts, ...] = ()
     remarks: tuple[str, ...] = ()

@@ -33,12 +33,14 @@ class Options:
 
     Attributes:
         kind: kind of a plain array's values (a key of ``smpl_tools.motion.VALUE_SHAPES``), None where not said.
+        order: order of the six numbers of a plain array's ``rotation_6d``, None where not said.
         fps: frames a second, None where not said. ``smpl_tools.formats.read`` sets it on the motion in any case; a
             format looks at it only where the reading itself depends on the rate.
     """
 
     kind: str | None = None
     fps: float | None = None
+    order: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Format:
         metres: the unit of lengths in a new file; None where the format does not prescribe one.
         fps: the rate that readers assume where the file cannot state one; None where it can, or none is assumed.
         keeps: what survives in a new file, of ``KEPT``.
+        betas: how many numbers of a body's shape, if it keeps one.
+        expression: how many numbers of a face's expression, if it keeps one.
     """
 
     name: str
@@ -75,3 +79,5 @@ class Format:
     metres: float | None = None
     fps: float | None = None
     keeps: tuple[str, ...] = ()
+    betas: int = 10
+    expression: int = 10

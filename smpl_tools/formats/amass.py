@@ -226,6 +226,7 @@ FORMAT = Format(
     up=UP,
     metres=1.0,
     keeps=_SMPL_H,
+    betas=16,
 )
 SMPL_X_FORMAT = Format(
     "amass-smplx",
@@ -239,6 +240,7 @@ SMPL_X_FORMAT = Format(
     up=UP,
     metres=1.0,
     keeps=(*_SMPL_H, "jaw and eyes"),
+    betas=16,
 )
 BLENDER_FORMAT = Format(
     "smplx-blender",
@@ -252,4 +254,6 @@ BLENDER_FORMAT = Format(
     up=UP,
     metres=1.0,
     keeps=(*_SMPL_H, "jaw and eyes", "expression"),
+    betas=16,
+    expression=100,
 )

@@ -1,12 +1,14 @@
 """Plain arrays: an ``.npy``, or an ``.npz`` in which one array is the motion.
 
 The first axis is time. What the numbers are is told by the caller's ``kind``; (T, J, 3) and (T, J, 2) are positions
-without it. An ``.npz`` may state its rate in a scalar ``fps``.
+without it. An ``.npz`` may state its rate in a scalar ``fps``, what its numbers are in ``kind`` and ``order``, and its
+joints' names in ``joints``.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
 from smoothnet_core.restricted_pickle import load_npy, load_npz
+from smoothnet_core.rotations import ORDERS
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._files import NPY_MAGIC, ZIP_MAGIC, npz_compressed, npz_headers, replacing, write_npz
 from smpl_tools.formats._format import Format, Options
@@ -63,7 +66,10 @@ def read(path: Path, options: Options) -> Motion:
     what = f"{path}: array {source.key!r}" if source.is_archive else f"{path}: array"
     if array.dtype.kind != "f":
         raise mismatch(what, "floating-point numbers", f"dtype {array.dtype}")
-    kind, shape = _layout(what, array.shape, options.kind)
+    kind, shape = _layout(what, array.shape, options.kind or _stated(source.arrays, "kind", VALUE_SHAPES))
+    if options.order is not None and kind != "rotation_6d":
+        raise mismatch(f"{what}: kind of what has an order", "rotation_6d", kind)
+    order = options.order or _stated(source.arrays, "order", ORDERS) or "columns"
     if not shape[1]:
         raise mismatch(f"{what}: shape", "at least one joint or channel", array.shape)
     values = array.reshape(shape)
@@ -71,7 +77,7 @@ def read(path: Path, options: Options) -> Motion:
     stated = source.arrays.get("joints")
     if stated is not None and stated.dtype.kind == "U" and stated.shape == (shape[1],):
         names = tuple(unique_names(stated.tolist()))
-    track = Track(values, kind, "body", names)
+    track = Track(values, kind, "body", names, order=order)
     person = Person("0", {TRACK: track}, np.arange(len(values), dtype=np.int64))
     fps = _fps(source.arrays)
     notes = () if array.shape == shape else (f"{array.shape} read as {kind} {shape}",)
@@ -116,6 +122,14 @@ def _layout(what: str, shape: tuple[int, ...], kind: str | None) -> tuple[Any, t
     raise mismatch(f"{what}: shape for kind {kind}", f"{wanted}, or (T, C) that divides into it", shape)
 
 
+def _stated(arrays: dict[str, NDArray[Any]], key: str, known: Collection[str]) -> str | None:
+    """Return a word of an archive, None where it has none of those known."""
+    word = arrays.get(key)
+    return (
+        str(word) if word is not None and word.shape == () and word.dtype.kind == "U" and str(word) in known else None
+    )
+
+
 def _fps(arrays: dict[str, NDArray[Any]]) -> float | None:
     fps = arrays.get("fps")
     if fps is None or fps.size != 1 or fps.dtype.kind not in "fiu":
@@ -146,7 +160,8 @@ def write(motion: Motion, path: Path) -> None:
 def make(motion: Motion, path: Path) -> None:
     """Write positions, or rotation vectors, of one person as a plain array; missing frames are NaN.
 
-    An ``.npy`` holds the array alone; an ``.npz`` holds it as ``motion`` with ``joints``, their names, and ``fps``.
+    An ``.npy`` holds the array alone; an ``.npz`` holds it as ``motion`` with ``joints``, their names, ``kind`` and
+    ``fps``.
 
     Raises:
         ValueError: not one person, or nothing can be written there.
@@ -161,7 +176,9 @@ def make(motion: Motion, path: Path) -> None:
         with replacing(path) as file:
             np.lib.format.write_array(file, values, allow_pickle=False)
         return
-    arrays: dict[str, NDArray[Any]] = {TRACK: values, "joints": np.array(track.joints)}
+    arrays: dict[str, NDArray[Any]] = {TRACK: values, "joints": np.array(track.joints), "kind": np.array(track.kind)}
+    if track.kind == "rotation_6d":
+        arrays["order"] = np.array(track.order)
     if motion.fps is not None:
         arrays["fps"] = np.array(float(motion.fps))
     write_npz(path, arrays, compressed=False)

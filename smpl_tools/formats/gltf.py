@@ -249,5 +249,5 @@ FORMAT = Format(
     contents=("rig",),
     up="y",
     metres=1.0,
-    keeps=("translation", "joint names", "people", "ids", "gaps", "frame rate"),
+    keeps=("translation", "joint names", "people", "ids", "gaps", "frame numbers", "frame rate"),
 )

@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,20 +241,18 @@ def _save(cells: list[list[str]], separator: str, line_end: str, path: Path) -> 
 def make(motion: Motion, path: Path) -> None:
     """Write ``person`` (of several), ``frame``, ``time`` where the rate is known, x, y, z of every joint, confidences.
 
+    A joint that not all people have is empty for the others.
+
     Raises:
         ValueError: nothing can be written there.
     """
     several = [person.id for person in motion.people] != ["0"]
-    names: list[str] | None = None
+    tracks = _alike([_joints(person) for person in motion.people])
+    if not tracks:
+        raise mismatch("people to write", "at least one", "nobody")
+    names = _column_names(tracks[0], several, motion.fps is not None)
     lines: list[list[str]] = []
-    for person in motion.people:
-        track: Any = person.tracks.get(TRACK)
-        if track is None:
-            raise mismatch(f"tracks of person {person.id}", TRACK, ", ".join(person.tracks) or "none")
-        columns = _column_names(track, several, motion.fps is not None)
-        if names not in (None, columns):
-            raise mismatch(f"joints of person {person.id}", "the same as the others'", ", ".join(track.joints[:4]))
-        names = columns
+    for person, track in zip(motion.people, tracks, strict=True):
         numbers = track.values
         if track.confidence is not None:
             numbers = np.concatenate([numbers, track.confidence[..., None]], axis=2)
@@ -264,9 +261,33 @@ def make(motion: Motion, path: Path) -> None:
             start = [person.id] if several else []
             start += [str(frame)] + ([] if motion.fps is None else [f"{frame / motion.fps:.9g}"])
             lines.append(start + ["" if x != x else repr(x) for x in row])
-    if names is None:
-        raise mismatch("people to write", "at least one", "nobody")
     _save([names, *lines], ",", "\n", path)
+
+
+def _joints(person: Person) -> Track:
+    track = person.tracks.get(TRACK)
+    if track is None:
+        raise mismatch(f"tracks of person {person.id}", TRACK, ", ".join(person.tracks) or "none")
+    return track
+
+
+def _alike(tracks: list[Track]) -> list[Track]:
+    """Return tracks that all have the joints of any of them; one that a person lacks is NaN with confidence 0."""
+    if len({(track.joints, track.confidence is None) for track in tracks}) <= 1:
+        return tracks
+    joints = tuple(dict.fromkeys(joint for track in tracks for joint in track.joints))
+    trusted = any(track.confidence is not None for track in tracks)
+    result = []
+    for track in tracks:
+        at = [joints.index(joint) for joint in track.joints]
+        shape = (len(track.values), len(joints))
+        values = np.full((*shape, track.values.shape[2]), np.nan, track.values.dtype)
+        values[:, at] = track.values
+        confidence = np.zeros(shape) if trusted else None
+        if confidence is not None:
+            confidence[:, at] = 1.0 if track.confidence is None else track.confidence
+        result.append(track.replace(values=values, joints=joints, confidence=confidence))
+    return result
 
 
 def _column_names(track: Track, several: bool, timed: bool) -> list[str]:

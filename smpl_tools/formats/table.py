@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core.rotations import ORDERS
 from smpl_tools.formats import (
     aist,
     amass,
@@ -119,7 +120,12 @@ def _readable() -> list[str]:
 
 
 def read(
-    path: str | os.PathLike[str], *, format: str | None = None, kind: str | None = None, fps: float | None = None
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    kind: str | None = None,
+    fps: float | None = None,
+    order: str | None = None,
 ) -> Motion:
     """Read a motion.
 
@@ -128,6 +134,8 @@ def read(
         format: a key of ``FORMATS``; None decides by content.
         kind: kind of a plain array's values, a key of ``VALUE_SHAPES``; other formats state their own.
         fps: frames a second, in place of what the file says; the file's own statement is written back unchanged.
+        order: order of the numbers of a plain array of ``rotation_6d``, of ``smoothnet_core.rotations.ORDERS``;
+            None: as an ``.npz`` states it, else ``columns``.
 
     Raises:
         ValueError: unknown format or kind, or a file that is not what its format demands.
@@ -135,6 +143,8 @@ def read(
     path = Path(path)
     if kind is not None:
         one_of("kind", kind, VALUE_SHAPES)
+    if order is not None:
+        one_of("order", order, ORDERS)
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise mismatch("fps", "a positive number", repr(fps))
     try:
@@ -142,7 +152,7 @@ def read(
             chosen = detect(path) if format is None else FORMATS[one_of("format", format, _readable())]
             assert chosen.read is not None  # of all that are detected or can be named here
             _head(path)
-            motion = chosen.read(path, Options(kind, fps))
+            motion = chosen.read(path, Options(kind, fps, order))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
     motion = dataclasses.replace(motion, path=path)

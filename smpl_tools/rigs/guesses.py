@@ -8,6 +8,7 @@ import numpy as np
 
 from smpl_tools.contents import carried
 from smpl_tools.coordinates import UNITS, assuming, stated_units, stated_ups
+from smpl_tools.joint_names import is_numbered
 from smpl_tools.motion import Motion, Up
 from smpl_tools.poses import poses, unit_by_size, upward
 
@@ -74,7 +75,7 @@ def _guessed_up(motion: Motion) -> Up | None:
             seen = poses(motion, person)
         except ValueError:
             continue
-        if seen.positions.shape[2] == 3 and np.isfinite(seen.positions).any():
+        if seen.positions.shape[2] == 3 and np.isfinite(seen.positions).any() and not is_numbered(seen.joints):
             _, axis, sign = upward(seen, slice(None, None, max(1, len(seen.frames) // 200)))
             known: dict[tuple[int, float], Up] = {(1, 1.0): "y", (2, 1.0): "z", (1, -1.0): "-y"}
             return known.get((axis, sign))

@@ -113,7 +113,8 @@ def test_refusals(program, tmp_path, short):
     text = "a_x,a_y,a_z,b_x,b_y,b_z\n" + "0,0,0,1,1,1\n" * 5
     (tmp_path / "two.csv").write_text(text)
     assert program.refused("fit", tmp_path / "two.csv", "-o", out) == (
-        "joints of person 0: expected those of SMPL or of h36m_17, coco_17, mediapipe_33, received a, b"
+        f"{tmp_path / 'two.csv'}: joints of person 0: expected those of SMPL or of h36m_17, coco_17, mediapipe_33, "
+        "received a, b"
     )
     wrong = program.refused("fit", short, "-o", out, "--to", "bvh", status=2)
     assert wrong.startswith("Invalid value for --to: expected one of wham, ")

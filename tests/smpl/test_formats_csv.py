@@ -137,6 +137,20 @@ def test_made_and_read_back_exactly(tmp_path_factory, gaps, size, trusted, fps):
         assert again.fps == pytest.approx(fps, rel=1e-6)
 
 
+def test_people_with_different_joints(tmp_path):
+    frames = np.arange(2)
+    one = Person("0", {"joints": Track(np.ones((2, 2, 2)), "position", "body", ("a", "b"))}, frames)
+    confidence = np.full((2, 2), 0.5)
+    two = Person("1", {"joints": Track(2 * np.ones((2, 2, 2)), "position", "body", ("b", "c"), confidence)}, frames)
+    FORMATS["csv"].make(Motion("x", (one, two), 30.0), tmp_path / "x.csv")
+    tracks = [person.tracks["joints"] for person in read(tmp_path / "x.csv").people]
+    assert [track.joints for track in tracks] == [("a", "b", "c")] * 2
+    nan = np.nan
+    assert np.array_equal(tracks[0].values[0, :, 0], [1, 1, nan], equal_nan=True)
+    assert np.array_equal(tracks[1].values[0, :, 0], [nan, 2, 2], equal_nan=True)
+    assert [track.confidence[0].tolist() for track in tracks] == [[1, 1, 0], [0, 0.5, 0.5]]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

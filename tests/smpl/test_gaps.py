@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from smpl_tools.gaps import filled, missing
+from smpl_tools.gaps import filled, missing, without_empty_frames
 from smpl_tools.motion import Motion, Person, Track
+from smpl_tools.rotations import axis_angle_to_matrix
 
 FRAMES = np.array([5, 6, 7, 10, 11], np.int64)
 
 
 def person(frames=FRAMES, dtype=np.float64):
     line = np.stack([frames, 2.0 * frames, 0 * frames], axis=1)[:, None].astype(dtype)
-    turns = Rotation.from_rotvec(0.05 * frames[:, None] * np.array([0, 1.0, 0])).as_matrix()[:, None]
+    turns = axis_angle_to_matrix(0.05 * frames[:, None] * np.array([0, 1.0, 0]))[:, None]
     tracks = {
         "transl": Track(line, "position", "root", ("pelvis",), np.full((len(frames), 1), 0.5)),
         "global_orient": Track(turns, "rotation_matrix", "root", ("pelvis",)),
@@ -62,3 +63,18 @@ def test_missing_values_of_one_joint():
     assert np.array_equal(new[seen], values[seen])
     assert np.allclose(new[2, 1], (values[1, 1] + values[3, 1]) / 2, atol=1e-6)
     assert missing(full) == 0
+
+
+def test_frames_of_nothing_become_gaps():
+    one = person()
+    lost = {name: track.replace(values=track.values.copy()) for name, track in one.tracks.items()}
+    for track in lost.values():
+        track.values[[0, 3]] = np.nan
+    lost["transl"].values[2] = np.nan
+    (new,) = without_empty_frames(motion(one.with_tracks(lost))).people
+    assert new.frames.tolist() == [6, 7, 11]
+    for name, track in new.tracks.items():
+        np.testing.assert_array_equal(track.values, lost[name].values[[1, 2, 4]])
+    assert new.tracks["transl"].confidence.shape == (3, 1)
+    whole = motion(one)
+    assert without_empty_frames(whole) is whole

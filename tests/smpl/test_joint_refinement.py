@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from smoothnet_core.rotations import geodesic_angle
+from smoothnet_core.rotations import axis_angle_to_matrix, geodesic_angle, project_to_so3
 from smpl_tools.joint_refinement import descendants, from_root, normal_equations, refine_at_joints, toward_positions
 from smpl_tools.motion import Skeleton
 from smpl_tools.skeleton import SMPL, positions
@@ -36,13 +36,13 @@ JOINTS = len(PARENTS)
 
 def turns(frames: int, size: float, seed: int = 0, joints: int = JOINTS) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(0, size, (frames * joints, 3))
-    return Rotation.from_rotvec(vectors).as_matrix().reshape(frames, joints, 3, 3)
+    return axis_angle_to_matrix(vectors).reshape(frames, joints, 3, 3)
 
 
 def movement(frames: int = 50, seed: int = 0, joints: int = JOINTS) -> np.ndarray:
     phases = np.random.default_rng(seed).uniform(0, 6, (1, joints, 3))
     vectors = 0.4 * np.sin(2 * np.pi * np.arange(frames)[:, None, None] / 30 + phases)
-    return Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(frames, joints, 3, 3)
+    return axis_angle_to_matrix(vectors)
 
 
 def relative(rotations: np.ndarray, skeleton: Skeleton = TREE) -> np.ndarray:
@@ -54,8 +54,8 @@ def smooth(placed: np.ndarray) -> np.ndarray:
 
 
 def smooth_rotations(rotations: np.ndarray) -> np.ndarray:
-    means = gaussian_filter1d(rotations, 2.0, axis=0)
-    return Rotation.from_matrix(means.reshape(-1, 3, 3)).as_matrix().reshape(rotations.shape)
+    # Not SciPy's way to the nearest rotation: before 1.11 it depended on how the scene is turned.
+    return project_to_so3(gaussian_filter1d(rotations, 2.0, axis=0))
 
 
 def judged(rotations: np.ndarray, skeleton: Skeleton = TREE, **more: object) -> np.ndarray:

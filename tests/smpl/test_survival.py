@@ -18,98 +18,45 @@ from smpl_tools.contents import CONTENTS, as_content
 from smpl_tools.convert import had, make, makeable, prepared_for
 from smpl_tools.formats import FORMATS, read
 from smpl_tools.formats._format import KEPT
-from smpl_tools.formats._openpose_joints import BODY_25
-from smpl_tools.formats.aist import COCO_17
-from smpl_tools.formats.mediapipe import LANDMARKS
 from smpl_tools.joint_names import normal_name
-from smpl_tools.motion import Motion, Person, Track
+from smpl_tools.motion import Motion
 from smpl_tools.rotations import axis_angle_to_matrix, geodesic_angle
-from smpl_tools.skeleton import SMPL, SMPL_H, positions
+from smpl_tools.skeleton import SMPL
 from tests.helpers import REPOSITORY
+from tests.smpl.plain_motions import (
+    FACE,
+    HANDS,
+    RATE,
+    base,
+    picked_rows,
+    points_person,
+    smooth,
+    smpl_parts,
+    smpl_person,
+    track,
+    with_track,
+)
 
 DOCUMENT = REPOSITORY / "docs" / "formats.md"
 BEGIN, END = "<!-- what survives: written by tests/smpl/test_survival.py -->", "<!-- end -->"
-RATE = 24000 / 1001
+SEEN = [0, 1, 2, 5, 6, 7, 8, 11]
 # Formats that are written and not read have nothing to compare.
 READ = [name for name in makeable() if name not in ("gltf",)]
-
-
-def smooth(*shape, seed=0, size=0.4):
-    generator = np.random.default_rng(seed)
-    time = np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1)) / 30
-    return size * np.sin(time + generator.uniform(0, 6, (1, *shape[1:])))
-
-
-def track(values, kind, part, joints, **more):
-    return Track(values, kind, part, tuple(joints), **more)
-
-
-def smpl_person(frames=12, ident="0", **extra):
-    poses = smooth(frames, 24, 3)
-    poses[:, 22:] = 0
-    tracks = {
-        "global_orient": track(poses[:, :1], "axis_angle", "root", SMPL.joints[:1], up="y"),
-        "body_pose": track(poses[:, 1:], "axis_angle", "body", SMPL.joints[1:]),
-    }
-    return Person(ident, tracks, np.arange(frames, dtype=np.int64), **extra)
-
-
-def points_person(frames=12, ident="0", size=3, confidence=None):
-    turns = axis_angle_to_matrix(smooth(frames, 24, 3, size=0.2))
-    places = positions(turns, smooth(frames, 3, seed=3) + np.array([0, 1.0, 3]), SMPL)
-    at = dict(zip(SMPL.joints, np.moveaxis(places, 1, 0), strict=True))
-    at |= {"thorax": at["neck"], "spine": at["spine2"], "nose": at["head"] + [0, 0, 0.1], "head_top": at["head"]}
-    generator = np.random.default_rng(1)
-    extra = [*COCO_17, *LANDMARKS, *map(normal_name, BODY_25)]
-    for name in extra:
-        at.setdefault(name, at["head"] + generator.normal(0, 0.05, 3))
-    values = np.stack(list(at.values()), axis=1)
-    if size == 2:
-        values = 500 + 300 * values[..., :2]
-        names = [normal_name(name) for name in BODY_25]
-        values = np.stack([values[:, list(at).index(name)] for name in names], axis=1)
-    else:
-        names = list(at)
-    unit = {"metres": 1.0, "up": "y"} if size == 3 else {}
-    one = track(values, "position", "body", names, confidence=confidence, **unit)
-    return Person(ident, {"joints": one}, np.arange(frames, dtype=np.int64))
-
-
-def base(content, person, fps=RATE):
-    skeleton = SMPL if content == "rig" else None
-    return Motion("something else", tuple(person) if isinstance(person, list) else (person,), fps, skeleton)
-
-
-def with_track(person, **tracks):
-    return dataclasses.replace(person, tracks={**person.tracks, **tracks})
 
 
 def smpl_cases():
     """Return for every thing that may survive a motion that has it."""
     one = smpl_person()
-    frames = len(one.frames)
-    hands = {
-        f"{side}_hand_pose": track(smooth(frames, 15, 3, seed=k), "axis_angle", "hands", SMPL_H.joints[k : k + 15])
-        for k, side in ((22, "left"), (37, "right"))
-    }
-    face = {
-        "jaw_pose": track(smooth(frames, 1, 3, seed=7), "axis_angle", "face", ["jaw"]),
-        "eye_pose": track(smooth(frames, 2, 3, seed=8), "axis_angle", "face", ["left_eye_smplhf", "right_eye_smplhf"]),
-    }
-    expression = track(smooth(frames, 10, seed=9), "channels", "face", [f"expression_{k}" for k in range(10)])
-    changing = track(smooth(frames, 10, seed=10), "channels", "shape", [f"betas_{k}" for k in range(10)])
-    transl = track(smooth(frames, 1, 3, seed=4), "position", "root", ["pelvis"], metres=1.0, up="y")
-    keep = [0, 1, 2, 5, 6, 7, 8, 11]
-    holes = dataclasses.replace(
-        one, tracks={n: t.replace(values=t.values[keep]) for n, t in one.tracks.items()}, frames=one.frames[keep]
-    )
+    parts = smpl_parts(len(one.frames))
+    hands, face = ({n: parts[n] for n in names} for names in (HANDS, FACE))
+    holes = picked_rows(one, SEEN)
     return {
-        "translation": base("smpl", with_track(one, transl=transl)),
+        "translation": base("smpl", with_track(one, transl=parts["transl"])),
         "hands": base("smpl", with_track(one, **hands)),
         "jaw and eyes": base("smpl", with_track(one, **face)),
-        "expression": base("smpl", with_track(one, **face, expression=expression)),
+        "expression": base("smpl", with_track(one, **face, expression=parts["expression"])),
         "betas": base("smpl", dataclasses.replace(one, betas=np.linspace(-1, 1, 10))),
-        "changing betas": base("smpl", with_track(one, betas=changing)),
+        "changing betas": base("smpl", with_track(one, betas=parts["betas"])),
         "gender": base("smpl", dataclasses.replace(one, gender="female")),
         "people": base("smpl", [one, smpl_person(ident="1")]),
         "ids": base("smpl", [smpl_person(ident="3"), smpl_person(ident="12")]),
@@ -124,10 +71,7 @@ def points_cases(content):
     one = points_person(size=size)
     count = len(one.tracks["joints"].joints)
     confidence = np.random.default_rng(0).uniform(0.2, 0.9, (len(one.frames), count)).round(3)
-    keep = [0, 1, 2, 5, 6, 7, 8, 11]
-    holes = dataclasses.replace(
-        one, tracks={n: t.replace(values=t.values[keep]) for n, t in one.tracks.items()}, frames=one.frames[keep]
-    )
+    holes = picked_rows(one, SEEN)
     other = points_person(ident="1", size=size)
     moved = other.tracks["joints"].values + (400 if size == 2 else 2)
     other = other.with_tracks({"joints": other.tracks["joints"].replace(values=moved)})
