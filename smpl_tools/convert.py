@@ -24,8 +24,6 @@ _SAME_RATE = 1e-4
 # What belongs to a body model: nothing made from its poses has a place for it.
 _OF_THE_MODEL = ("expression", "betas", "changing betas", "gender")
 _COMPONENTS = {"left_hand_pca", "right_hand_pca"}
-# Formats of joints that take them as they are; the others know which joints they want.
-_OF_ANY_JOINTS = ("csv", "array", "smoothnet")
 
 
 def makeable() -> tuple[str, ...]:
@@ -190,7 +188,7 @@ def _checked(motion: Motion, target: Format) -> list[str]:
         remarks.append(f"not kept by this format: {', '.join(lost)}")
     remarks += _cut_off(motion, target)
     tracks = [track for person in motion.people for name, track in person.tracks.items() if name == "joints"]
-    if target.name not in _OF_ANY_JOINTS and any(is_numbered(track.joints) for track in tracks):
+    if not target.any_joints and any(is_numbered(track.joints) for track in tracks):
         remarks.append("joints have no names: taken for this format's, in its order")
     if target.fps is not None and motion.fps is not None and not _same_rate(target.fps, motion.fps):
         remarks.append(

@@ -65,6 +65,7 @@ class Format:
         keeps: what survives in a new file, of ``KEPT``.
         betas: how many numbers of a body's shape, if it keeps one.
         expression: how many numbers of a face's expression, if it keeps one.
+        any_joints: a new file takes joints as they are; others want the joints of a set of theirs.
     """
 
     name: str
@@ -81,3 +82,4 @@ class Format:
     keeps: tuple[str, ...] = ()
     betas: int = 10
     expression: int = 10
+    any_joints: bool = False

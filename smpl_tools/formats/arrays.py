@@ -194,4 +194,5 @@ FORMAT = Format(
     make=make,
     contents=("array",),
     keeps=("joint names", "gaps", "frame rate"),
+    any_joints=True,
 )

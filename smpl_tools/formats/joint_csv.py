@@ -307,4 +307,5 @@ FORMAT = Format(
     contents=("joints", "joints_2d"),
     metres=1.0,
     keeps=("joint names", "confidence", "people", "ids", "gaps", "frame numbers", "frame rate"),
+    any_joints=True,
 )

@@ -256,4 +256,5 @@ FORMAT = Format(
     contents=("smpl", "joints", "joints_2d"),
     metres=1.0,
     keeps=("translation", "betas", "changing betas", "people", "ids"),
+    any_joints=True,
 )
