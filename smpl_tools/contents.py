@@ -17,14 +17,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
-from smpl_tools.coordinates import PELVIS, stated_units, with_unit
 from smpl_tools.joint_names import is_numbered
-from smpl_tools.motion import Motion, Part, Person, Skeleton, Track
+from smpl_tools.motion import Motion, Part, Person, Track
+from smpl_tools.rigs.plain_form import joints_of_rig, plain_rig, skeleton_of_smpl
 from smpl_tools.rotations import continuous_axis_angle, matrix_to_axis_angle
-from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, has_smpl_poses, person_pose, positions, track_matrices
+from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, has_smpl_poses, track_matrices
 
 CONTENTS: dict[str, str] = {
     "smpl": "SMPL poses",
@@ -41,7 +40,6 @@ _SOURCES = {
     "joints_2d": ("joints_2d",),
     "array": ("array", "joints", "joints_2d", "smpl", "rig"),
 }
-_SMPL_JOINTS = {*SMPL.joints, *SMPL_H.joints, *SMPL_X.joints}
 _SMPL_TRACKS = ("left_hand_pose", "right_hand_pose", "jaw_pose", "eye_pose")
 _SMPL_LAYOUT: tuple[tuple[str, Part, tuple[str, ...]], ...] = (
     ("global_orient", "root", SMPL.joints[:1]),
@@ -109,15 +107,15 @@ def as_content(motion: Motion, content: str, *, camera: bool = False) -> tuple[M
         plain = _smpl(motion, camera)
         if content == "smpl":
             return plain, ()
-        rig = _rig_of_smpl(plain)
+        rig = skeleton_of_smpl(plain)
         note = "bone lengths are those of a skeleton of our own measures, not of the SMPL body"
-        return (rig if content == "rig" else _joints_of_rig(rig)), (note,)
+        return (rig if content == "rig" else joints_of_rig(rig)), (note,)
     if source == "rig":
-        rig = _rig(motion)
+        rig = plain_rig(motion)
         if content == "rig":
             return rig, ()
         if content == "joints":
-            return _joints_of_rig(rig), ()
+            return joints_of_rig(rig), ()
         from smpl_tools.rigs.motions import smpl_of_rig
 
         return smpl_of_rig(rig)
@@ -196,94 +194,6 @@ def _plain_rotations(track: Track) -> Track:
         return track
     values = continuous_axis_angle(matrix_to_axis_angle(track_matrices(track)))
     return track.replace(values=values.astype(track.values.dtype), kind="axis_angle")
-
-
-def _rig_of_smpl(motion: Motion) -> Motion:
-    if len(stated_units(motion)) > 1:
-        # One skeleton for all people, so one unit.
-        motion = with_unit(motion, 1.0)
-    names = {joint for person in motion.people for track in person.tracks.values() for joint in track.joints}
-    skeleton = next(s for s in (SMPL, SMPL_H, SMPL_X) if names & _SMPL_JOINTS <= set(s.joints))
-    people: list[Person] = []
-    for person in motion.people:
-        rotations, _ = person_pose(person, skeleton)
-        tracks = _rig_tracks(skeleton, rotations, person.tracks["global_orient"])
-        transl = person.tracks.get("transl")
-        if transl is not None:
-            place = transl.values.astype(np.float64) + PELVIS / (transl.metres or 1.0)
-            tracks["transl"] = transl.replace(values=place)
-        people.append(Person(person.id, tracks, person.frames))
-    units = {t.metres for p in people for n, t in p.tracks.items() if n == "transl"}
-    metres = units.pop() if len(units) == 1 else None
-    skeleton = dataclasses.replace(skeleton, offsets=skeleton.offsets / (metres or 1.0), metres=metres or 1.0)
-    return dataclasses.replace(motion, people=tuple(people), skeleton=skeleton, source=None)
-
-
-def _rig(motion: Motion) -> Motion:
-    skeleton = motion.skeleton
-    assert skeleton is not None  # since the motion carries a rig
-    roots = [j for j, parent in enumerate(skeleton.parents) if parent < 0]
-    if len(roots) > 1:
-        ids = [person.id for person in motion.people]
-        if len(ids) != 1:
-            raise mismatch("people of a file with several hierarchies", "one (--person)", ", ".join(ids) or "nobody")
-        skeleton = _under(skeleton, ids[0])
-    people = []
-    for person in motion.people:
-        rotations, offsets = person_pose(person, skeleton)
-        first = person.tracks.get("global_orient", next(iter(person.tracks.values())))
-        tracks = _rig_tracks(skeleton, rotations, first)
-        # A root without position channels stays where its offset puts it.
-        place = person.tracks.get("transl", first)
-        root = Track(offsets[:, :1], "position", "root", skeleton.joints[:1], metres=skeleton.metres, up=place.up)
-        tracks["transl"] = root
-        moving = [j for j in range(1, len(skeleton.joints)) if not (offsets[:, j] == skeleton.offsets[j]).all()]
-        if moving:
-            names = tuple(skeleton.joints[j] for j in moving)
-            tracks["joint_positions"] = Track(offsets[:, moving], "position", "body", names, metres=skeleton.metres)
-        people.append(Person(person.id, tracks, person.frames))
-    return dataclasses.replace(motion, people=tuple(people), skeleton=skeleton, source=None)
-
-
-def _under(skeleton: Skeleton, root: str) -> Skeleton:
-    """Return the hierarchy of one root alone."""
-    first = skeleton.joints.index(root)
-    kept = [first]
-    for j, parent in enumerate(skeleton.parents):
-        if parent in kept:
-            kept.append(j)
-    parents = np.array([kept.index(p) if p in kept else -1 for p in skeleton.parents[kept]], np.int64)
-    joints = tuple(skeleton.joints[j] for j in kept)
-    ends = None if skeleton.ends is None else skeleton.ends[kept]
-    return dataclasses.replace(skeleton, joints=joints, parents=parents, offsets=skeleton.offsets[kept], ends=ends)
-
-
-def _rig_tracks(skeleton: Skeleton, rotations: NDArray[np.float64], like: Track) -> dict[str, Track]:
-    up = like.up if like.part == "root" else None
-    tracks = {"global_orient": Track(rotations[:, :1], "rotation_matrix", "root", skeleton.joints[:1], up=up)}
-    if len(skeleton.joints) > 1:
-        tracks["body_pose"] = Track(rotations[:, 1:], "rotation_matrix", "body", skeleton.joints[1:])
-    return tracks
-
-
-def rig_arrays(motion: Motion, person: Person) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return local rotations (T, J, 3, 3) and local offsets (T, J, 3) of a person of a motion in the form ``rig``."""
-    if motion.skeleton is None:
-        raise mismatch("motion", "one in the form of a rig", "one without a skeleton")
-    return person_pose(person, motion.skeleton)
-
-
-def _joints_of_rig(motion: Motion) -> Motion:
-    skeleton = motion.skeleton
-    assert skeleton is not None
-    people = []
-    for person in motion.people:
-        rotations, offsets = person_pose(person, skeleton)
-        places = positions(rotations, None, skeleton, offsets)
-        up = person.tracks["global_orient"].up
-        track = Track(places, "position", "body", skeleton.joints, metres=skeleton.metres, up=up)
-        people.append(Person(person.id, {"joints": track}, person.frames))
-    return dataclasses.replace(motion, people=tuple(people), skeleton=skeleton, source=None)
 
 
 def _joints(motion: Motion, size: int) -> Motion:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
-from smpl_tools.contents import rig_arrays
 from smpl_tools.euler import continuous_euler, matrix_to_euler
 from smpl_tools.formats._files import replacing
 from smpl_tools.formats._smpl import only_person
 from smpl_tools.motion import Motion, Skeleton
+from smpl_tools.rigs.plain_form import rig_arrays
 
 # The order in which most programs write the rotations, and all read them.
 AXES = "zxy"

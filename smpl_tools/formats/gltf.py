@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smoothnet_core._checks import mismatch, one_of
-from smpl_tools.contents import rig_arrays
 from smpl_tools.formats._format import Format
 from smpl_tools.formats._gltf_bones import octahedra
 from smpl_tools.formats._gltf_figure import Figure, Skin, converted, rest_places, root_of
 from smpl_tools.formats._gltf_file import INDICES, SUFFIXES, VERTICES, GltfFile
 from smpl_tools.motion import Motion, Skeleton
+from smpl_tools.rigs.plain_form import rig_arrays
 from smpl_tools.rotations import continuous_quat_wxyz, matrix_to_quat_wxyz, quat_wxyz_to_xyzw
 
 Array = NDArray[np.float64]

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from smpl_tools.contents import CONTENTS, as_content, carried, derivable, rig_arrays
+from smpl_tools.contents import CONTENTS, as_content, carried, derivable
 from smpl_tools.coordinates import PELVIS
 from smpl_tools.formats import read
 from smpl_tools.motion import Motion, Person, Skeleton, Track
+from smpl_tools.rigs.plain_form import rig_arrays
 from smpl_tools.rotations import axis_angle_to_matrix
 from smpl_tools.skeleton import SMPL, SMPL_H, positions
 from tests.helpers import REPOSITORY

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from smpl_tools.contents import as_content, rig_arrays
+from smpl_tools.contents import as_content
 from smpl_tools.formats import FORMATS, read
 from smpl_tools.motion import Motion, Person, Skeleton, Track
+from smpl_tools.rigs.plain_form import rig_arrays
 from smpl_tools.skeleton import positions
 from tests.helpers import REPOSITORY
 
