@@ -74,7 +74,7 @@ def write_mesh(
     broken = np.flatnonzero(~np.isfinite(places).all(axis=1))
     if len(broken):
         raise mismatch("vertices of a mesh", "finite numbers", f"vertex {broken[0]} at {places[broken[0]].tolist()}")
-    trimesh = require("trimesh", "bodies")
+    trimesh = require("trimesh", "meshes")
     mesh = trimesh.Trimesh(
         places * factor, corners, vertex_normals=vertex_normals(places, corners), process=False, validate=False
     )

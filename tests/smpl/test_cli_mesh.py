@@ -52,7 +52,7 @@ def test_vertices_of_every_frame(program, tmp_path, short):
 
 
 def test_meshes_of_chosen_frames(program, tmp_path, short):
-    trimesh = pytest.importorskip("trimesh", reason="trimesh, of the extra bodies, writes meshes")
+    trimesh = pytest.importorskip("trimesh", reason="trimesh, of the extra meshes, writes meshes")
     ran = program("mesh", short, "-o", tmp_path / "m.obj", "--frames", "0,2-3", "--json")
     paths = json.loads(ran.out)["files"]
     assert [p.rsplit("/", 1)[1] for p in paths] == ["m_000000.obj", "m_000002.obj", "m_000003.obj"]

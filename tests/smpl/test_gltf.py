@@ -230,7 +230,7 @@ def test_more_joints_than_four_are_left_to_the_strongest(tmp_path):
 
 
 def test_another_program_reads_it(tmp_path):
-    trimesh = pytest.importorskip("trimesh", reason="the extra `bodies` is not installed")
+    trimesh = pytest.importorskip("trimesh", reason="the extra `meshes` is not installed")
     model = free_body()
     write_bodies(tmp_path / "x.glb", [MovingBody("p", model, *motion(2))], 30)
     (mesh,) = trimesh.load(tmp_path / "x.glb", process=False).geometry.values()

@@ -21,7 +21,7 @@ FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
 
 
 def needs_trimesh():
-    return pytest.importorskip("trimesh", reason="the extra `bodies` is not installed")
+    return pytest.importorskip("trimesh", reason="the extra `meshes` is not installed")
 
 
 def read_obj(path):
@@ -233,7 +233,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 def test_without_trimesh_the_command_that_adds_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "trimesh", None)
-    message = "trimesh is not installed; add it with: pip install 'smoothnet[bodies]'"
+    message = "trimesh is not installed; add it with: pip install 'smoothnet[meshes]'"
     with pytest.raises(ImportError, match=f"^{re.escape(message)}$"):
         write_mesh(tmp_path / "x.obj", CORNERS, FACES)
     assert list(tmp_path.iterdir()) == []
