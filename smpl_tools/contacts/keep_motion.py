@@ -19,9 +19,8 @@ from smpl_tools.contacts.keeping import Kept
 from smpl_tools.contacts.plan import KEEP, KeepSettings
 from smpl_tools.measures import ASSUMED_FPS, pieces
 from smpl_tools.motion import Motion, Person, Skeleton
+from smpl_tools.rigs.guesses import RIG_UNITS
 
-# Units that files of unknown unit are in: metres, centimetres, millimetres, inches, and CMU's 1/0.45 inch.
-_UNITS = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)
 # A grown person's leg from hip to ankle, in metres, and how far a person's may be from it, as a factor.
 _LEG, _LEG_FACTOR = 0.82, 1.5
 # Hips that move by less than this share of a leg while the feet move: the person is told relative to them.
@@ -185,7 +184,7 @@ def _scene(person: Person, feet: FeetTracks, up: str | None, metres: float | Non
     if feet.stated_metres is not None:
         return _Scene(up, feet.stated_metres, False)
     # In the unit in which the leg is nearest to a grown person's; in none, as if it were one's.
-    near = [u for u in _UNITS if 1 / _LEG_FACTOR <= length * u / _LEG <= _LEG_FACTOR]
+    near = [u for u in RIG_UNITS.values() if 1 / _LEG_FACTOR <= length * u / _LEG <= _LEG_FACTOR]
     return _Scene(up, min(near, key=lambda u: abs(np.log(length * u / _LEG)), default=_LEG / length), True)
 
 

@@ -13,12 +13,12 @@ from smpl_tools.motion import Motion, Up
 from smpl_tools.poses import poses, unit_by_size, upward
 
 # In metres: what files of skeletons are in. The last is the unit of CMU's files, an inch divided by 0.45.
-_UNITS: dict[str, float] = {
+RIG_UNITS: dict[str, float] = {
     "metres": 1.0,
     "centimetres": 0.01,
     "millimetres": 0.001,
     "inches": 0.0254,
-    "CMU's unit": 0.0564,
+    "CMU's unit": 0.0254 / 0.45,
 }
 # The longest way along the bones from the root of a grown person's skeleton, to the fingers or the toes, in metres.
 _REACH = 1.35
@@ -42,7 +42,7 @@ def with_guesses(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
     if not stated_units(motion):
         unit = guessed_unit(motion)
         if unit is not None:
-            metres = _UNITS[unit]
+            metres = RIG_UNITS[unit]
             notes.append(f"unit not stated in the file: taken for {unit} by the length of the bones")
         elif "joints" in carried(motion):
             seen = [poses(motion, person) for person in motion.people]
@@ -66,7 +66,7 @@ def guessed_unit(motion: Motion) -> str | None:
     longest = float(reach.max(initial=0.0))
     if not (math.isfinite(longest) and longest > 0):
         return None
-    return min(_UNITS, key=lambda name: abs(math.log(longest * _UNITS[name] / _REACH)))
+    return min(RIG_UNITS, key=lambda name: abs(math.log(longest * RIG_UNITS[name] / _REACH)))
 
 
 def _guessed_up(motion: Motion) -> Up | None:
