@@ -8,6 +8,9 @@ drawing a motion that comes without a body; positions computed from them are not
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -204,6 +207,19 @@ def person_positions(person: Person, skeleton: Skeleton) -> Array:
     """
     rotations, offsets = person_pose(person, skeleton)
     return positions(rotations, None, skeleton, offsets)
+
+
+def cut(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
+    """Return a skeleton with some of its joints, in their order; one whose parent is not among them is a root."""
+    place = {joint: new for new, joint in enumerate(kept)}
+    rows = list(kept)
+    return dataclasses.replace(
+        skeleton,
+        joints=tuple(skeleton.joints[j] for j in rows),
+        parents=np.array([place.get(int(skeleton.parents[j]), -1) for j in rows], np.int64),
+        offsets=np.asarray(skeleton.offsets)[rows],
+        ends=None if skeleton.ends is None else skeleton.ends[rows],
+    )
 
 
 def has_smpl_poses(person: Person) -> bool:

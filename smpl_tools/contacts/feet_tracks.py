@@ -14,7 +14,7 @@ from smpl_tools.contacts.feet import whole_legs
 from smpl_tools.contacts.keeping import Kept, keep_contacts, keep_contacts_positions
 from smpl_tools.measures import is_observed
 from smpl_tools.motion import Motion, Person, Skeleton, Track
-from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, person_pose, positions
+from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, cut, person_pose, positions
 
 Array = NDArray[np.float64]
 
@@ -119,13 +119,11 @@ class _Rotations(FeetTracks):
         shown = Person(person.id, {own: person.tracks[name] for own, name in names.items()}, person.frames)
         turned, placed = person_pose(shown, skeleton)
         known = np.isfinite(turned).all(axis=(2, 3)) | np.isfinite(placed).all(axis=2)
-        own = np.flatnonzero(known.any(axis=0)).tolist()
-        place = {j: k for k, j in enumerate(own)}
-        parents = np.array([place.get(int(skeleton.parents[j]), -1) for j in own])
-        self.skeleton = Skeleton(tuple(skeleton.joints[j] for j in own), parents, skeleton.offsets[own])
+        self.skeleton = cut(skeleton, np.flatnonzero(known.any(axis=0)).tolist())
         self.joints = self.skeleton.joints
-        if (parents < 0).sum() != 1:
-            raise mismatch(f"roots of person {person.id}", "one", int((parents < 0).sum()))
+        roots = int((self.skeleton.parents < 0).sum())
+        if roots != 1:
+            raise mismatch(f"roots of person {person.id}", "one", roots)
         self.stated_metres = 1.0 if skeleton in _BODIES else person.tracks[names["transl"]].metres
         self._where: dict[int, tuple[str, int]] = {}
         for leg in whole_legs(self.joints):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smpl_tools.coordinates import PELVIS, stated_units, with_unit
 from smpl_tools.motion import Motion, Person, Skeleton, Track
-from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, person_pose, positions
+from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, cut, person_pose, positions
 
 _SMPL_JOINTS = {*SMPL.joints, *SMPL_H.joints, *SMPL_X.joints}
 
@@ -75,10 +75,7 @@ def _under(skeleton: Skeleton, root: str) -> Skeleton:
     for j, parent in enumerate(skeleton.parents):
         if parent in kept:
             kept.append(j)
-    parents = np.array([kept.index(p) if p in kept else -1 for p in skeleton.parents[kept]], np.int64)
-    joints = tuple(skeleton.joints[j] for j in kept)
-    ends = None if skeleton.ends is None else skeleton.ends[kept]
-    return dataclasses.replace(skeleton, joints=joints, parents=parents, offsets=skeleton.offsets[kept], ends=ends)
+    return cut(skeleton, kept)
 
 
 def _rig_tracks(skeleton: Skeleton, rotations: NDArray[np.float64], like: Track) -> dict[str, Track]:

@@ -19,7 +19,7 @@ from smpl_tools.rigs.rig_map import RigMap
 from smpl_tools.rigs.smpl_bvh import smpl_bvh_skeleton
 from smpl_tools.rigs.spine import SPINE
 from smpl_tools.rotations import axis_angle_to_matrix, continuous_axis_angle, matrix_to_axis_angle
-from smpl_tools.skeleton import SMPL, person_pose, positions
+from smpl_tools.skeleton import SMPL, cut, person_pose, positions
 
 Array = NDArray[np.float64]
 
@@ -90,10 +90,7 @@ def rig_pose(person: Person, skeleton: Skeleton) -> tuple[Skeleton, Array, Array
     if len(own) != 1:
         raise mismatch(f"roots of person {person.id}", "one", ", ".join(skeleton.joints[k] for k in own))
     kept = np.flatnonzero(roots == own[0])
-    places = {int(old): new for new, old in enumerate(kept)}
-    parents = np.array([places.get(int(skeleton.parents[j]), -1) for j in kept], np.int64)
-    rig = Skeleton(tuple(skeleton.joints[j] for j in kept), parents, np.asarray(skeleton.offsets)[kept])
-    return rig, rotations[:, kept], offsets[:, kept[0]], offsets[:, kept]
+    return cut(skeleton, kept.tolist()), rotations[:, kept], offsets[:, kept[0]], offsets[:, kept]
 
 
 def rig_to_smpl(
