@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,21 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         raise ValueError(f"{path}: cannot be written: {reason(error)}") from None
 
 
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and dtype of an ``.npy`` from its beginning.
+
+    What a damaged header raises is not documented: errors of its syntax, of its length, of its text.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that Python 2 wrote the file is no news to its user
+        # Version 3 differs from 2 only in the encoding of field names, which no format here has.
+        if np.lib.format.read_magic(file) == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    return shape, dtype
+
+
 def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     """Return shape and dtype of every array of an ``.npz``, in the file's order, without reading the arrays.
 
@@ -143,19 +158,13 @@ def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     """
     headers = {}
     try:
-        with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that Python 2 wrote the file is no news to its user
+        with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 if not info.filename.endswith(".npy"):
                     continue
                 with archive.open(info) as member:
                     start = io.BytesIO(member.read(_HEADER_BYTES))
-                # Version 3 differs from 2 only in the encoding of field names, which no format here has.
-                if np.lib.format.read_magic(start) == (1, 0):
-                    shape, _, dtype = np.lib.format.read_array_header_1_0(start)
-                else:
-                    shape, _, dtype = np.lib.format.read_array_header_2_0(start)
-                headers[info.filename.removesuffix(".npy")] = (shape, dtype)
+                headers[info.filename.removesuffix(".npy")] = npy_header(start)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
     except zipfile.BadZipFile as error:

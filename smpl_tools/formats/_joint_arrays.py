@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core.restricted_pickle import load_npy
 from smpl_tools.formats._changes import merged
-from smpl_tools.formats._files import NPY_MAGIC, replacing
+from smpl_tools.formats._files import NPY_MAGIC, npy_header, replacing
 from smpl_tools.motion import Motion, Person, Track
 
 TRACK = "joints"
@@ -28,9 +28,9 @@ def array_like(path: Path, head: bytes, *trailing: int) -> NDArray[Any] | None:
         return None
     try:
         with path.open("rb") as file:
-            known = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            shape, _, dtype = known[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError):
+            shape, dtype = npy_header(file)
+    # A damaged header is for the reader of plain arrays to judge.
+    except Exception:
         return None
     return load_npy(path) if shape[:1] > (0,) and shape[1:] == trailing and dtype.kind == "f" else None
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smoothnet_core.restricted_pickle import load_npy
 from smpl_tools.formats._changes import merged
-from smpl_tools.formats._files import NPY_MAGIC, replacing
+from smpl_tools.formats._files import NPY_MAGIC, npy_header, replacing
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._pickles import described
 from smpl_tools.formats._smpl import only_person, pose, shapes, take_shape, translation
@@ -68,13 +68,7 @@ def _holds_one_object(head: bytes) -> bool:
     if not head.startswith(NPY_MAGIC):
         return False
     try:
-        file = io.BytesIO(head)
-        version = np.lib.format.read_magic(file)
-        shape, _, dtype = (
-            np.lib.format.read_array_header_1_0(file)
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0(file)
-        )
+        shape, dtype = npy_header(io.BytesIO(head))
     # A header that is damaged or longer than the head is none of TRAM's.
     except Exception:
         return False
