@@ -120,15 +120,13 @@ def vertex_metrics(
     Raises:
         ValueError: one of them has no SMPL poses, or there is no such model file.
     """
-    from smpl_tools.bodies.choice import body_for
+    from smpl_tools.bodies.choice import bodies_for
     from smpl_tools.bodies.vertex_error import vertex_errors
     from smpl_tools.contents import as_content
 
     one, true = (with_unit(as_content(motion, "smpl")[0], 1.0) for motion in (estimate, groundtruth))
-    errors = [
-        vertex_errors(mine, theirs, body_for(theirs, body, folder=models), root=root)
-        for mine, theirs in paired_people(one, true)
-    ]
+    bodies = bodies_for(true.people, body, folder=models)
+    errors = [vertex_errors(mine, theirs, bodies[theirs.id], root=root) for mine, theirs in paired_people(one, true)]
     joined = np.concatenate(errors)
     return {
         "mpvpe_mm": _known(metrics.mean(joined)),

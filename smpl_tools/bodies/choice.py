@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from smoothnet_core._checks import one_of
 from smpl_tools.bodies.body_model import BodyModel
@@ -46,3 +48,18 @@ def body_for(
     betas = stature_to_betas(model, stature)
     vertices = model.vertices + model.shape_vertices @ betas
     return dataclasses.replace(model, vertices=vertices, joint_places=model.joint_places + model.shape_joints @ betas)
+
+
+def bodies_for(people: Iterable[Person], name: str = "free", **how: Any) -> dict[str, BodyModel]:
+    """Return the body model of each person by id, each model made once however many people have it.
+
+    Raises:
+        ValueError: see :func:`body_for`, whose arguments ``how`` are.
+    """
+    made: dict[str | None, BodyModel] = {}
+    found = {}
+    for person in people:
+        if person.gender not in made:
+            made[person.gender] = body_for(person, name, **how)
+        found[person.id] = made[person.gender]
+    return found

@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -21,6 +21,12 @@ SOME_FAILED = 3
 INTERRUPTED = 130
 
 ORDERS = ("interleaved", "columns", "rows")
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
+BODIES = ("free", "smpl", "smplh", "smplx")
+GENDERS = ("neutral", "male", "female")
+# Axes that scenes are written with, and those that files may have: -y is a camera's.
+UPS = ("y", "z")
+KNOWN_UPS = (*UPS, "-y")
 KINDS = ("position", "axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d", "channels")
 
 
@@ -174,3 +180,21 @@ def order_option() -> Any:
     """Return the option ``--order``, which goes with ``--kind rotation_6d``."""
     text = f"Order of the six numbers of rotation_6d: one of {', '.join(ORDERS)}. Default: columns."
     return typer.Option(metavar="NAME", help=text, callback=one_name_of(ORDERS))
+
+
+def name_option(known: Iterable[str], text: str) -> Any:
+    """Return an option that takes one of a few names, which its help shows."""
+    names = tuple(known)
+    return typer.Option(metavar="|".join(names), help=text, callback=one_name_of(names))
+
+
+def models_option() -> Any:
+    """Return the option ``--models``."""
+    text = "Folder of your SMPL model files; default: $SMOOTHNET_BODY_MODELS, then the usual places."
+    return typer.Option(help=text)
+
+
+def from_up_option() -> Any:
+    """Return the option ``--from-up``."""
+    text = "Axis that points up in the input, in place of what is known; -y: a camera's."
+    return name_option(KNOWN_UPS, text)

@@ -11,12 +11,16 @@ import typer
 
 from smpl_tools.cli._paths import check_free, is_in
 from smpl_tools.cli._shared import (
+    UNITS,
+    UPS,
     about,
     console,
     counted,
     fps_option,
     frame_rate,
+    from_up_option,
     kind_option,
+    name_option,
     one_name_of,
     order_option,
     print_json,
@@ -25,10 +29,6 @@ from smpl_tools.cli._shared import (
 
 if TYPE_CHECKING:
     from smpl_tools.motion import Motion
-
-UPS = ("y", "z")
-KNOWN_UPS = ("y", "z", "-y")
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 
 
 def convert(
@@ -48,15 +48,11 @@ def convert(
     ] = None,
     up: Annotated[
         str | None,
-        typer.Option(metavar="|".join(UPS), help="Axis to point up; default: the format's.", callback=one_name_of(UPS)),
+        name_option(UPS, "Axis to point up; default: the format's."),
     ] = None,
     unit: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(UNITS),
-            help="Unit of lengths; default: the format's.",
-            callback=one_name_of(tuple(UNITS)),
-        ),
+        name_option(UNITS, "Unit of lengths; default: the format's."),
     ] = None,
     rig: Annotated[
         Path | None,
@@ -72,19 +68,11 @@ def convert(
     from_fps: Annotated[float | None, fps_option("the input says")] = None,
     from_up: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(KNOWN_UPS),
-            help="Axis that points up in the input, in place of what is known; -y: a camera's.",
-            callback=one_name_of(KNOWN_UPS),
-        ),
+        from_up_option(),
     ] = None,
     from_unit: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(UNITS),
-            help="Unit of the input, in place of what is known.",
-            callback=one_name_of(tuple(UNITS)),
-        ),
+        name_option(UNITS, "Unit of the input, in place of what is known."),
     ] = None,
     kind: Annotated[str | None, kind_option("a plain array holds")] = None,
     order: Annotated[str | None, order_option()] = None,

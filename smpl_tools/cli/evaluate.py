@@ -8,11 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from smpl_tools.cli._shared import (
+    BODIES,
+    UNITS,
     about,
     comma_list,
     console,
     fps_option,
     kind_option,
+    models_option,
+    name_option,
     number,
     one_name_of,
     order_option,
@@ -20,9 +24,6 @@ from smpl_tools.cli._shared import (
     printable,
     table,
 )
-
-UNITS = ("m", "cm", "mm", "in")
-BODIES = ("free", "smpl", "smplh", "smplx")
 
 
 def evaluate(
@@ -47,20 +48,16 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             help=f"Unit of positions in both files: {', '.join(UNITS)}. Default: the format's, or told by size.",
-            callback=one_name_of(UNITS),
+            callback=one_name_of(tuple(UNITS)),
         ),
     ] = None,
     body: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(BODIES),
-            help="Pose this body as both and add the error of its vertices (MPVPE).",
-            callback=one_name_of(BODIES),
-        ),
+        name_option(BODIES, "Pose this body as both and add the error of its vertices (MPVPE)."),
     ] = None,
     models: Annotated[
         Path | None,
-        typer.Option(help="Folder of your SMPL model files; default: $SMOOTHNET_BODY_MODELS, then the usual places."),
+        models_option(),
     ] = None,
     fps: Annotated[float | None, fps_option("the files say")] = None,
     kind: Annotated[str | None, kind_option("plain arrays hold")] = None,

@@ -9,12 +9,24 @@ from typing import Annotated, Any
 import typer
 
 from smpl_tools.cli._paths import check_free, is_in
-from smpl_tools.cli._shared import about, console, fps_option, kind_option, number, one_name_of, print_json, printable
+from smpl_tools.cli._shared import (
+    BODIES,
+    GENDERS,
+    UNITS,
+    about,
+    console,
+    fps_option,
+    from_up_option,
+    kind_option,
+    models_option,
+    name_option,
+    number,
+    one_name_of,
+    print_json,
+    printable,
+)
 
-BODIES = ("skeleton", "free", "smpl", "smplh", "smplx")
-GENDERS = ("neutral", "male", "female")
-UPS = ("y", "z", "-y")
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
+FITTED = ("skeleton", *BODIES)
 
 
 def fit(
@@ -25,38 +37,29 @@ def fit(
     to: Annotated[str, typer.Option(metavar="NAME", help="Format of the output, one that holds SMPL poses.")] = "amass",
     body: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(BODIES),
-            help="What is fitted; skeleton: 24 joints whose bones get the lengths that fit. Default: skeleton for "
+        name_option(
+            FITTED,
+            "What is fitted; skeleton: 24 joints whose bones get the lengths that fit. Default: skeleton for "
             "joints, free for vertices.",
-            callback=one_name_of(BODIES),
         ),
     ] = None,
     models: Annotated[
         Path | None,
-        typer.Option(help="Folder of your SMPL model files; default: $SMOOTHNET_BODY_MODELS, then the usual places."),
+        models_option(),
     ] = None,
     gender: Annotated[
         str,
-        typer.Option(metavar="|".join(GENDERS), help="Of the body.", callback=one_name_of(GENDERS)),
+        name_option(GENDERS, "Of the body."),
     ] = "neutral",
     person: Annotated[str | None, typer.Option(metavar="ID", help="Only this person.")] = None,
     fps: Annotated[float | None, fps_option("the file says")] = None,
     from_up: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(UPS),
-            help="Axis that points up in the input, in place of what is known; -y: a camera's.",
-            callback=one_name_of(UPS),
-        ),
+        from_up_option(),
     ] = None,
     from_unit: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(UNITS),
-            help="Unit of the joints, in place of what is known.",
-            callback=one_name_of(tuple(UNITS)),
-        ),
+        name_option(UNITS, "Unit of the joints, in place of what is known."),
     ] = None,
     kind: Annotated[str | None, kind_option("a plain array holds")] = None,
     fill: Annotated[bool, typer.Option("--fill", help="Fill gaps by interpolation in time.")] = False,

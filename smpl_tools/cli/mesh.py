@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from smpl_tools.cli._paths import check_free, is_in
-from smpl_tools.cli._shared import about, console, counted, fps_option, one_name_of, print_json, printable
+from smpl_tools.cli._shared import (
+    BODIES,
+    GENDERS,
+    UPS,
+    about,
+    console,
+    counted,
+    fps_option,
+    models_option,
+    name_option,
+    print_json,
+    printable,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,10 +31,8 @@ if TYPE_CHECKING:
     from smpl_tools.bodies.body_model import BodyModel
     from smpl_tools.motion import Motion, Person
 
-BODIES = ("free", "smpl", "smplh", "smplx")
-GENDERS = ("neutral", "male", "female")
-UPS = ("y", "z")
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+# Those of smpl_tools.bodies.meshes.
+MESH_UNITS = ("m", "cm", "mm")
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".npz")
 
 
@@ -39,29 +49,23 @@ def mesh(
     ],
     body: Annotated[
         str,
-        typer.Option(
-            metavar="|".join(BODIES),
-            help="Body: free needs no model files; the others take them from --models.",
-            callback=one_name_of(BODIES),
-        ),
+        name_option(BODIES, "Body: free needs no model files; the others take them from --models."),
     ] = "free",
     models: Annotated[
         Path | None,
-        typer.Option(help="Folder of your SMPL model files; default: $SMOOTHNET_BODY_MODELS, then the usual places."),
+        models_option(),
     ] = None,
     gender: Annotated[
         str | None,
-        typer.Option(metavar="|".join(GENDERS), help="In place of what the file says.", callback=one_name_of(GENDERS)),
+        name_option(GENDERS, "In place of what the file says."),
     ] = None,
     stature: Annotated[float | None, typer.Option(help="Height of the free body in metres.")] = None,
     frames: Annotated[
         str | None,
         typer.Option(metavar="LIST", help="Frames for .obj and .ply, such as 0,10,20-30. Default: the first."),
     ] = None,
-    up: Annotated[str, typer.Option(metavar="|".join(UPS), help="Axis to point up.", callback=one_name_of(UPS))] = "y",
-    unit: Annotated[
-        str, typer.Option(metavar="|".join(UNITS), help="Unit of lengths.", callback=one_name_of(tuple(UNITS)))
-    ] = "m",
+    up: Annotated[str, name_option(UPS, "Axis to point up.")] = "y",
+    unit: Annotated[str, name_option(MESH_UNITS, "Unit of lengths.")] = "m",
     person: Annotated[str | None, typer.Option(metavar="ID", help="Only this person.")] = None,
     camera: Annotated[
         bool, typer.Option("--camera", help="Poses as the camera sees them, where a file has the world's too.")
@@ -72,6 +76,7 @@ def mesh(
 ) -> None:
     """Write the bodies of a motion as meshes, or as one animated model."""
     from smpl_tools import formats
+    from smpl_tools.bodies.choice import bodies_for
     from smpl_tools.contents import as_content
     from smpl_tools.convert import only
     from smpl_tools.coordinates import with_unit
@@ -94,7 +99,9 @@ def mesh(
         plain, notes = as_content(motion, "smpl", camera=camera)
         plain = with_unit(plain, 1.0)
     remarks = [*notes]
-    made = {p.id: _model(p, body, models, gender, stature, remarks) for p in plain.people}
+    if body == "free" and any((p.betas is not None and p.betas.any()) or "betas" in p.tracks for p in plain.people):
+        remarks.append("the file's betas are SMPL's and mean nothing to the free body (--stature sets its height)")
+    made = bodies_for(plain.people, body, folder=models, gender=gender, stature=stature)
     with about(source, output, f"{output.stem}_"):
         if suffix in (".glb", ".gltf"):
             written = _animated(plain, made, output, force, remarks)
@@ -127,16 +134,6 @@ def _numbers(text: str | None) -> list[range] | None:
             raise typer.BadParameter(f"expected numbers such as 0,10,20-30, received {text!r}", param_hint="--frames")
         numbers.append(range(int(first), int(last or first) + 1))
     return numbers
-
-
-def _model(
-    person: Person, body: str, folder: Path | None, gender: str | None, stature: float | None, remarks: list[str]
-) -> BodyModel:
-    from smpl_tools.bodies.choice import body_for
-
-    if body == "free" and ((person.betas is not None and person.betas.any()) or "betas" in person.tracks):
-        remarks.append("the file's betas are SMPL's and mean nothing to the free body (--stature sets its height)")
-    return body_for(person, body, folder=folder, gender=gender, stature=stature)
 
 
 def _one(motion: Motion) -> Person:
