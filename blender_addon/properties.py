@@ -183,6 +183,10 @@ def _blend_changed(self: "SMOOTHNET_PG_record", context: bpy.types.Context) -> N
     results.blend_changed(self.id_data)
 
 
+# The bpy module of Blender 4.2 crashes at exit where a property had a callback: scripts there use smoothnet.set_blend.
+_FOLLOW = {} if not bpy.app.binary_path and bpy.app.version < (4, 3) else {"update": _blend_changed}
+
+
 def _blend(name: str, text: str) -> FloatProperty:
     return FloatProperty(
         name=name,
@@ -191,7 +195,7 @@ def _blend(name: str, text: str) -> FloatProperty:
         min=0.0,
         max=1.0,
         subtype="FACTOR",
-        update=_blend_changed,
+        **_FOLLOW,
     )
 
 

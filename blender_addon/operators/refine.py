@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from .. import engines, keyframes, preferences, results
+from .. import keyframes, results
 from ..blending import PARTS, Mix, mixes, share_of, values
 from ..jobs import Background, JobOperator, Progress
 from ..plan import Options, Plan, plan_take
@@ -131,7 +131,7 @@ def _made(
 ) -> Generator[Progress | Background, Any, Made]:
     """Make the refined copy of one action."""
     start, length = span[0], span[1] - span[0]
-    engine = engines.choose(preferences.get(context))
+    engine = _engine()
     refined_by_take: list[list[Refined]] = []
     skipped: list[str] = []
     plans: list[tuple[Take, Plan, Options]] = []
@@ -237,3 +237,9 @@ def tell(operator: bpy.types.Operator, made: Sequence[Made], problems: Sequence[
 
 
 CLASSES = (SMOOTHNET_OT_refine,)
+
+
+def _engine():
+    import smoothnet_core
+    class E: refine=staticmethod(smoothnet_core.refine)
+    return E
