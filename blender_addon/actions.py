@@ -9,7 +9,22 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import bpy
+import numpy as np
 
+# What a key has besides its position and its handles' positions, and how it is read.
+KEY_FIELDS: dict[str, type] = {
+    "interpolation": np.int32,
+    "type": np.int32,
+    "handle_left_type": np.int32,
+    "handle_right_type": np.int32,
+    "easing": np.int32,
+    "back": np.float32,
+    "amplitude": np.float32,
+    "period": np.float32,
+    "select_control_point": np.bool_,
+    "select_left_handle": np.bool_,
+    "select_right_handle": np.bool_,
+}
 # Slots came with Blender 4.4.
 SLOTTED = "slots" in bpy.types.Action.bl_rna.properties
 
@@ -129,6 +144,13 @@ def label(id: bpy.types.ID) -> str:
     else:
         kind = "Shape keys" if isinstance(id, bpy.types.Key) else id.bl_rna.name
     return f'{kind} "{id.name}"'
+
+
+def key_field(points: Any, name: str, kind: type, width: int = 1) -> np.ndarray:
+    """Return one property of all keys, (K,) or (K, width)."""
+    values = np.empty(len(points) * width, kind)
+    points.foreach_get(name, values)
+    return values.reshape(-1, width) if width > 1 else values
 
 
 def is_cyclic(source: Source) -> bool:
