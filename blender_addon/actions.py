@@ -105,10 +105,21 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     strip.use_sync_length = synced
 
 
+def animated() -> Iterator[bpy.types.ID]:
+    """Yield all datablocks of the file that have animation data.
+
+    Not by ``bpy.data.user_map``, which crashes Blender 5.0 where pointers of add-ons lead from action to action.
+    """
+    for prop in bpy.data.bl_rna.properties:
+        if prop.type == "COLLECTION":
+            for id_ in getattr(bpy.data, prop.identifier):
+                if getattr(id_, "animation_data", None) is not None:
+                    yield id_
+
+
 def users(source: Source) -> list[bpy.types.ID]:
     """Return the datablocks that a source animates, directly or in an NLA strip, by type and name."""
-    found = bpy.data.user_map(subset={source.action})[source.action]
-    mine = [id for id in found if source in _sources_of(getattr(id, "animation_data", None))]
+    mine = [id for id in animated() if source in _sources_of(id.animation_data)]
     return sorted(mine, key=lambda id: (id.id_type, id.name_full))
 
 

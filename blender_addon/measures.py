@@ -110,7 +110,9 @@ def spikes(vectors: Array, fps: float, least: float | None = None) -> Flags:
     """
     if not len(vectors):
         return np.zeros(vectors.shape[:2], bool)
-    return _all_spikes(vectors, fps, _SPIKE_SHARE * extent(vectors) if least is None else np.float64(least), signs=False)
+    return _all_spikes(
+        vectors, fps, _SPIKE_SHARE * extent(vectors) if least is None else np.float64(least), signs=False
+    )
 
 
 def extent(vectors: Array) -> Array:
@@ -296,7 +298,9 @@ def _spikes(x: Array, fps: float, least: Array, signs: bool) -> Flags:
         before = np.concatenate([steps[1:2], fastest[: count - 1]])
         after = fastest[length + 3 : length + 3 + count]
         around = np.maximum(np.maximum(before, after), _lengths(b1 - a1) / (length + 1))
-        hit = (least_off > least) & (least_off > _OVER_SPEED * around) & (least_off > _OVER_USUAL * _usual(most_off, fps))
+        hit = (
+            (least_off > least) & (least_off > _OVER_SPEED * around) & (least_off > _OVER_USUAL * _usual(most_off, fps))
+        )
         for place in range(length):
             result[2 + place : 2 + place + count] |= hit
     return result
