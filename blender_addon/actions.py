@@ -91,7 +91,10 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     """
     data = id.animation_data or id.animation_data_create()
     if data.use_tweak_mode:
-        raise ValueError(f"{label(id)} is in NLA tweak mode: leave it first (Tab in the NLA editor)")
+        raise ValueError(_tweaked(id))
+    if isinstance(id, bpy.types.Object) and id.type == "ARMATURE" and id.pose is None:
+        # Blender since 4.4 crashes on an armature that was never evaluated; this makes its pose.
+        id.data = id.data
     if strip is None:
         _set(data, source)
         return
@@ -133,6 +136,8 @@ def editable_problem(id: bpy.types.ID) -> str:
         where = f" of {_file(reference.library)}" if reference is not None and reference.library else ""
         return f"{name} is a library override{where}: make it local first"
     data = id.animation_data
+    if data is not None and data.use_tweak_mode:
+        return _tweaked(id)
     active = active_source(id)
     sources = [active] if active else [source for _, source in nla_sources(id)]
     for action, _ in sources:
@@ -196,7 +201,7 @@ def _sources_of(data: Any) -> Iterator[Source]:
     """All of them, heard or not."""
     if data is None:
         return
-    strips = (strip for track in data.nla_tracks for strip in clips(track.strips))
+    strips = (strip for track in data.nla_tracks for strip in clips(track.strips, muted=True))
     for user in (data, *strips):
         if source := source_of_user(user):
             yield source
@@ -211,6 +216,10 @@ def clips(strips: Any, *, muted: bool = False) -> Iterator[bpy.types.NlaStrip]:
             yield from clips(strip.strips, muted=muted)
         elif strip.type == "CLIP":
             yield strip
+
+
+def _tweaked(id: bpy.types.ID) -> str:
+    return f"{label(id)} is in NLA tweak mode: leave it first (Tab in the NLA editor)"
 
 
 def _set(user: Any, source: Source) -> None:
