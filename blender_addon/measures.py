@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothnet_core._checks import one_of
 from smoothnet_core.rotations import continuous_quat_wxyz
 
 Array = NDArray[np.float64]
@@ -35,8 +36,8 @@ _OVER_SPEED, _OVER_USUAL = 2.0, 6.0
 SPIKE_DEGREES = 4.0
 # Of values with no unit of their own, in shares of the range they lie in.
 _SPIKE_SHARE = 0.05
-# Vectors looked at together, to bound the memory.
-_TOGETHER = 64
+# Vectors times frames looked at together: what is between input and result stays in the processor's cache.
+_TOGETHER = 2**17
 
 # A value is held for at least so many seconds; it would have moved on at the speed of a least step each side.
 _HELD_SECONDS, _HELD_DEGREES_A_SECOND, _HELD_SHARE_A_SECOND = 0.1, 15.0, 0.1
@@ -86,35 +87,36 @@ def jitter(vectors: Array, fps: float) -> Array:
     return np.mean(typical, axis=0) * (_TYPICAL / _FOURTH)
 
 
-def rotation_spikes(quat_wxyz: Array, fps: float, least: float = SPIKE_DEGREES) -> Flags:
-    """Return which rotations (T, B) of (T, B, 4) are far off for a moment; ``least`` in degrees; see :func:`spikes`."""
-    return _all_spikes(as_vectors(quat_wxyz), fps, np.float64(least), signs=True)
-
-
-def spikes(vectors: Array, fps: float, least: float | None = None) -> Flags:
-    """Return which vectors are far off for a moment, up to a tenth of a second, and back again.
+def spikes(values: Array, kind: str, fps: float) -> Flags:
+    """Return which values are far off for a moment, up to a tenth of a second, and back again: not to be believed.
 
     A run of one to three frames (at 30 a second) is a spike where every frame of it lies far from the path between the
     frames around the run: farther than twice the fastest step among the three before and after, six times as far as
-    is usual in that second, and than ``least``. Fast movement speeds up before it turns round, so it is none. The first
-    and last two frames are never spikes: nothing tells. After F. R. Hampel, "The influence curve and its role in
-    robust estimation", JASA 69 (1974): far is what is many times the median.
+    is usual in that second, and than 4 degrees, or 5 % of the range that a position or value moves in. Fast movement
+    speeds up before it turns round, so it is none. The first and last two frames are never spikes: nothing tells.
+    After F. R. Hampel, "The influence curve and its role in robust estimation", JASA 69 (1974): far is many times the
+    median.
 
     Args:
-        vectors: (T, N, D) positions or single values; rotations go to :func:`rotation_spikes`.
+        values: (T, N, n), as ``kind`` says.
+        kind: ``quat_wxyz``, ``position`` or ``channels`` (single values).
         fps: frames a second.
-        least: what is nearer is no spike, in the unit of the vectors; None: 5 % of the range each moves in.
 
     Returns:
-        (T, N) True where a vector is not to be believed.
+        (T, N).
+
+    Raises:
+        ValueError: another kind.
     """
-    if not len(vectors):
-        return np.zeros(vectors.shape[:2], bool)
-    return _all_spikes(vectors, fps, _SPIKE_SHARE * extent(vectors) if least is None else np.float64(least), signs=False)
+    if one_of("kind", kind, ("quat_wxyz", "position", "channels")) == "quat_wxyz":
+        return _all_spikes(as_vectors(values), fps, np.float64(SPIKE_DEGREES), signs=True)
+    return _all_spikes(values, fps, _SPIKE_SHARE * extent(values), signs=False)
 
 
 def extent(vectors: Array) -> Array:
     """Return the size (N,) of what each vector of (T, N, D) moves in, the outermost 2 % left out."""
+    if not len(vectors):
+        return np.zeros(vectors.shape[1])
     low, high = np.percentile(vectors, (2.0, 98.0), axis=0)
     return np.sqrt(_squares(high - low))
 
@@ -161,18 +163,6 @@ def held(vectors: Array, fps: float, rotations: bool) -> Flags:
                 continue  # all rest
             result[start + 1 : stop + 1, n] = True
     return result
-
-
-def missing(times: Array, step: float) -> list[tuple[float, float]]:
-    """Return the stretches (last key before, first key after) that lack keys in an otherwise dense curve.
-
-    Args:
-        times: (K,) frames of the keys, rising.
-        step: frames from key to key where the curve is dense.
-    """
-    apart = np.diff(times)
-    places = np.flatnonzero(apart > 1.5 * step + 1e-3)
-    return [(float(times[k]), float(times[k + 1])) for k in places]
 
 
 def runs(flags: Flags) -> list[tuple[int, int]]:
@@ -257,8 +247,9 @@ def _all_spikes(vectors: Array, fps: float, least: Array | np.float64, signs: bo
     result = np.zeros((frames, count), bool)
     stride = _stride(fps)
     least = np.broadcast_to(least, (count,))
-    for first in range(0, count, _TOGETHER):
-        some = slice(first, first + _TOGETHER)
+    together = max(1, _TOGETHER // max(frames, 1))
+    for first in range(0, count, together):
+        some = slice(first, first + together)
         parts = np.ascontiguousarray(np.moveaxis(vectors[:, some], 2, 0))
         for phase in range(stride):
             result[phase::stride, some] = _spikes(parts[:, phase::stride], fps / stride, least[some], signs)
