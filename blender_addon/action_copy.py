@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-import bpy
-
 from .actions import SLOTTED, Source
 
 

@@ -49,7 +49,7 @@ def holder(source: Source, *, make: bool = False) -> Any:
 
 def active_source(id: bpy.types.ID) -> Source | None:
     """Return what animates a datablock now (in NLA tweak mode: the strip's); None without action or slot."""
-    return _source_of(getattr(id, "animation_data", None))
+    return source_of_user(getattr(id, "animation_data", None))
 
 
 def nla_sources(id: bpy.types.ID) -> list[tuple[bpy.types.NlaStrip, Source]]:
@@ -62,8 +62,8 @@ def nla_sources(id: bpy.types.ID) -> list[tuple[bpy.types.NlaStrip, Source]]:
         return []
     solo = [track for track in data.nla_tracks if track.is_solo]
     tracks = solo or [track for track in data.nla_tracks if not track.mute]
-    strips = (strip for track in tracks for strip in _clips(track.strips))
-    return [(strip, source) for strip in strips if (source := _source_of(strip)) is not None]
+    strips = (strip for track in tracks for strip in clips(track.strips))
+    return [(strip, source) for strip in strips if (source := source_of_user(strip)) is not None]
 
 
 def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = None) -> None:
@@ -113,6 +113,8 @@ def editable_problem(id: bpy.types.ID) -> str:
         if action.library is not None:
             lower = name[0].lower() + name[1:]
             return f'Action "{action.name}" of {lower} is linked from {_file(action.library)}: make it local first'
+    if data is not None and data.use_tweak_mode:
+        return f"{name} is in NLA tweak mode: leave it first (Tab in the NLA editor)"
     if sources:
         return ""
     if data is not None and data.action is not None:
@@ -148,8 +150,8 @@ def remove(source: Source) -> None:
 _STRIP_TIMES = ("action_frame_start", "action_frame_end", "scale", "repeat", "frame_start", "frame_end")
 
 
-def _source_of(user: Any) -> Source | None:
-    """The source of animation data or of an NLA strip."""
+def source_of_user(user: Any) -> Source | None:
+    """Return the source of animation data or of an NLA strip."""
     if user is None or user.action is None:
         return None
     if not SLOTTED:
@@ -161,18 +163,19 @@ def _sources_of(data: Any) -> Iterator[Source]:
     """All of them, heard or not."""
     if data is None:
         return
-    strips = (strip for track in data.nla_tracks for strip in _clips(track.strips))
+    strips = (strip for track in data.nla_tracks for strip in clips(track.strips))
     for user in (data, *strips):
-        if source := _source_of(user):
+        if source := source_of_user(user):
             yield source
 
 
-def _clips(strips: Any) -> Iterator[bpy.types.NlaStrip]:
+def clips(strips: Any, *, muted: bool = False) -> Iterator[bpy.types.NlaStrip]:
+    """Yield the strips that play actions, those inside of meta strips too, and on request muted ones."""
     for strip in strips:
-        if strip.mute:
+        if strip.mute and not muted:
             continue
         if strip.type == "META":
-            yield from _clips(strip.strips)
+            yield from clips(strip.strips, muted=muted)
         elif strip.type == "CLIP":
             yield strip
 

@@ -48,9 +48,9 @@ def chosen(context: bpy.types.Context) -> list[bpy.types.ID]:
     return with_shape_keys(objects)
 
 
-def everything() -> list[bpy.types.ID]:
-    """Return all objects of the file and their shape keys."""
-    return with_shape_keys(bpy.data.objects)
+def everything(scene: bpy.types.Scene | None = None) -> list[bpy.types.ID]:
+    """Return all objects of a scene, or of the file, and their shape keys."""
+    return with_shape_keys(bpy.data.objects if scene is None else scene.objects)
 
 
 def with_shape_keys(objects: Iterable[bpy.types.Object]) -> list[bpy.types.ID]:
@@ -147,6 +147,7 @@ def body_of(id_: bpy.types.ID) -> Body:
         return Body(modes=modes, present=present)
     modes |= armatures.rotation_modes(id_)
     parts = bone_parts(id_)
+    # A rig may hang its hips on a root of its own, which then carries nothing.
     roots = {bone.name for bone in id_.pose.bones if bone.parent is None or parts[bone.name] == "ROOT"}
     return Body(modes=modes, present=present, roots=frozenset(roots), parts=parts)
 

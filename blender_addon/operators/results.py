@@ -46,9 +46,17 @@ class SMOOTHNET_OT_apply(JobOperator, bpy.types.Operator):
     bl_label = "Apply"
     bl_options = {"REGISTER", "UNDO"}
 
-    reduce_keys: BoolProperty(name="Reduce Keys", description="Leave out keys that are not needed")
+    reduce_keys: BoolProperty(
+        name="Reduce Keys", description="Leave out keys that are not needed", options={"SKIP_SAVE"}
+    )
     tolerance: FloatProperty(
-        name="Tolerance", description="In degrees", default=0.2, min=0.0, soft_max=5.0, precision=2
+        name="Tolerance",
+        description="Rotations stay within this angle, in degrees",
+        default=0.2,
+        min=0.0,
+        soft_max=5.0,
+        precision=2,
+        options={"SKIP_SAVE"},
     )
 
     @classmethod
