@@ -75,9 +75,7 @@ class SMOOTHNET_PG_view(bpy.types.PropertyGroup):
     color_bones: BoolProperty(
         name="Color Bones", description="Color the bones from blue, calm, to red, jittery", default=True
     )
-    set_markers: BoolProperty(
-        name="Markers", description="Mark spikes and gaps in the timeline", default=True
-    )
+    set_markers: BoolProperty(name="Markers", description="Mark spikes and gaps in the timeline", default=True)
     trail_range: EnumProperty(
         name="Frames",
         description="Which frames of the trails are drawn",

@@ -1,5 +1,4 @@
-"""What Analyze says of a take, without Blender: jitter, spikes and gaps of each bone, and where to look in the timeline.
-"""
+"""What Analyze says of a take, without Blender: jitter, spikes and gaps of each bone, and where to look."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .measures import as_vectors, held, jitter, runs, spikes
+from .measures import as_vectors, extent, held, jitter, runs, spikes
 from .refining import Sampled
 from .rotation_modes import to_quat_wxyz
 
@@ -19,6 +18,7 @@ Tick = Callable[[float], None]
 
 DEGREES, MILLIMETRES, PERCENT = "°", " mm", " %"
 SPIKE, GAP, HELD = "Spike", "Gap", "Held"
+_STILL_METRES = 1e-4
 # Frames times vectors looked at before the job can be stopped.
 _AT_ONCE = 2**20
 
@@ -72,7 +72,8 @@ def readings_of(
     """
     found: dict[tuple[str, str], Reading] = {}
     done = 0
-    for members in _batches(sampled):
+    moving = [s for s in sampled if s.channel.kind != "location" or _moves(s, metres)]
+    for members in _batches(moving):
         first = members[0].channel
         rotation = first.kind == "rotation"
         rate = fps / first.grid.step
@@ -82,7 +83,11 @@ def readings_of(
         factor, unit = {"rotation": (1.0, DEGREES), "location": (1000.0 * metres, MILLIMETRES)}.get(
             first.kind, (100.0, PERCENT)
         )
-        trembling, off, still = jitter(vectors, rate) * factor, spikes(values, kind, rate), held(vectors, rate, rotation)
+        trembling, off, still = (
+            jitter(vectors, rate) * factor,
+            spikes(values, kind, rate),
+            held(vectors, rate, rotation),
+        )
         for column, member in enumerate(members):
             channel = member.channel
             unseen = channel.unseen if channel.unseen is not None else np.zeros(len(values), bool)
@@ -90,7 +95,11 @@ def readings_of(
             # What is filled in has no say of its own.
             events = [
                 Event(name, float(frames[start]), float(frames[stop - 1]))
-                for name, flags in ((GAP, unseen), (SPIKE, off[:, column] & ~unseen), (HELD, still[:, column] & ~unseen))
+                for name, flags in (
+                    (GAP, unseen),
+                    (SPIKE, off[:, column] & ~unseen),
+                    (HELD, still[:, column] & ~unseen),
+                )
                 for start, stop in runs(flags)
             ]
             kinds = ("SHAPE_KEY" if channel.kind == "value" else "BONE") if channel.owner else "OBJECT"
@@ -102,7 +111,7 @@ def readings_of(
                     known.jitter, known.unit = reading.jitter, reading.unit
                 known.events = sorted({*known.events, *events}, key=lambda event: event.first)
         done += len(members)
-        tick(done / len(sampled))
+        tick(done / len(moving))
     return sorted(found.values(), key=lambda reading: (-reading.jitter, -len(reading.events), reading.name))
 
 
@@ -135,6 +144,11 @@ def marks_of(events: Iterable[tuple[str, Event]], near: float, most: int) -> tup
         # Blender cuts a marker's name at 63 bytes.
         marks.append(Mark(round(first), f"{kind} {names[0][:40]}{more}"))
     return marks, left_out
+
+
+def _moves(s: Sampled, metres: float) -> bool:
+    """Importers key the location of bones that stay where they are, give or take rounding."""
+    return float(extent(s.grid[:, None])[0]) * metres > _STILL_METRES
 
 
 def _batches(sampled: Sequence[Sampled]) -> Iterator[list[Sampled]]:

@@ -132,7 +132,7 @@ class SMOOTHNET_OT_jump_marker(bpy.types.Operator):
 
 
 def our_markers(scene: bpy.types.Scene) -> list[bpy.types.TimelineMarker]:
-    """Return the markers that Analyze set and that are still there, moved by hand or not; renamed ones are the user's."""
+    """Return the markers that Analyze set and are still there, moved or not; renamed ones are the user's."""
     free = list(scene.timeline_markers)
     found = []
     for mark in scene.smoothnet_view.marks:
