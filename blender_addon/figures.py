@@ -74,6 +74,7 @@ class Figure:
         origin: (3,) what ``places`` are moved by from where the file, or the body model, has them.
         up: the file's axis that points up, stated or guessed.
         metres: one unit of the file in metres; metres a pixel for an image.
+        pelvis: (3,) of SMPL poses, where the body has its pelvis in its own axes, with its shape and no translation.
         skin: the mesh, None without.
         betas: (K,) shape, None where the file has none.
         gender: of the body.
@@ -93,6 +94,7 @@ class Figure:
     origin: Array
     up: Up | None
     metres: float
+    pelvis: Array = dataclasses.field(default_factory=lambda: np.zeros(3))
     skin: Skin | None = None
     betas: Array | None = None
     gender: str | None = None
@@ -205,6 +207,7 @@ def _smpl_figure(motion: Motion, model: BodyModel | None, camera: bool) -> tuple
         origin,
         up,
         (transl.metres if transl is not None else None) or 1.0,
+        pelvis,
         None if skin is None else dataclasses.replace(skin, vertices=skin.vertices + origin),
         betas,
         person.gender,
@@ -338,7 +341,7 @@ def _points_figure(motion: Motion, content: str) -> tuple[Figure, list[str]]:
         joints,
         np.full(len(joints), -1, np.int64),
         places,
-        places + [0.0, 0.0, 0.02 * size],
+        places + np.array([0.0, 0.0, 0.02 * size]),
         np.eye(3),
         person.frames,
         None,
@@ -367,9 +370,7 @@ def _quaternions(rotations: Array) -> Array:
     return result
 
 
-def channels(
-    figure: Figure, rest: Sequence[Array] | Array
-) -> tuple[dict[int, Array], dict[int, Array]]:
+def channels(figure: Figure, rest: Sequence[Array] | Array) -> tuple[dict[int, Array], dict[int, Array]]:
     """Return the rotations (T, 4) and locations (T, 3) of bones by joint, as Blender's pose channels hold them.
 
     With ``A`` the joint's axes at rest and ``B`` the bone's, both in the armature's axes, the bone's rotation is

@@ -231,7 +231,7 @@ def bodies_of(motion: Motion, body: str, folder: str) -> tuple[dict[str, BodyMod
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, or of the names and bytes of a folder's files; empty if it cannot be read."""
+    """Return the SHA-256 of a file's bytes, or of a folder's names and bytes; empty if it cannot be read."""
     digest = hashlib.sha256()
     try:
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]

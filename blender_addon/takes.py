@@ -1,205 +1,231 @@
-"""What there is to refine in a scene: actions with those who play them, and what must be known of these."""
+"""Armatures over time as motions: of any rig, of an imported body, of points. Pure: the samples are arrays.
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+The scene has Z up and one unit is a metre.
+"""
 
-import bpy
+from __future__ import annotations
 
-from . import armatures, keyframes
-from .curves import CurveKey, target_of
-from .grids import real_fps
-from .keyframes import Source
-from .parts import part_of
-from .plan import Body, Options
-from .results import pair_of
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core._checks import mismatch
+from smpl_tools.coordinates import up_rotation
+from smpl_tools.kinematics import local_rotations
+from smpl_tools.motion import Motion, Person, Skeleton, Track, Up
+from smpl_tools.rotations import continuous_axis_angle, matrix_to_axis_angle, project_to_so3
+from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X
+
+from .motion_files import Record
+
+Array = NDArray[np.float64]
+
+# Metres by which a joint may leave its place at its parent, from rounding alone.
+_STILL = 2e-5
+_PARTS = (
+    ("global_orient", "root", SMPL.joints[:1]),
+    ("body_pose", "body", SMPL.joints[1:22]),
+    ("left_hand_pose", "hands", SMPL_H.joints[22:37]),
+    ("right_hand_pose", "hands", SMPL_H.joints[37:52]),
+    ("jaw_pose", "face", SMPL_X.joints[22:23]),
+    ("eye_pose", "face", SMPL_X.joints[23:25]),
+)
 
 
-@dataclass
-class Player:
-    """An object or the shape keys of a mesh, and the NLA strip through which it plays an action; None: directly."""
-
-    id: bpy.types.ID
-    strip: bpy.types.NlaStrip | None
-
-
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Take:
-    """One action and slot, with those of the chosen objects that play it.
+    """An armature at T moments.
 
     Attributes:
-        source: action and slot.
-        owner: whose bones, modes and limits count.
-        fps: frames a second at which the action's frames play.
-        players: those who are to play the refined action.
+        name: of the object.
+        bones: B names, parents first.
+        parents: (B,) index of the parent, -1 for a root.
+        rest: (B, 4, 4) at rest, in the armature's space.
+        tails: (B, 3) where the bones end at rest, in the armature's space.
+        deforming: (B,) whether a bone moves meshes.
+        world: (T, 4, 4) of the object.
+        pose: (T, B, 4, 4) in the armature's space.
     """
 
-    source: Source
-    owner: bpy.types.ID
-    fps: float
-    players: list[Player] = field(default_factory=list)
+    name: str
+    bones: tuple[str, ...]
+    parents: NDArray[np.int64]
+    rest: Array
+    tails: Array
+    deforming: NDArray[np.bool_]
+    world: Array
+    pose: Array
+
+    def rows(self, rows: NDArray[np.int64]) -> Take:
+        """Return the take at some of its moments."""
+        return dataclasses.replace(self, world=self.world[rows], pose=self.pose[rows])
 
 
-def chosen(context: bpy.types.Context) -> list[bpy.types.ID]:
-    """Return the selected objects and their shape keys; the active object where nothing is selected."""
-    objects = list(context.selected_objects) if context.selected_objects else []
-    active = context.active_object
-    if active is not None and active not in objects and (not objects or active.mode != "OBJECT"):
-        objects.append(active)
-    return with_shape_keys(objects)
+@dataclass(frozen=True, eq=False)
+class JointPoses:
+    """Joints in the scene.
 
-
-def everything() -> list[bpy.types.ID]:
-    """Return all objects of the file and their shape keys."""
-    return with_shape_keys(bpy.data.objects)
-
-
-def with_shape_keys(objects: Iterable[bpy.types.Object]) -> list[bpy.types.ID]:
-    """Return objects, each followed by the shape keys of its mesh."""
-    ids: list[bpy.types.ID] = []
-    for obj in objects:
-        ids.append(obj)
-        shape_keys = getattr(obj.data, "shape_keys", None)
-        if shape_keys is not None and shape_keys not in ids:
-            ids.append(shape_keys)
-    return ids
-
-
-def takes_of(ids: Iterable[bpy.types.ID], scene: bpy.types.Scene) -> tuple[list[Take], list[str]]:
-    """Return the takes that objects and shape keys play, and why others cannot be changed.
-
-    An object without active action is taken by its NLA strips.
+    Attributes:
+        parents: (J,) index of the parent, -1 for a root.
+        turned: (T, J, 3, 3) how far each is turned from its rest.
+        places: (T, J, 3) metres.
     """
-    takes: dict[tuple[str, str], Take] = {}
-    problems: list[str] = []
-    for id_ in ids:
-        active = keyframes.active_source(id_)
-        found = [(None, active)] if active is not None else keyframes.nla_sources(id_)
-        if not found:
-            continue
-        if problem := keyframes.editable_problem(id_):
-            problems.append(problem)
-            continue
-        for strip, source in found:
-            fps = scene_fps(scene) / (strip.scale if strip is not None else 1.0)
-            take = takes.setdefault(keyframes.identity(source), Take(source, id_, fps))
-            take.players.append(Player(id_, strip))
-    return list(takes.values()), problems
+
+    parents: NDArray[np.int64]
+    turned: Array
+    places: Array
 
 
-def takes_of_file(scene: bpy.types.Scene) -> tuple[list[Take], list[str]]:
-    """Return the takes of all actions of the file, played or not, originals of refined ones aside.
-
-    An action that nobody plays is read with the first armature that has all of the bones that it moves.
-    """
-    takes, problems = takes_of(everything(), scene)
-    known = {keyframes.identity(take.source) for take in takes}
-    for action in bpy.data.actions:
-        if action.library is not None or ((pair := pair_of(action)) is not None and pair.original == action):
-            continue
-        for source in keyframes.sources_of(action):
-            if keyframes.identity(source) not in known and (owner := _owner_for(source)) is not None:
-                takes.append(Take(source, owner, scene_fps(scene)))
-    return takes, problems
-
-
-def _owner_for(source: Source) -> bpy.types.ID | None:
-    targets = [target for curve in keyframes.read_curves(source, marks=False) if (target := target_of(curve.path))]
-    bones = {target.owner for target in targets if target.kind == "bone"}
-    blocks = {target.owner for target in targets if target.kind == "shape_key"}
-    for id_ in everything():
-        if isinstance(id_, bpy.types.Key):
-            fits = blocks and blocks <= set(id_.key_blocks.keys())
-        elif id_.type == "ARMATURE":
-            fits = bones and bones <= set(id_.pose.bones.keys())
-        else:
-            fits = targets and not bones and not blocks
-        if fits and id_.library is None:
-            return id_
-    return None
-
-
-def scene_fps(scene: bpy.types.Scene) -> float:
-    """Return at how many frames of an action a second the scene plays, time remapping included."""
-    render = scene.render
-    return real_fps(render.fps, render.fps_base, render.frame_map_old, render.frame_map_new)
-
-
-def originals(takes: Iterable[Take]) -> None:
-    """Go back to the original of each take that was refined before."""
-    for take in takes:
-        pair = pair_of(take.source.action)
-        if pair is not None and pair.refined == take.source.action:
-            take.source = keyframes.counterpart(take.source, pair.original)
-
-
-def body_of(id_: bpy.types.ID) -> Body:
-    """Return what a plan must know of an object or of shape keys."""
-
-    def present(key: CurveKey) -> float:
-        value = id_.path_resolve(key.path)
-        return float(value[key.index]) if hasattr(value, "__len__") else float(value)
-
-    if isinstance(id_, bpy.types.Key):
-        limits = {block.name: (block.slider_min, block.slider_max) for block in id_.key_blocks}
-        return Body(modes={}, present=present, limits=limits)
-    modes = {"": id_.rotation_mode}
-    if id_.type != "ARMATURE":
-        return Body(modes=modes, present=present)
-    modes |= armatures.rotation_modes(id_)
-    parts = bone_parts(id_)
-    roots = {bone.name for bone in id_.pose.bones if bone.parent is None or parts[bone.name] == "ROOT"}
-    return Body(modes=modes, present=present, roots=frozenset(roots), parts=parts)
-
-
-def bone_parts(obj: bpy.types.Object) -> dict[str, str]:
-    """Return the part of each bone of an armature: as set by hand, or as guessed from the names."""
-    bones = obj.pose.bones
-    guessed = part_of({bone.name: bone.parent.name if bone.parent else None for bone in bones})
-    return {bone.name: guessed[bone.name] if bone.smoothnet_part == "AUTO" else bone.smoothnet_part for bone in bones}
-
-
-def options_of(settings: bpy.types.PropertyGroup, take: Take, context: bpy.types.Context) -> Options:
-    """Return the animator's choices for one take.
+def joint_poses(take: Take, record: Record) -> JointPoses:
+    """Return the joints of an imported armature, by their bones' names; the size of the object does not count.
 
     Raises:
-        ValueError: no preview range or file of weights is set, or no bone is selected.
+        ValueError: a bone is gone.
     """
-    scene = context.scene
-    first = last = None
-    if settings.frames != "ALL":
-        if settings.frames == "PREVIEW" and not scene.use_preview_range:
-            raise ValueError("range: expected a preview range in the timeline, received none")
-        preview = settings.frames == "PREVIEW"
-        first = scene.frame_preview_start if preview else scene.frame_start
-        last = scene.frame_preview_end if preview else scene.frame_end
-        # The frames of the scene are stretched against those of the action, and an NLA strip moves them.
-        stretch = scene.render.frame_map_old / scene.render.frame_map_new
-        strip = take.players[0].strip if take.players else None
-        first, last = sorted(keyframes.to_action_time(f * stretch, strip) for f in (first, last))
-    bones = None
-    if settings.bones == "SELECTED" and getattr(take.owner, "type", "") == "ARMATURE":
-        bones = frozenset(armatures.selected_bones(take.owner))
-        if not bones:
-            raise ValueError(f"bones of {take.owner.name!r}: expected selected ones, received none")
-    model = settings.model
-    if model == "FILE":
-        if not settings.model_file:
-            raise ValueError("model: expected a file of weights, received none")
-        model = bpy.path.abspath(settings.model_file)
-    return Options(
-        rotations=settings.channels in ("BOTH", "ROTATION"),
-        locations=settings.channels in ("BOTH", "LOCATION"),
-        all_locations=settings.all_locations,
-        bones=bones,
-        first=first,
-        last=last,
-        model=model,
-        repair_spikes=settings.repair_spikes,
-        fill_gaps=settings.fill_gaps,
-        longest_gap=settings.longest_gap,
-        keep_feet=settings.keep_feet,
-        marked=frozenset(settings.marked),
-        keep_selected=settings.keep_selected,
-        cyclic=settings.cyclic,
-        bake_sparse=settings.bake_sparse,
-    )
+    at = {bone: k for k, bone in enumerate(take.bones)}
+    gone = [bone for bone in record.bones if bone not in at]
+    if gone:
+        names = ", ".join(gone[:5]) + (", ..." if len(gone) > 5 else "")
+        raise mismatch(f"bones of {take.name}", f"those of the import, with {names}", "an armature without")
+    chosen = [at[bone] for bone in record.bones]
+    sizes = np.cbrt(np.linalg.det(take.world[:, :3, :3]))[:, None, None]
+    world = take.world[:, :3].copy() / np.where(sizes == 0, 1.0, sizes)
+    return _poses(world, take.pose[:, chosen], take.rest[chosen], _above(take.parents, chosen))
+
+
+def _poses(world: Array, pose: Array, rest: Array, parents: NDArray[np.int64]) -> JointPoses:
+    back = np.linalg.inv(rest)[:, :3, :3]
+    turned = world[:, None, :, :3] @ (pose[..., :3, :3] @ back)
+    places = (world[:, None, :, :3] @ pose[..., :3, 3, None])[..., 0] + world[:, None, :, 3]
+    return JointPoses(parents, project_to_so3(turned), places)
+
+
+def _above(parents: NDArray[np.int64], chosen: list[int]) -> NDArray[np.int64]:
+    """Return for each chosen bone the place among them of the nearest one above it."""
+    place = {bone: k for k, bone in enumerate(chosen)}
+    result = []
+    for bone in chosen:
+        above = int(parents[bone])
+        while above >= 0 and above not in place:
+            above = int(parents[above])
+        result.append(place.get(above, -1))
+    return np.array(result, np.int64)
+
+
+def smpl_motion(takes: list[tuple[Take, Record]], fps: float, up: Up) -> Motion:
+    """Return imported bodies as a motion in the plain form ``smpl``, in metres.
+
+    Args:
+        takes: armatures with the joints of SMPL, SMPL-H or SMPL-X.
+        fps: frames a second.
+        up: axis of the motion that points up.
+
+    Raises:
+        ValueError: see :func:`joint_poses`.
+    """
+    turn, rest = up_rotation(up, "z"), up_rotation("y", "z")
+    people = []
+    for take, record in takes:
+        found = joint_poses(take, record)
+        local = local_rotations(found.turned @ rest, found.parents)
+        local[:, 0] = turn.T @ local[:, 0]
+        frames = np.arange(len(local), dtype=np.int64)
+        tracks = {}
+        for name, part, joints in _PARTS:
+            if name == "body_pose" and set(SMPL.joints) <= set(record.joints):
+                joints = SMPL.joints[1:]
+            if set(joints) <= set(record.joints):
+                values = local[:, [record.joints.index(joint) for joint in joints]]
+                vectors = continuous_axis_angle(matrix_to_axis_angle(values))
+                tracks[name] = Track(vectors, "axis_angle", part, joints)  # type: ignore[arg-type]
+        tracks["global_orient"] = tracks["global_orient"].replace(up=up)
+        transl = found.places[:, :1] @ turn - np.array(record.pelvis)
+        tracks["transl"] = Track(transl, "position", "root", SMPL.joints[:1], metres=1.0, up=up)
+        betas = np.array(record.betas) if record.betas else None
+        people.append(Person(record.person, tracks, frames, betas, record.gender or None))
+    return Motion("scene", tuple(people), fps)
+
+
+def points_motion(takes: list[tuple[Take, Record]], fps: float) -> Motion:
+    """Return imported points as a motion in the plain form ``joints``, or ``joints_2d`` in pixels.
+
+    Raises:
+        ValueError: see :func:`joint_poses`.
+    """
+    people = []
+    for take, record in takes:
+        values = points_of(joint_poses(take, record).places, record)
+        image = record.content == "joints_2d"
+        stated = {} if image else {"metres": 1.0, "up": "z"}
+        if not image:
+            values = joint_poses(take, record).places
+        track = Track(values, "position", "body", record.joints, **stated)  # type: ignore[arg-type]
+        people.append(Person(record.person, {"joints": track}, np.arange(len(values), dtype=np.int64)))
+    return Motion("scene", tuple(people), fps)
+
+
+def points_of(places: Array, record: Record) -> Array:
+    """Return places (T, J, 3) in the scene as the file of a record counts them, (T, J, 3) or pixels (T, J, 2)."""
+    if record.content == "joints_2d":
+        return ((places - np.array(record.origin)) / record.metres)[..., [0, 2]] * [1.0, -1.0]
+    turn = up_rotation(record.up or "y", "z")  # type: ignore[arg-type]
+    return (places @ turn) / record.metres
+
+
+def rig_motion(take: Take, fps: float, *, deforming: bool = True) -> Motion:
+    """Return any armature as a motion in the plain form ``rig``, one person, metres, Z up.
+
+    At rest its joints have the axes of the scene, in the place, size and direction that the object has at first.
+    Several bones without a parent hang on one that follows the object.
+
+    Args:
+        take: at least one bone.
+        fps: frames a second.
+        deforming: leave out bones that move no mesh, if there are others.
+    """
+    chosen = [k for k in range(len(take.bones)) if take.deforming[k] or not deforming]
+    chosen = chosen or list(range(len(take.bones)))
+    parents = _above(take.parents, chosen)
+    world = take.world[:, :3]
+    pose, rest = take.pose[:, chosen], take.rest[chosen]
+    first = take.world[0].copy()
+    first[:3, 3] = 0.0
+    stands = first @ rest
+    found = _poses(world, pose, stands, parents)
+    names = [take.bones[k] for k in chosen]
+    heads = stands[:, :3, 3]
+    tails = take.tails[chosen] @ first[:3, :3].T
+    turned, places = found.turned, found.places
+    if int((parents < 0).sum()) > 1:
+        name = take.name
+        while name in names:
+            name += "_root"
+        names = [name, *names]
+        turned = np.concatenate([project_to_so3(world[:, None, :, :3] @ np.linalg.inv(first[:3, :3])), turned], axis=1)
+        places = np.concatenate([world[:, None, :, 3], places], axis=1)
+        heads = np.concatenate([np.zeros((1, 3)), heads])
+        tails = np.concatenate([np.zeros((1, 3)), tails])
+        parents = np.concatenate([[-1], parents + 1])
+    offsets = heads.copy()
+    local = places.copy()
+    for j, parent in enumerate(parents):
+        if parent >= 0:
+            offsets[j] -= heads[parent]
+            away = places[:, j] - places[:, parent]
+            local[:, j] = (turned[:, parent].transpose(0, 2, 1) @ away[..., None])[..., 0]
+    skeleton = Skeleton(tuple(names), np.asarray(parents, np.int64), offsets, 1.0, tails - heads)
+    rotations = local_rotations(turned, parents)
+    tracks = {
+        "global_orient": Track(rotations[:, :1], "rotation_matrix", "root", skeleton.joints[:1], up="z"),
+        "transl": Track(local[:, :1], "position", "root", skeleton.joints[:1], metres=1.0, up="z"),
+    }
+    if len(names) > 1:
+        tracks["body_pose"] = Track(rotations[:, 1:], "rotation_matrix", "body", skeleton.joints[1:])
+    moving = [j for j in range(1, len(names)) if np.abs(local[:, j] - offsets[j]).max(initial=0.0) > _STILL]
+    if moving:
+        joints = tuple(names[j] for j in moving)
+        tracks["joint_positions"] = Track(local[:, moving], "position", "body", joints, metres=1.0)
+    person = Person(take.name, tracks, np.arange(len(local), dtype=np.int64))
+    return Motion("scene", (person,), fps, skeleton)
