@@ -25,7 +25,7 @@ from smpl_tools.rotations import (
 from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, track_matrices
 
 from .motion_files import Record
-from .takes import Take, joint_poses, points_of
+from .evaluated_motion import Take, joint_poses, points_of
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import keyframes
 from .curves import Array
-from .takes import Take
+from .evaluated_motion import Take
 
 
 def sampled(
