@@ -7,7 +7,16 @@ from importlib import import_module
 from types import ModuleType
 
 # In the order of registration; what a module's classes refer to stands before it.
-MODULES: tuple[str, ...] = ()
+MODULES = (
+    "properties",
+    "results",
+    "operators.refine",
+    "operators.results",
+    "operators.batch",
+    "operators.parts",
+    "panels",
+    "menus",
+)
 
 
 def register() -> None:

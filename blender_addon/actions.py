@@ -9,7 +9,22 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import bpy
+import numpy as np
 
+# What a key has besides its position and its handles' positions, and how it is read.
+KEY_FIELDS: dict[str, type] = {
+    "interpolation": np.int32,
+    "type": np.int32,
+    "handle_left_type": np.int32,
+    "handle_right_type": np.int32,
+    "easing": np.int32,
+    "back": np.float32,
+    "amplitude": np.float32,
+    "period": np.float32,
+    "select_control_point": np.bool_,
+    "select_left_handle": np.bool_,
+    "select_right_handle": np.bool_,
+}
 # Slots came with Blender 4.4.
 SLOTTED = "slots" in bpy.types.Action.bl_rna.properties
 
@@ -49,7 +64,7 @@ def holder(source: Source, *, make: bool = False) -> Any:
 
 def active_source(id: bpy.types.ID) -> Source | None:
     """Return what animates a datablock now (in NLA tweak mode: the strip's); None without action or slot."""
-    return _source_of(getattr(id, "animation_data", None))
+    return source_of_user(getattr(id, "animation_data", None))
 
 
 def nla_sources(id: bpy.types.ID) -> list[tuple[bpy.types.NlaStrip, Source]]:
@@ -62,8 +77,8 @@ def nla_sources(id: bpy.types.ID) -> list[tuple[bpy.types.NlaStrip, Source]]:
         return []
     solo = [track for track in data.nla_tracks if track.is_solo]
     tracks = solo or [track for track in data.nla_tracks if not track.mute]
-    strips = (strip for track in tracks for strip in _clips(track.strips))
-    return [(strip, source) for strip in strips if (source := _source_of(strip)) is not None]
+    strips = (strip for track in tracks for strip in clips(track.strips))
+    return [(strip, source) for strip in strips if (source := source_of_user(strip)) is not None]
 
 
 def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = None) -> None:
@@ -113,6 +128,8 @@ def editable_problem(id: bpy.types.ID) -> str:
         if action.library is not None:
             lower = name[0].lower() + name[1:]
             return f'Action "{action.name}" of {lower} is linked from {_file(action.library)}: make it local first'
+    if data is not None and data.use_tweak_mode:
+        return f"{name} is in NLA tweak mode: leave it first (Tab in the NLA editor)"
     if sources:
         return ""
     if data is not None and data.action is not None:
@@ -127,6 +144,13 @@ def label(id: bpy.types.ID) -> str:
     else:
         kind = "Shape keys" if isinstance(id, bpy.types.Key) else id.bl_rna.name
     return f'{kind} "{id.name}"'
+
+
+def key_field(points: Any, name: str, kind: type, width: int = 1) -> np.ndarray:
+    """Return one property of all keys, (K,) or (K, width)."""
+    values = np.empty(len(points) * width, kind)
+    points.foreach_get(name, values)
+    return values.reshape(-1, width) if width > 1 else values
 
 
 def is_cyclic(source: Source) -> bool:
@@ -148,8 +172,8 @@ def remove(source: Source) -> None:
 _STRIP_TIMES = ("action_frame_start", "action_frame_end", "scale", "repeat", "frame_start", "frame_end")
 
 
-def _source_of(user: Any) -> Source | None:
-    """The source of animation data or of an NLA strip."""
+def source_of_user(user: Any) -> Source | None:
+    """Return the source of animation data or of an NLA strip."""
     if user is None or user.action is None:
         return None
     if not SLOTTED:
@@ -161,18 +185,19 @@ def _sources_of(data: Any) -> Iterator[Source]:
     """All of them, heard or not."""
     if data is None:
         return
-    strips = (strip for track in data.nla_tracks for strip in _clips(track.strips))
+    strips = (strip for track in data.nla_tracks for strip in clips(track.strips))
     for user in (data, *strips):
-        if source := _source_of(user):
+        if source := source_of_user(user):
             yield source
 
 
-def _clips(strips: Any) -> Iterator[bpy.types.NlaStrip]:
+def clips(strips: Any, *, muted: bool = False) -> Iterator[bpy.types.NlaStrip]:
+    """Yield the strips that play actions, those inside of meta strips too, and on request muted ones."""
     for strip in strips:
-        if strip.mute:
+        if strip.mute and not muted:
             continue
         if strip.type == "META":
-            yield from _clips(strip.strips)
+            yield from clips(strip.strips, muted=muted)
         elif strip.type == "CLIP":
             yield strip
 

@@ -10,8 +10,9 @@ import numpy as np
 from smoothnet_core._checks import mismatch
 
 from .curves import target_of
-from .pose_channels import Channels, rotation_channel
+from .pose_channels import Channels
 from .posing import Rig
+from .rotation_modes import channel_name
 
 
 def read_rig(obj: bpy.types.Object) -> Rig:
@@ -60,7 +61,7 @@ def rest_channels(obj: bpy.types.Object) -> Channels:
     return Channels(
         modes=modes,
         rotations=tuple(
-            np.array(getattr(bone, rotation_channel(mode)), np.float64) for bone, mode in zip(bones, modes, strict=True)
+            np.array(getattr(bone, channel_name(mode)), np.float64) for bone, mode in zip(bones, modes, strict=True)
         ),
         locations=np.array([bone.location for bone in bones], np.float64).reshape(-1, 3),
         scales=np.array([bone.scale for bone in bones], np.float64).reshape(-1, 3),
@@ -102,7 +103,7 @@ def constrained_bones(obj: bpy.types.Object) -> dict[str, str]:
         ValueError: the object is no armature.
     """
     found: dict[str, list[str]] = {}
-    for name, bone in _pose_bones(obj).items():
+    for bone in _pose_bones(obj).values():
         for constraint in bone.constraints:
             if constraint.mute or not constraint.is_valid:
                 continue
@@ -175,3 +176,14 @@ def _states(obj: Any) -> dict[str, Any]:
     if "select" in bpy.types.PoseBone.bl_rna.properties:
         return _pose_bones(obj)
     return {bone.name: bone for bone in _sorted_bones(obj)}
+
+
+def hierarchy(obj: bpy.types.Object) -> tuple[list[str], list[int]]:
+    """Return the names of the bones, in the order of :func:`read_rig`, and the place of each one's parent (-1: none).
+
+    Raises:
+        ValueError: the object is no armature.
+    """
+    bones = _sorted_bones(obj)
+    at = {bone.name: k for k, bone in enumerate(bones)}
+    return list(at), [at[bone.parent.name] if bone.parent else -1 for bone in bones]

@@ -1,4 +1,4 @@
-"""Where the bones of an armature are, computed from their channels alone: what Blender itself evaluates, for all frames.
+"""Where the bones of an armature are, computed from their channels alone, for all frames, as Blender evaluates them.
 
 Matrices act on column vectors. A bone's rest is Blender's ``Bone.matrix_local``: from the bone's own axes, of which y
 runs along it, into the armature's. How a bone follows its parent is written after what Blender does

@@ -11,7 +11,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import keyframes
-from .blending import Mix, packed, share_of, unpacked, values
+from .blending import PARTS, Mix, packed, share_of, unpacked, values
 
 STORED = "smoothnet_channels"
 
@@ -86,6 +86,15 @@ def mixes_of(refined: bpy.types.Action) -> list[Mix]:
             raise ValueError(f"action {refined.name!r} does not carry what it was refined from: refine again")
         _unpacked[refined.session_uid] = unpacked(stored)
     return _unpacked[refined.session_uid]
+
+
+def parts_of(refined: bpy.types.Action) -> list[str]:
+    """Return the parts of the body that a refined action moves; all of them where it does not tell."""
+    try:
+        found = {mix.part for mix in mixes_of(refined)}
+    except ValueError:
+        return list(PARTS)
+    return [part for part in PARTS if part in found]
 
 
 def write_blend(refined: bpy.types.Action) -> None:

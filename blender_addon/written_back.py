@@ -24,8 +24,8 @@ from smpl_tools.rotations import (
 )
 from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, track_matrices
 
-from .motion_files import Record
 from .evaluated_motion import Take, joint_poses, points_of
+from .motion_files import Record
 
 Array = NDArray[np.float64]
 

@@ -12,10 +12,10 @@ from smpl_tools.convert import make, makeable, prepared_for
 
 from .. import motion_files
 from ..armature_motion import RECORD
-from ..evaluation import action_range, sampled
 from ..curves import Array
-from ..motion_files import Record, record_of
 from ..evaluated_motion import Take, points_motion, rig_motion, smpl_motion
+from ..evaluation import action_range, sampled
+from ..motion_files import Record, record_of
 from ..written_back import person_of, with_take
 
 _SAME = ("SAME", "Same as Imported", "The file that the armature came from, with its motion as it is now")

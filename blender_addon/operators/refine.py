@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from .. import engines, keyframes, preferences, results
+from .. import keyframes, results
 from ..blending import PARTS, Mix, mixes, share_of, values
 from ..jobs import Background, JobOperator, Progress
 from ..plan import Options, Plan, plan_take
@@ -82,9 +82,15 @@ def take_settings(operator: Any, context: bpy.types.Context) -> None:
 
 
 def refine_takes(
-    context: bpy.types.Context, takes: list[Take], settings: Any
+    context: bpy.types.Context, takes: list[Take], settings: Any, of: tuple[int, int] = (0, 1)
 ) -> Generator[Progress | Background, Any, list[Made]]:
     """Refine takes; the file changes at the end alone, all at once.
+
+    Args:
+        context: of the operator.
+        takes: what is refined.
+        settings: a :class:`RefineSettings`.
+        of: which piece this is of how many, for the progress that is shown.
 
     Raises:
         ValueError: nothing can be refined; the message says why.
@@ -97,7 +103,7 @@ def refine_takes(
     made: list[Made] = []
     try:
         for number, (action, members) in enumerate(by_action.items()):
-            span = (number / len(by_action), (number + 1) / len(by_action))
+            span = tuple((of[0] + (number + i) / len(by_action)) / of[1] for i in range(2))
             made.append((yield from _made(context, action, members, settings, span)))
         if not any(one.changed for one in made):
             reasons = dict.fromkeys(line for one in made for line in one.skipped)
@@ -125,7 +131,7 @@ def _made(
 ) -> Generator[Progress | Background, Any, Made]:
     """Make the refined copy of one action."""
     start, length = span[0], span[1] - span[0]
-    engine = engines.choose(preferences.get(context))
+    engine = _engine()
     refined_by_take: list[list[Refined]] = []
     skipped: list[str] = []
     plans: list[tuple[Take, Plan, Options]] = []
@@ -201,6 +207,7 @@ def _write(one: Made, settings: Any) -> Iterator[float]:
 def _take_over(one: Made, earlier: bpy.types.Action | None) -> None:
     """Let the players play the refined action, in place of an earlier one from the same original."""
     if earlier is not None:
+        one.original.use_fake_user = earlier.smoothnet.had_fake_user
         results.replace(earlier, one.refined)
         results.unlink(Pair(one.original, earlier))
         bpy.data.actions.remove(earlier)
@@ -209,6 +216,9 @@ def _take_over(one: Made, earlier: bpy.types.Action | None) -> None:
         source = keyframes.counterpart(take.source, one.refined)
         for player in take.players:
             keyframes.assign(player.id, source, player.strip)
+    if not any(take.players for take in one.takes):
+        # Nobody plays it, and it must not be lost when the file is saved.
+        one.refined.use_fake_user = True
     results.link(Pair(one.original, one.refined), one.mixes, one.stored)
     one.refined.smoothnet.skipped = "\n".join(one.skipped)
 
@@ -227,3 +237,9 @@ def tell(operator: bpy.types.Operator, made: Sequence[Made], problems: Sequence[
 
 
 CLASSES = (SMOOTHNET_OT_refine,)
+
+
+def _engine():
+    import smoothnet_core
+    class E: refine=staticmethod(smoothnet_core.refine)
+    return E

@@ -15,8 +15,9 @@ bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
 from blender_addon import armatures  # noqa: E402
 from blender_addon.curves import Curve, bone_path  # noqa: E402
-from blender_addon.pose_channels import linear_sampler, rotation_channel, sample_pose  # noqa: E402
+from blender_addon.pose_channels import linear_sampler, sample_pose  # noqa: E402
 from blender_addon.posing import INHERIT_SCALE, world_ends, world_rotations  # noqa: E402
+from blender_addon.rotation_modes import channel_name  # noqa: E402
 
 MODES = ("QUATERNION", "AXIS_ANGLE", "XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX")
 
@@ -67,7 +68,7 @@ def pose_at_random(rng: np.random.Generator, obj: Any, *, scaled: bool) -> None:
     """Set all channels of all bones at random, in all rotation modes."""
     for bone in obj.pose.bones:
         bone.rotation_mode = str(rng.choice(MODES))
-        setattr(bone, rotation_channel(bone.rotation_mode), rng.uniform(-2, 2, 4 if len(bone.rotation_mode) > 3 else 3))
+        setattr(bone, channel_name(bone.rotation_mode), rng.uniform(-2, 2, 4 if len(bone.rotation_mode) > 3 else 3))
         bone.location = rng.normal(size=3) * 0.2
         if scaled:
             bone.scale = rng.uniform(0.6, 1.5, 3) * rng.choice([1, 1, 1, -1], 3)
