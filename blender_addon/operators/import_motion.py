@@ -9,7 +9,7 @@ from bpy_extras.io_utils import ImportHelper
 
 from smpl_tools.motion import Motion
 
-from .. import motion_files
+from .. import motion_files, preferences
 from ..armature_motion import RECORD, build
 from ..figures import Figure, content_of, figures_of
 from ..motion_files import Record, Stated
@@ -62,10 +62,8 @@ _MODES = (
 
 
 def smpl_folder(context: bpy.types.Context) -> str:
-    """Return the folder of SMPL models of the preferences, empty where none is set or the extension is not enabled."""
-    root = __package__.rpartition(".")[0]
-    addon = context.preferences.addons.get(root)
-    folder = getattr(addon.preferences, "smpl_folder", "") if addon is not None else ""
+    """Return the folder of SMPL models of the preferences, empty where none is set."""
+    folder = preferences.get(context).smpl_folder
     return bpy.path.abspath(folder) if folder else ""
 
 
@@ -177,7 +175,7 @@ class SMOOTHNET_OT_import_motion(bpy.types.Operator, ImportHelper):
         if motion.fps is None:
             notes.append(f"frame rate not stated: {rate:g} taken")
         content, shown = content_of(motion), motion
-        folder = self.smpl_folder or smpl_folder(context)
+        folder = bpy.path.abspath(self.smpl_folder) if self.smpl_folder else smpl_folder(context)
         if content == "joints" and self.points == "FIT":
             model = None
             if self.body in ("SMPL", "SMPLH", "SMPLX") or (self.body == "AUTO" and folder):
