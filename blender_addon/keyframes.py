@@ -55,6 +55,7 @@ __all__ = [
     "nla_sources",
     "players",
     "read_curves",
+    "read_in_pieces",
     "remove",
     "replace_keys",
     "slot_identifier",
@@ -83,11 +84,16 @@ def read_curves(source: Source, *, marks: bool = True) -> list[Curve]:
         marks: read also what type each key has and which are selected, which is half of the work; otherwise all keys
             are ordinary ones, not selected.
     """
+    return list(read_in_pieces(source, marks=marks))
+
+
+def read_in_pieces(source: Source, *, marks: bool = True) -> Iterator[Curve]:
+    """Yield what :func:`read_curves` returns, a curve at a time."""
     bag = holder(source)
-    if bag is None:
-        return []
-    groups = {group.name: group.mute or group.lock for group in bag.groups}
-    return [_read(curve, groups, marks) for curve in bag.fcurves]
+    if bag is not None:
+        groups = {group.name: group.mute or group.lock for group in bag.groups}
+        for curve in bag.fcurves:
+            yield _read(curve, groups, marks)
 
 
 def write_values(source: Source, values: Mapping[CurveKey, Array]) -> None:
