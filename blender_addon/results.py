@@ -128,9 +128,9 @@ def write_blend_in_pieces(refined: bpy.types.Action, mixes: Sequence[Mix]) -> It
         keys += mix.after.size
         # Curves are looked up for many at once, and never so many that the window would seem to hang.
         if last or keys > _AT_ONCE or mixes[number + 1].slot != mix.slot:
-            yield from _shares(
-                keyframes.write_in_pieces(keyframes.source_of(refined, mix.slot), waiting), number, mixes
-            )
+            source = keyframes.source_of(refined, mix.slot)
+            for _ in keyframes.write_in_pieces(source, waiting):
+                yield number / len(mixes)
             waiting, keys = {}, 0
 
 
