@@ -169,6 +169,14 @@ def key_field(points: Any, name: str, kind: type, width: int = 1) -> np.ndarray:
     return values.reshape(-1, width) if width > 1 else values
 
 
+def add_keys(points: Any, count: int) -> dict[str, Any]:
+    """Give a curve without keys new ones, all alike; return what they have of ``KEY_FIELDS``."""
+    points.add(1)
+    alike = {name: key_field(points, name, kind)[0] for name, kind in KEY_FIELDS.items()}
+    points.add(count - 1)
+    return alike
+
+
 def is_cyclic(source: Source) -> bool:
     """Return whether the action is marked as a cycle (manual frame range, cyclic animation)."""
     return source.action.use_frame_range and source.action.use_cyclic

@@ -16,6 +16,7 @@ from .actions import (
     KEY_FIELDS,
     Source,
     active_source,
+    add_keys,
     assign,
     editable_problem,
     holder,
@@ -44,8 +45,10 @@ __all__ = [
     "active_source",
     "assign",
     "counterpart",
+    "curve_count",
     "duplicate",
     "duplicate_in_pieces",
+    "each_curve",
     "editable_problem",
     "evaluate",
     "identity",
@@ -55,7 +58,6 @@ __all__ = [
     "nla_sources",
     "players",
     "read_curves",
-    "read_in_pieces",
     "remove",
     "replace_keys",
     "slot_identifier",
@@ -72,6 +74,7 @@ __all__ = [
 _SAME_TIME = 1e-3
 _NEAR_KEY = 1e-4
 _LINEAR = INTERPOLATIONS.index("LINEAR")
+_HANDLES = ("handle_left", "handle_right")
 _FLOATS = {"location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale", "value"}
 _CYCLES = {"REPEAT": "REPEAT", "REPEAT_OFFSET": "OFFSET"}
 
@@ -84,16 +87,23 @@ def read_curves(source: Source, *, marks: bool = True) -> list[Curve]:
         marks: read also what type each key has and which are selected, which is half of the work; otherwise all keys
             are ordinary ones, not selected.
     """
-    return list(read_in_pieces(source, marks=marks))
+    return list(each_curve(source, marks=marks))
 
 
-def read_in_pieces(source: Source, *, marks: bool = True) -> Iterator[Curve]:
-    """Yield what :func:`read_curves` returns, a curve at a time."""
+def each_curve(source: Source, *, marks: bool = True) -> Iterator[Curve]:
+    """Read as :func:`read_curves`, a curve at a time; :func:`curve_count` says how many there are."""
     bag = holder(source)
-    if bag is not None:
-        groups = {group.name: group.mute or group.lock for group in bag.groups}
-        for curve in bag.fcurves:
-            yield _read(curve, groups, marks)
+    if bag is None:
+        return
+    groups = {group.name: group.mute or group.lock for group in bag.groups}
+    for curve in bag.fcurves:
+        yield _read(curve, groups, marks)
+
+
+def curve_count(source: Source) -> int:
+    """Return how many F-curves a source has."""
+    bag = holder(source)
+    return 0 if bag is None else len(bag.fcurves)
 
 
 def write_values(source: Source, values: Mapping[CurveKey, Array]) -> None:
@@ -146,39 +156,42 @@ def replace_keys(
         group: name of the group of a curve that is made.
 
     Raises:
-        ValueError: the arrays do not fit each other, are not finite or not rising, or an interpolation is unknown.
+        ValueError: no key, arrays that do not fit each other, are not finite or not rising, an unknown interpolation.
     """
     count = len(times)
+    if not count:
+        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: expected at least one key")
     _check(source, key, values, count)
     moments = np.asarray(times, np.float32)
     if not np.isfinite(moments).all() or (np.diff(moments) <= 0.0).any():
         raise ValueError(f"Action {source.action.name}, curve {_name(key)}: the times of keys must rise")
-    names = [interpolation] * count if isinstance(interpolation, str) else list(interpolation)
-    if len(names) != count:
-        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(names)} interpolations, {count} keys")
-    if unknown := set(names) - set(INTERPOLATIONS):
-        raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
+    modes = _interpolation_numbers(source, key, interpolation, count)
 
     curve = _find(source, key) or _new_curve(source, key, group)
     points = curve.keyframe_points
-    old = {name: key_field(points, name, kind) for name, kind in KEY_FIELDS.items()}
     old_co = key_field(points, "co", np.float32, 2)
-    handles = {name: key_field(points, name, np.float32, 2) - old_co for name in ("handle_left", "handle_right")}
     here, there = _same_times(moments, old_co[:, 0])
+    kept, handles = {}, {}
+    if len(here):
+        kept = {name: key_field(points, name, kind)[there] for name, kind in KEY_FIELDS.items()}
+        handles = {name: (key_field(points, name, np.float32, 2) - old_co)[there] for name in _HANDLES}
 
     points.clear()
-    points.add(count)
+    fresh = add_keys(points, count)
     co = np.column_stack([moments, np.asarray(values, np.float32)])
     points.foreach_set("co", co.ravel())
+    points.foreach_set("interpolation", modes)
     for name, kind in KEY_FIELDS.items():
-        fresh = np.zeros(count, kind) if name.startswith("select") else key_field(points, name, kind)
-        fresh[here] = old[name][there]
-        points.foreach_set(name, fresh)
-    modes = np.array([INTERPOLATIONS.index(name) for name in names], np.intp)
-    points.foreach_set("interpolation", _INTERPOLATION_VALUES[modes])
+        if name == "interpolation":
+            continue
+        field = np.full(count, False if name.startswith("select") else fresh[name], kind)
+        if name in kept:
+            field[here] = kept[name]
+        if (field != fresh[name]).any():
+            points.foreach_set(name, field)
     for name, offsets in handles.items():
         moved = co.copy()
-        moved[here] += offsets[there]
+        moved[here] += offsets
         points.foreach_set(name, moved.ravel())
     curve.update()
 
@@ -310,6 +323,20 @@ def _check(source: Source, key: CurveKey, values: Array, count: int) -> None:
 
 def _name(key: CurveKey) -> str:
     return f"{key.path}[{key.index}]"
+
+
+def _interpolation_numbers(source: Source, key: CurveKey, names: str | Sequence[str], count: int) -> np.ndarray:
+    """Blender's numbers of the interpolations of ``count`` keys."""
+    each = [names] * count if isinstance(names, str) else list(names)
+    if len(each) != count:
+        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(each)} interpolations, {count} keys")
+    kinds = set(each)
+    if unknown := kinds - set(INTERPOLATIONS):
+        raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
+    numbers = {name: int(_INTERPOLATION_VALUES[INTERPOLATIONS.index(name)]) for name in kinds}
+    if len(kinds) == 1:
+        return np.full(count, numbers[each[0]], np.int32)
+    return np.array([numbers[name] for name in each], np.int32)
 
 
 def _values_of(prop: str, names: Sequence[str]) -> np.ndarray:

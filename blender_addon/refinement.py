@@ -10,6 +10,7 @@ import bpy
 from . import engines, keyframes, preferences, results
 from .blending import PARTS, Mix, mixes, share_of, values
 from .computing import Computed, Given, compute, prepare, question
+from .curves import Curve
 from .jobs import Background, Progress
 from .keyframes import Source
 from .numbers import Numbers
@@ -131,23 +132,24 @@ def _computed(
 ) -> Generator[Step, Any, tuple[Computed, list[str]]]:
     """Read and compute one take; return also what is left alone."""
     name = take.source.action.name
-    curves = []
-    for curve in keyframes.read_in_pieces(take.source):
+    curves: list[Curve] = []
+    count = keyframes.curve_count(take.source)
+    for curve in keyframes.each_curve(take.source):
         curves.append(curve)
-        yield Progress(at(0.0), f"Reading {name}")
+        yield Progress(at(0.1 * len(curves) / count), f"Reading {name}")
     armature = None
     if getattr(take.owner, "type", "") == "ARMATURE":
         armature = armature_of(take.owner, curves, context.scene)
     repeats = keyframes.is_cyclic(take.source)
     given = Given(curves, body_of(take.owner, curves), options, take.fps, repeats, armature)
-    prepared = yield Background(partial(prepare, given), at(0.0), at(0.05), f"Reading {name}")
+    prepared = yield Background(partial(prepare, given), at(0.1), at(0.12), f"Reading {name}")
     answers = {}
     for number, (key, frames) in enumerate(prepared.asked):
         answers[key, question(frames)] = keyframes.evaluate(take.source, key, frames)
-        yield Progress(at(0.05 + 0.1 * number / len(prepared.asked)), f"Reading {name}")
+        yield Progress(at(0.12 + 0.05 * number / len(prepared.asked)), f"Reading {name}")
     refine = _with(preferences.chosen_engine(context), told)
     work = partial(compute, given, prepared, answers, refine)
-    computed = yield Background(work, at(0.15), at(0.7), f"Refining {name}")
+    computed = yield Background(work, at(0.17), at(0.7), f"Refining {name}")
     return computed, [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in prepared.plan.skipped]
 
 
