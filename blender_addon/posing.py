@@ -40,7 +40,7 @@ class Rig:
         inherit_scale: B of ``INHERIT_SCALE``.
         use_local_location: (B,) whether locations go along the bone's axes; if not along the parent's.
         connected: (B,) whether the head sits on the parent's tail: its location does nothing.
-        world: (4, 4) from the armature's space into the scene's.
+        world: from the armature's space into the scene's: (4, 4), or (T, 4, 4) of an object that moves over the frames.
     """
 
     names: tuple[str, ...]
@@ -56,9 +56,14 @@ class Rig:
     def __post_init__(self) -> None:
         count = len(self.names)
         for field in fields(self):
-            expected = {"rest": (count, 4, 4), "world": (4, 4)}.get(field.name, (count,))
-            if np.shape(getattr(self, field.name)) != expected:
-                raise mismatch(f"shape of {field.name} of a rig", expected, np.shape(getattr(self, field.name)))
+            shape = np.shape(getattr(self, field.name))
+            if field.name == "world":
+                if shape[-2:] != (4, 4) or len(shape) > 3:
+                    raise mismatch("shape of world of a rig", "(4, 4) or (T, 4, 4)", shape)
+                continue
+            expected = (count, 4, 4) if field.name == "rest" else (count,)
+            if shape != expected:
+                raise mismatch(f"shape of {field.name} of a rig", expected, shape)
         if not (self.parents < np.arange(count)).all():
             raise mismatch("parents of a rig", "each before its children", self.parents.tolist())
         for mode in set(self.inherit_scale):
@@ -121,9 +126,9 @@ def world_positions(rig: Rig, quats: ArrayLike, locations: ArrayLike, scales: Ar
         ValueError: another shape.
     """
     channels = _checked(rig, quats, locations, scales)
-    heads = np.empty((len(channels[0]), len(rig.names), 3))
+    world, heads = _world(rig, len(channels[0])), np.empty((len(channels[0]), len(rig.names), 3))
     for rows, _, origin in _blocks(rig, *channels):
-        heads[rows] = _in_scene(rig, origin)
+        heads[rows] = _in_scene(world[..., rows], origin)
     return heads
 
 
@@ -132,10 +137,11 @@ def world_ends(
 ) -> tuple[Array, Array]:
     """Return heads and tails, each (T, B, 3), of all bones in the scene; see :func:`world_positions`."""
     channels = _checked(rig, quats, locations, scales)
+    world = _world(rig, len(channels[0]))
     heads, tails = (np.empty((len(channels[0]), len(rig.names), 3)) for _ in range(2))
     for rows, linear, origin in _blocks(rig, *channels):
-        heads[rows] = _in_scene(rig, origin)
-        tails[rows] = _in_scene(rig, origin + linear[:, :, 1] * rig.lengths[:, None, None])
+        heads[rows] = _in_scene(world[..., rows], origin)
+        tails[rows] = _in_scene(world[..., rows], origin + linear[:, :, 1] * rig.lengths[:, None, None])
     return heads, tails
 
 
@@ -146,11 +152,12 @@ def world_rotations(rig: Rig, quats: ArrayLike, locations: ArrayLike, scales: Ar
     """
     channels = _checked(rig, quats, locations, scales)
     turned = np.empty((len(channels[0]), len(rig.names), 3, 3))
-    world = rig.world[:3, :3, None]
-    scaled = channels[2] is not None or not _is_rotation(rig.world[:3, :3])
+    world = _world(rig, len(channels[0]))[:3, :3]
+    square = _product(np.swapaxes(world, 0, 1), world)
+    scaled = channels[2] is not None or not np.allclose(square, np.eye(3)[..., None], atol=1e-6)
     for rows, linear, _ in _blocks(rig, *channels):
         for bone in range(len(rig.names)):
-            one = _product(world, linear[bone])
+            one = _product(world[..., rows], linear[bone])
             turned[rows, bone] = np.moveaxis(_without_shear(one, normalize=True) if scaled else one, -1, 0)
     return turned
 
@@ -175,13 +182,13 @@ def location_axes(
     places = rig.above([bone])
     own = rig.take(places)
     q, at, size = _checked(rig, quats, locations, scales)
-    axes = np.empty((len(q), 3, 3))
+    world, axes = _world(own, len(q)), np.empty((len(q), 3, 3))
     offset, parent = _offsets(own)[-1], int(own.parents[-1])
     channels = q[:, places], at[:, places], None if size is None else size[:, places]
     for rows, linear, origin in _blocks(own, *channels):
         above = None if parent < 0 else (linear[parent], origin[parent])
         _, moving, _, _ = _parent_transform(own, len(places) - 1, offset, above, size is None)
-        axes[rows] = np.moveaxis(_product(own.world[:3, :3, None], moving), -1, 0)
+        axes[rows] = np.moveaxis(_product(world[:3, :3, rows], moving), -1, 0)
     return axes
 
 
@@ -329,10 +336,18 @@ def _apply(a: Array, v: Array) -> Array:
     return a[:, 0] * v[0] + a[:, 1] * v[1] + a[:, 2] * v[2]
 
 
-def _in_scene(rig: Rig, points: Array) -> Array:
+def _world(rig: Rig, frames: int) -> Array:
+    """Return (4, 4, T): the armature's matrix in each frame."""
+    if rig.world.ndim == 3 and len(rig.world) != frames:
+        raise mismatch("frames of world of a rig", frames, len(rig.world))
+    matrices = rig.world if rig.world.ndim == 3 else rig.world[None]
+    return np.broadcast_to(np.moveaxis(np.asarray(matrices, np.float64), 0, -1), (4, 4, frames))
+
+
+def _in_scene(world: Array, points: Array) -> Array:
     """Return points (B, 3, t) of the armature's space in the scene's: (t, B, 3)."""
     x, y, z = points[:, 0].T, points[:, 1].T, points[:, 2].T
-    w = rig.world
+    w = world[..., None]
     return np.stack([w[k, 0] * x + w[k, 1] * y + w[k, 2] * z + w[k, 3] for k in range(3)], axis=-1)
 
 
@@ -346,7 +361,3 @@ def _sizes(matrix: Array) -> Array:
 
 def _floor(length: Array) -> Array:
     return np.maximum(length, 1e-30)
-
-
-def _is_rotation(matrix: Array) -> bool:
-    return bool(np.allclose(matrix.T @ matrix, np.eye(3), atol=1e-6))
