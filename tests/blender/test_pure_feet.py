@@ -137,8 +137,10 @@ def test_feet_that_slide_stand_still_afterwards(name: str) -> None:
     before = slide(rig, quats, locations, fps=FPS, metres=metres)
     kept = keep_feet(rig, quats, locations, fps=FPS, metres=metres)
     assert before.points == ("foot.L", "toe.L", "foot.R", "toe.R")
-    assert not before.unit_guessed and not kept.unit_guessed
-    assert kept.slide_before is not None and kept.slide_after is not None
+    assert not before.unit_guessed
+    assert not kept.unit_guessed
+    assert kept.slide_before is not None
+    assert kept.slide_after is not None
     assert kept.slide_before > 10
     assert kept.slide_after < 0.15 * kept.slide_before
     assert set(kept.contact) == set(before.points)
@@ -146,7 +148,8 @@ def test_feet_that_slide_stand_still_afterwards(name: str) -> None:
     assert set(kept.quats) <= {f"{bone}.{side}" for bone in ("thigh", "shin", "foot") for side in "LR"}
     assert list(kept.locations) == ["hips"]
     after = slide(rig, *applied(rig, quats, locations, kept), fps=FPS, metres=metres, contact=before.contact)
-    assert after.speed is not None and before.speed is not None
+    assert after.speed is not None
+    assert before.speed is not None
     assert after.speed < 0.4 * before.speed
     places = [sole(rig, *pose, before.points) for pose in ((quats, locations), applied(rig, quats, locations, kept))]
     largest = 1000 * metres * np.linalg.norm(places[1] - places[0], axis=-1).max()
@@ -209,7 +212,8 @@ def test_twist_bones_turn_with_the_thigh() -> None:
     rig = make_rig(tuple(bones))
     quats, locations = walk(rig, jitter=0.02)
     kept = keep_feet(rig, quats, locations, fps=FPS)
-    assert kept.slide_before is not None and kept.slide_after is not None
+    assert kept.slide_before is not None
+    assert kept.slide_after is not None
     assert kept.slide_after < 0.15 * kept.slide_before
     assert not any("twist" in name for name in kept.quats)
     inherit = np.array([name != "thigh_twist.R" for name in rig.names])
@@ -225,7 +229,8 @@ def test_feet_that_do_not_inherit_rotation_are_kept_too() -> None:
     for side in "LR":
         quats[:, rig.names.index(f"foot.{side}")] = [1, 0, 0, 0]
     kept = keep_feet(rig, quats, locations, fps=FPS)
-    assert kept.slide_before is not None and kept.slide_after is not None
+    assert kept.slide_before is not None
+    assert kept.slide_after is not None
     assert kept.slide_after < 0.2 * kept.slide_before
 
 
@@ -234,7 +239,8 @@ def test_a_foot_without_a_toe_ends_in_its_tail_if_that_is_low() -> None:
     quats, locations = walk(rig, jitter=0.02)
     kept = keep_feet(rig, quats, locations, fps=FPS)
     assert list(kept.contact) == ["foot.L", "foot.L (tail)", "foot.R", "foot.R (tail)"]
-    assert kept.slide_before is not None and kept.slide_after is not None
+    assert kept.slide_before is not None
+    assert kept.slide_after is not None
     assert kept.slide_after < 0.2 * kept.slide_before
     upwards = tuple(
         (name, parent, head, (head[0], head[1], head[2] + 0.2) if name.startswith("foot") else tail)
@@ -278,7 +284,8 @@ def test_scaled_bones_keep_their_feet() -> None:
     scales = np.ones_like(locations)
     scales[:, rig.names.index("root")] = 1.2
     kept = keep_feet(rig, quats, locations, scales, fps=FPS)
-    assert kept.slide_before is not None and kept.slide_after is not None
+    assert kept.slide_before is not None
+    assert kept.slide_after is not None
     assert kept.slide_after < 0.15 * kept.slide_before
 
 
@@ -290,7 +297,8 @@ def test_an_object_that_moves_carries_its_feet() -> None:
     worlds[:, 0, 3] = 0.05 * np.sin(np.arange(len(quats)) / 9)
     moving = dataclasses.replace(rig, world=worlds)
     kept = keep_feet(moving, quats, locations, fps=FPS, contact=still)
-    assert kept.slide_before is not None and kept.slide_after is not None
+    assert kept.slide_before is not None
+    assert kept.slide_after is not None
     assert kept.slide_before > 20
     assert kept.slide_after < 0.3 * kept.slide_before
 
@@ -316,5 +324,5 @@ def test_bad_input_is_named() -> None:
     for which, values, message in cases:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             keep_feet(which, values, locations[: len(values)], fps=FPS)
-    with pytest.raises(ValueError, match="^shape of contact: expected "):
+    with pytest.raises(ValueError, match=r"^shape of contact: expected "):
         slide(rig, quats, locations, fps=FPS, contact=np.zeros((3, 4), bool))

@@ -72,9 +72,7 @@ def test_bones_stand_where_products_of_matrices_put_them(seed: int, frames: int,
     expected = reference(rig, quats, locations, scales)
     heads, tails = world_ends(rig, quats, locations, scales)
     np.testing.assert_allclose(heads, expected[..., :3, 3], atol=1e-9)
-    np.testing.assert_allclose(
-        tails, expected[..., :3, 3] + expected[..., :3, 1] * rig.lengths[:, None], atol=1e-9
-    )
+    np.testing.assert_allclose(tails, expected[..., :3, 3] + expected[..., :3, 1] * rig.lengths[:, None], atol=1e-9)
     np.testing.assert_array_equal(world_positions(rig, quats, locations, scales), heads)
     stiff = reference(rig, quats, locations, np.ones_like(scales))
     np.testing.assert_allclose(world_rotations(rig, quats, locations), stiff[..., :3, :3] / 1.5, atol=1e-9)
@@ -125,7 +123,9 @@ def test_rotations_of_scaled_bones_are_rotations_along_the_bone() -> None:
     rig = random_rig(rng, 8)
     pose = random_pose(rng, 3, 8)
     turned = world_rotations(rig, *pose)
-    np.testing.assert_allclose(np.swapaxes(turned, -1, -2) @ turned, np.broadcast_to(np.eye(3), turned.shape), atol=1e-9)
+    np.testing.assert_allclose(
+        np.swapaxes(turned, -1, -2) @ turned, np.broadcast_to(np.eye(3), turned.shape), atol=1e-9
+    )
     heads, tails = world_ends(rig, *pose)
     along = (tails - heads) / np.linalg.norm(tails - heads, axis=-1, keepdims=True)
     np.testing.assert_allclose(turned[..., 1], along, atol=1e-9)
@@ -159,7 +159,9 @@ def test_part_of_a_rig_stands_where_the_whole_does() -> None:
     part = rig.take(bones)
     assert set(bones.tolist()) >= {11, 7}
     np.testing.assert_allclose(
-        world_positions(part, *(channel[:, bones] for channel in pose)), world_positions(rig, *pose)[:, bones], atol=1e-12
+        world_positions(part, *(channel[:, bones] for channel in pose)),
+        world_positions(rig, *pose)[:, bones],
+        atol=1e-12,
     )
     assert all(rig.parents[child] == bone for bone, some in enumerate(rig.children) for child in some)
     assert sum(map(len, rig.children)) == (rig.parents >= 0).sum()
@@ -169,7 +171,10 @@ def test_bad_input_is_named() -> None:
     rig = random_rig(np.random.default_rng(8), 3, parents=np.array([-1, 0, 1], np.int64))
     quats, locations, scales = random_pose(np.random.default_rng(8), 2, 3)
     cases = (
-        (lambda: world_positions(rig, quats[:, :2], locations), "shape of quats: expected (T, 3, 4), received (2, 2, 4)"),
+        (
+            lambda: world_positions(rig, quats[:, :2], locations),
+            "shape of quats: expected (T, 3, 4), received (2, 2, 4)",
+        ),
         (
             lambda: world_positions(rig, quats, locations[:1]),
             "shape of locations: expected (2, 3, 3), received (1, 3, 3)",
