@@ -40,14 +40,15 @@ def without_shear(matrix: Array, *, normalize: bool) -> Array:
 
 
 def quat_to_matrix(quat_wxyz: Array) -> Array:
-    """Return matrices (3, 3, t) of quaternions (4, t) of any length; of a zero one half a turn about x, as Blender."""
+    """Return matrices (3, 3, ...) of quaternions (4, ...) of any length; of zero half a turn about x, as Blender."""
     squares = (quat_wxyz * quat_wxyz).sum(0)
-    w, x, y, z = np.where(squares > 0, quat_wxyz, np.array([[0.0], [1], [0], [0]]))
+    zero = np.array([0.0, 1.0, 0.0, 0.0]).reshape(4, *[1] * squares.ndim)
+    w, x, y, z = np.where(squares > 0, quat_wxyz, zero)
     s = 2 / np.where(squares > 0, squares, 1.0)
     sx, sy, sz = s * x, s * y, s * z
     xx, yy, zz, xy, xz, yz = sx * x, sy * y, sz * z, sx * y, sx * z, sy * z
     wx, wy, wz = sx * w, sy * w, sz * w
-    result = np.empty((3, 3, quat_wxyz.shape[1]))
+    result = np.empty((3, 3, *squares.shape))
     result[0, 0], result[0, 1], result[0, 2] = 1 - (yy + zz), xy - wz, xz + wy
     result[1, 0], result[1, 1], result[1, 2] = xy + wz, 1 - (xx + zz), yz - wx
     result[2, 0], result[2, 1], result[2, 2] = xz - wy, yz + wx, 1 - (xx + yy)
