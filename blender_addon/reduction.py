@@ -2,8 +2,8 @@
 
 Between two kept keys the curve is the cubic with the values and slopes of both. Blender draws the same one between keys
 of BEZIER interpolation whose handles end a third of the way to their neighbours, since then time runs evenly along
-the curve (:attr:`Reduced.left`, :attr:`Reduced.right`). The slope at a key is the same on both sides, so the handles are
-ALIGNED ones.
+the curve (:attr:`Reduced.left`, :attr:`Reduced.right`). The slope at a key is the same on both sides, so the handles
+are ALIGNED ones.
 """
 
 from __future__ import annotations
