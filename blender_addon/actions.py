@@ -187,6 +187,12 @@ def keep(source: Source) -> None:
     source.action.use_fake_user = True
 
 
+def make(id: bpy.types.ID, name: str) -> Source:
+    """Return a new action without keys, with a slot for a datablock, which does not play it yet."""
+    action = bpy.data.actions.new(name)
+    return Source(action, action.slots.new(id_type=id.id_type, name=id.name) if SLOTTED else None)
+
+
 def remove(source: Source) -> None:
     """Remove a whole action from the file; what it animated is animated by nothing then."""
     bpy.data.actions.remove(source.action)

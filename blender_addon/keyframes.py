@@ -24,6 +24,7 @@ from .actions import (
     keep,
     key_field,
     label,
+    make,
     nla_sources,
     remove,
     users,
@@ -55,11 +56,13 @@ __all__ = [
     "is_cyclic",
     "keep",
     "label",
+    "make",
     "nla_sources",
     "players",
     "read_curves",
     "remove",
     "replace_keys",
+    "set_handles",
     "slot_identifier",
     "source_of",
     "sources_of",
@@ -193,6 +196,35 @@ def replace_keys(
         moved = co.copy()
         moved[here] += offsets
         points.foreach_set(name, moved.ravel())
+    curve.update()
+
+
+def set_handles(source: Source, key: CurveKey, left: Array, right: Array) -> None:
+    """Give the keys of a curve handles of their own, ALIGNED ones, and BEZIER interpolation.
+
+    Args:
+        source: action and slot.
+        key: which curve.
+        left: (K, 2) frame and value of each key's left handle.
+        right: (K, 2) of its right handle, in line with the left one.
+
+    Raises:
+        ValueError: there is no such curve, or it has another number of keys.
+    """
+    curve = _curves_by_key(source).get(key)
+    if curve is None:
+        raise ValueError(f"Action {source.action.name}: there is no curve {_name(key)}")
+    points = curve.keyframe_points
+    for handles in (left, right):
+        if np.shape(handles) != (len(points), 2):
+            count = np.shape(handles)[0]
+            raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(points)} keys, {count} handles")
+    aligned = bpy.types.Keyframe.bl_rna.properties["handle_left_type"].enum_items["ALIGNED"].value
+    bezier = _INTERPOLATION_VALUES[INTERPOLATIONS.index("BEZIER")]
+    points.foreach_set("interpolation", np.full(len(points), bezier, np.int32))
+    for side, handles in (("left", left), ("right", right)):
+        points.foreach_set(f"handle_{side}_type", np.full(len(points), aligned, np.int32))
+        points.foreach_set(f"handle_{side}", np.asarray(handles, np.float32).ravel())
     curve.update()
 
 
