@@ -9,7 +9,22 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import bpy
+import numpy as np
 
+# What a key has besides its position and its handles' positions, and how it is read.
+KEY_FIELDS: dict[str, type] = {
+    "interpolation": np.int32,
+    "type": np.int32,
+    "handle_left_type": np.int32,
+    "handle_right_type": np.int32,
+    "easing": np.int32,
+    "back": np.float32,
+    "amplitude": np.float32,
+    "period": np.float32,
+    "select_control_point": np.bool_,
+    "select_left_handle": np.bool_,
+    "select_right_handle": np.bool_,
+}
 # Slots came with Blender 4.4.
 SLOTTED = "slots" in bpy.types.Action.bl_rna.properties
 
@@ -76,7 +91,10 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     """
     data = id.animation_data or id.animation_data_create()
     if data.use_tweak_mode:
-        raise ValueError(f"{label(id)} is in NLA tweak mode: leave it first (Tab in the NLA editor)")
+        raise ValueError(_tweaked(id))
+    if isinstance(id, bpy.types.Object) and id.type == "ARMATURE" and id.pose is None:
+        # Blender since 4.4 crashes on an armature that was never evaluated; this makes its pose.
+        id.data = id.data
     if strip is None:
         _set(data, source)
         return
@@ -90,10 +108,21 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     strip.use_sync_length = synced
 
 
+def animated() -> Iterator[bpy.types.ID]:
+    """Yield all datablocks of the file that have animation data.
+
+    Not by ``bpy.data.user_map``, which crashes Blender 5.0 where pointers of add-ons lead from action to action.
+    """
+    for prop in bpy.data.bl_rna.properties:
+        if prop.type == "COLLECTION":
+            for id_ in getattr(bpy.data, prop.identifier):
+                if getattr(id_, "animation_data", None) is not None:
+                    yield id_
+
+
 def users(source: Source) -> list[bpy.types.ID]:
     """Return the datablocks that a source animates, directly or in an NLA strip, by type and name."""
-    found = bpy.data.user_map(subset={source.action})[source.action]
-    mine = [id for id in found if source in _sources_of(getattr(id, "animation_data", None))]
+    mine = [id for id in animated() if source in _sources_of(id.animation_data)]
     return sorted(mine, key=lambda id: (id.id_type, id.name_full))
 
 
@@ -107,6 +136,8 @@ def editable_problem(id: bpy.types.ID) -> str:
         where = f" of {_file(reference.library)}" if reference is not None and reference.library else ""
         return f"{name} is a library override{where}: make it local first"
     data = id.animation_data
+    if data is not None and data.use_tweak_mode:
+        return _tweaked(id)
     active = active_source(id)
     sources = [active] if active else [source for _, source in nla_sources(id)]
     for action, _ in sources:
@@ -129,6 +160,13 @@ def label(id: bpy.types.ID) -> str:
     else:
         kind = "Shape keys" if isinstance(id, bpy.types.Key) else id.bl_rna.name
     return f'{kind} "{id.name}"'
+
+
+def key_field(points: Any, name: str, kind: type, width: int = 1) -> np.ndarray:
+    """Return one property of all keys, (K,) or (K, width)."""
+    values = np.empty(len(points) * width, kind)
+    points.foreach_get(name, values)
+    return values.reshape(-1, width) if width > 1 else values
 
 
 def is_cyclic(source: Source) -> bool:
@@ -163,7 +201,7 @@ def _sources_of(data: Any) -> Iterator[Source]:
     """All of them, heard or not."""
     if data is None:
         return
-    strips = (strip for track in data.nla_tracks for strip in clips(track.strips))
+    strips = (strip for track in data.nla_tracks for strip in clips(track.strips, muted=True))
     for user in (data, *strips):
         if source := source_of_user(user):
             yield source
@@ -178,6 +216,10 @@ def clips(strips: Any, *, muted: bool = False) -> Iterator[bpy.types.NlaStrip]:
             yield from clips(strip.strips, muted=muted)
         elif strip.type == "CLIP":
             yield strip
+
+
+def _tweaked(id: bpy.types.ID) -> str:
+    return f"{label(id)} is in NLA tweak mode: leave it first (Tab in the NLA editor)"
 
 
 def _set(user: Any, source: Source) -> None:

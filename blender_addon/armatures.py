@@ -176,3 +176,14 @@ def _states(obj: Any) -> dict[str, Any]:
     if "select" in bpy.types.PoseBone.bl_rna.properties:
         return _pose_bones(obj)
     return {bone.name: bone for bone in _sorted_bones(obj)}
+
+
+def hierarchy(obj: bpy.types.Object) -> tuple[list[str], list[int]]:
+    """Return the names of the bones, in the order of :func:`read_rig`, and the place of each one's parent (-1: none).
+
+    Raises:
+        ValueError: the object is no armature.
+    """
+    bones = _sorted_bones(obj)
+    at = {bone.name: k for k, bone in enumerate(bones)}
+    return list(at), [at[bone.parent.name] if bone.parent else -1 for bone in bones]

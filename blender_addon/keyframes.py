@@ -13,6 +13,7 @@ import numpy as np
 
 from .action_copy import duplicate, duplicate_in_pieces
 from .actions import (
+    KEY_FIELDS,
     Source,
     active_source,
     assign,
@@ -20,6 +21,7 @@ from .actions import (
     holder,
     is_cyclic,
     keep,
+    key_field,
     label,
     nla_sources,
     remove,
@@ -68,19 +70,8 @@ __all__ = [
 # Keys this near in frames are at the same time; Blender's own evaluation takes 1e-4 for its own.
 _SAME_TIME = 1e-3
 _NEAR_KEY = 1e-4
-# Kept where a key stays; positions are kept relative to the key.
-_KEPT = {
-    "type": np.int32,
-    "handle_left_type": np.int32,
-    "handle_right_type": np.int32,
-    "easing": np.int32,
-    "back": np.float32,
-    "amplitude": np.float32,
-    "period": np.float32,
-    "select_control_point": np.bool_,
-    "select_left_handle": np.bool_,
-    "select_right_handle": np.bool_,
-}
+_LINEAR = INTERPOLATIONS.index("LINEAR")
+_FLOATS = {"location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale", "value"}
 _CYCLES = {"REPEAT": "REPEAT", "REPEAT_OFFSET": "OFFSET"}
 
 
@@ -162,26 +153,26 @@ def replace_keys(
     if unknown := set(names) - set(INTERPOLATIONS):
         raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
 
-    curve = _curves_by_key(source).get(key) or _new_curve(source, key, group)
+    curve = _find(source, key) or _new_curve(source, key, group)
     points = curve.keyframe_points
-    old = {name: _get(points, name, kind) for name, kind in _KEPT.items()}
-    old_co, old_left, old_right = (_get(points, name, np.float32, 2) for name in ("co", "handle_left", "handle_right"))
+    old = {name: key_field(points, name, kind) for name, kind in KEY_FIELDS.items()}
+    old_co = key_field(points, "co", np.float32, 2)
+    handles = {name: key_field(points, name, np.float32, 2) - old_co for name in ("handle_left", "handle_right")}
     here, there = _same_times(moments, old_co[:, 0])
 
     points.clear()
     points.add(count)
     co = np.column_stack([moments, np.asarray(values, np.float32)])
     points.foreach_set("co", co.ravel())
-    points.foreach_set("interpolation", _INTERPOLATION_VALUES[[INTERPOLATIONS.index(name) for name in names]])
-    fresh = {name: _get(points, name, kind) for name, kind in _KEPT.items()}
-    for name in fresh:
-        if name.startswith("select"):
-            fresh[name][:] = False
-        fresh[name][here] = old[name][there]
-        points.foreach_set(name, fresh[name])
-    for name, position in (("handle_left", old_left), ("handle_right", old_right)):
+    for name, kind in KEY_FIELDS.items():
+        fresh = np.zeros(count, kind) if name.startswith("select") else key_field(points, name, kind)
+        fresh[here] = old[name][there]
+        points.foreach_set(name, fresh)
+    modes = np.array([INTERPOLATIONS.index(name) for name in names], np.intp)
+    points.foreach_set("interpolation", _INTERPOLATION_VALUES[modes])
+    for name, offsets in handles.items():
         moved = co.copy()
-        moved[here] += position[there] - old_co[there]
+        moved[here] += offsets[there]
         points.foreach_set(name, moved.ravel())
     curve.update()
 
@@ -192,23 +183,19 @@ def evaluate(source: Source, key: CurveKey, frames: Array) -> Array:
     Raises:
         ValueError: there is no such curve.
     """
-    curve = _curves_by_key(source).get(key)
+    curve = _find(source, key)
     if curve is None:
         raise ValueError(f"Action {source.action.name}: there is no curve {_name(key)}")
     # Blender's own precision of time.
     frames = np.asarray(frames, np.float32).astype(np.float64)
-    modified = any(not modifier.mute for modifier in curve.modifiers)
-    if len(curve.keyframe_points) and not modified:
-        co = _get(curve.keyframe_points, "co", np.float32, 2).astype(np.float64)
-        modes = _INTERPOLATION_PLACES[_get(curve.keyframe_points, "interpolation", np.int32)]
+    points = curve.keyframe_points
+    if len(points) and not any(not modifier.mute for modifier in curve.modifiers) and _is_float(key):
+        co = key_field(points, "co", np.float32, 2).astype(np.float64)
+        modes = _INTERPOLATION_PLACES[key_field(points, "interpolation", np.int32)]
         inside = not len(frames) or (co[0, 0] <= frames.min() and frames.max() <= co[-1, 0])
-        # Not for whole-number properties, whose curves jump: they are not told apart here, and are never smoothed.
-        if inside and (modes <= _LINEAR).all() and (np.diff(co[:, 0]) > _SAME_TIME).all() and _is_float(key):
+        if inside and (modes <= _LINEAR).all() and (np.diff(co[:, 0]) > _SAME_TIME).all():
             return _straight(co[:, 0], co[:, 1], modes, frames)
     return np.fromiter(map(curve.evaluate, frames.tolist()), np.float64, len(frames))
-
-
-_LINEAR = INTERPOLATIONS.index("LINEAR")
 
 
 def _straight(times: Array, values: Array, modes: np.ndarray, frames: Array) -> Array:
@@ -223,17 +210,14 @@ def _straight(times: Array, values: Array, modes: np.ndarray, frames: Array) -> 
 
 
 def _is_float(key: CurveKey) -> bool:
-    """Whether the property is surely not one of whole numbers."""
+    """Whether the property is surely not one of whole numbers, whose curves jump."""
     return key.path.rpartition(".")[2] in _FLOATS
-
-
-_FLOATS = {"location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale", "value"}
 
 
 def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool) -> Curve:
     points = curve.keyframe_points
     count = len(points)
-    co = _get(points, "co", np.float32, 2).astype(np.float64)
+    co = key_field(points, "co", np.float32, 2).astype(np.float64)
     cycle, modified = _modifiers(curve)
     group = curve.group
     return Curve(
@@ -241,9 +225,9 @@ def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool) -> C
         index=curve.array_index,
         times=co[:, 0].copy(),
         values=co[:, 1].copy(),
-        interpolation=_INTERPOLATION_PLACES[_get(points, "interpolation", np.int32)],
-        key_types=_KEY_TYPE_PLACES[_get(points, "type", np.int32)] if marks else np.zeros(count, np.uint8),
-        selected=_get(points, "select_control_point", np.bool_) if marks else np.zeros(count, np.bool_),
+        interpolation=_INTERPOLATION_PLACES[key_field(points, "interpolation", np.int32)],
+        key_types=_KEY_TYPE_PLACES[key_field(points, "type", np.int32)] if marks else np.zeros(count, np.uint8),
+        selected=key_field(points, "select_control_point", np.bool_) if marks else np.zeros(count, np.bool_),
         locked=curve.mute or curve.lock or (group is not None and groups[group.name]),
         cycle=cycle,
         modified=modified,
@@ -267,7 +251,7 @@ def _modifiers(curve: bpy.types.FCurve) -> tuple[str, bool]:
 def _write_each(curves: Mapping[CurveKey, Any], values: Mapping[CurveKey, Array]) -> Iterator[float]:
     for done, (key, new) in enumerate(values.items(), start=1):
         points = curves[key].keyframe_points
-        co = _get(points, "co", np.float32, 2)
+        co = key_field(points, "co", np.float32, 2)
         new = np.asarray(new, np.float32)
         if not np.array_equal(co[:, 1], new):
             co[:, 1] = new
@@ -280,6 +264,11 @@ def _write_each(curves: Mapping[CurveKey, Any], values: Mapping[CurveKey, Array]
 def _curves_by_key(source: Source) -> dict[CurveKey, Any]:
     bag = holder(source)
     return {} if bag is None else {CurveKey(curve.data_path, curve.array_index): curve for curve in bag.fcurves}
+
+
+def _find(source: Source, key: CurveKey) -> bpy.types.FCurve | None:
+    bag = holder(source)
+    return None if bag is None else bag.fcurves.find(key.path, index=key.index)
 
 
 def _new_curve(source: Source, key: CurveKey, group: str) -> bpy.types.FCurve:
@@ -303,12 +292,6 @@ def _same_times(new: np.ndarray, old: np.ndarray) -> tuple[np.ndarray, np.ndarra
     # float32 tells times apart less finely the later they are.
     same = np.abs(old[nearest] - new) <= np.maximum(_SAME_TIME, 2.0 * np.spacing(np.abs(new)))
     return np.flatnonzero(same), nearest[same]
-
-
-def _get(points: Any, name: str, kind: type, width: int = 1) -> np.ndarray:
-    values = np.empty(len(points) * width, kind)
-    points.foreach_get(name, values)
-    return values.reshape(-1, width) if width > 1 else values
 
 
 def _check(source: Source, key: CurveKey, values: Array, count: int) -> None:

@@ -183,6 +183,10 @@ def _blend_changed(self: "SMOOTHNET_PG_record", context: bpy.types.Context) -> N
     results.blend_changed(self.id_data)
 
 
+# The bpy module of Blender 4.2 crashes at exit where a property had a callback: scripts there use smoothnet.set_blend.
+_FOLLOW = {} if not bpy.app.binary_path and bpy.app.version < (4, 3) else {"update": _blend_changed}
+
+
 def _blend(name: str, text: str) -> FloatProperty:
     return FloatProperty(
         name=name,
@@ -191,15 +195,13 @@ def _blend(name: str, text: str) -> FloatProperty:
         min=0.0,
         max=1.0,
         subtype="FACTOR",
-        update=_blend_changed,
+        **_FOLLOW,
     )
 
 
 class SMOOTHNET_PG_record(bpy.types.PropertyGroup):
-    """What is remembered on an action: of a refined one its original, of an original its refined one."""
+    """What is remembered on a refined action, besides its original (see :mod:`.results`)."""
 
-    original: PointerProperty(type=bpy.types.Action, name="Original")
-    refined: PointerProperty(type=bpy.types.Action, name="Refined")
     had_fake_user: BoolProperty()
     blend: _blend("Blend", "From the original to the refined take")
     blend_root: _blend("Root", "Blend for the root, times the overall one")

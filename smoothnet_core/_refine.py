@@ -19,6 +19,7 @@ from smoothnet_core._body import common_frame, find_joints, refine_body
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._reading import one_line
 from smoothnet_core._steady_rotations import steadied
+from smoothnet_core.inference.vector_filter_numpy import refine_track
 from smoothnet_core.inference.select import resolve_backend
 from smoothnet_core.model import Model, Run, load_model
 from smoothnet_core.rates import refine_at_rate, same_rate
@@ -163,7 +164,7 @@ def refine_with_report(
     how: dict[str, Any] = {"window": network.window, "hop": int(hop), "blend": blend}
     if network.body is None or network.first is None:
         scale, offset = _frame_of_reference(values, network, kind, pixels)
-        at_own_rate = _by_joint(_in_float32(run) if network.is_published else _centred(run), how)
+        at_own_rate = _own_rate(network, backend, run, how)
         # Its windows are made for positions. Takes that other networks are made for have no noise to steady.
         if prepared.is_rotation and network.architecture == "vector_filter":
             at_own_rate = _steady(at_own_rate)
@@ -173,7 +174,7 @@ def refine_with_report(
         scale, offset = common_frame(values)
         first = network.first
         by_time = {"window": first.window, "hop": first.hop, "blend": _own_blend(first)}
-        smooth = _by_joint(_centred(first.engine(backend, device)), by_time)
+        smooth = _own_rate(first, backend, first.engine(backend, device), by_time)
         at_own_rate = partial(refine_body, smooth=smooth, run=run, body=network.body, places=places, **how)
         at_once = max(1, values.shape[1])
 
@@ -208,6 +209,13 @@ def _checked_fps(fps: float) -> float:
     if not _SLOWEST_FPS <= rate <= FASTEST_FPS:
         raise mismatch("fps", f"{_SLOWEST_FPS:g} to {FASTEST_FPS:,} frames a second", fps)
     return rate
+
+
+def _own_rate(network: Model, backend: str, run: Run, how: dict[str, Any]) -> Run64:
+    """Return the function from a track (T, N, D) and its quality (T, N, 2) to the refined track, each joint alone."""
+    if network.architecture == "vector_filter" and backend == "numpy":
+        return partial(refine_track, network.tensors, **how)
+    return _by_joint(_in_float32(run) if network.is_published else _centred(run), how)
 
 
 def _by_joint(refined: Run64, how: dict[str, Any]) -> Run64:

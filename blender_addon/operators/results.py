@@ -7,9 +7,16 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty
 
 from .. import keyframes, results
+from ..blending import PARTS
 from ..jobs import Background, JobOperator, Progress
 from ..results import Pair
 from ..takes import chosen
+
+
+def _share(name: str, text: str) -> FloatProperty:
+    return FloatProperty(
+        name=name, description=text, default=1.0, min=0.0, max=1.0, subtype="FACTOR", options={"SKIP_SAVE"}
+    )
 
 
 class SMOOTHNET_OT_compare(bpy.types.Operator):
@@ -36,6 +43,41 @@ class SMOOTHNET_OT_compare(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         self.report({"INFO"}, "Showing the original" if showing else "Showing the refined take")
+        return {"FINISHED"}
+
+
+class SMOOTHNET_OT_set_blend(bpy.types.Operator):
+    """Blend the refined takes of the selected objects with their originals, as the sliders do"""
+
+    bl_idname = "smoothnet.set_blend"
+    bl_label = "Set Blend"
+    bl_options = {"REGISTER", "UNDO"}
+
+    blend: _share("Blend", "From the original (0) to the refined take (1)")
+    root: _share("Root", "For the root, times the overall one")
+    spine: _share("Spine", "For the spine, times the overall one")
+    head: _share("Head", "For neck, head and face, times the overall one")
+    arms: _share("Arms", "For the arms, times the overall one")
+    hands: _share("Hands", "For hands and fingers, times the overall one")
+    legs: _share("Legs", "For the legs, times the overall one")
+    other: _share("Other", "For everything else, times the overall one")
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Something selected must have been refined."""
+        return refined(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Set the sliders that were given, and write the keys."""
+        parts = {part: getattr(self, part.lower()) for part in PARTS if self.properties.is_property_set(part.lower())}
+        try:
+            for pair in pairs_of(chosen(context)):
+                blend = self.blend if self.properties.is_property_set("blend") else pair.refined.smoothnet.blend
+                results.set_blends(pair.refined, blend, parts)
+                results.write_blend(pair.refined)
+        except ValueError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
         return {"FINISHED"}
 
 
@@ -137,4 +179,8 @@ def shows_refined(ids: list[bpy.types.ID]) -> bool:
     return False
 
 
-CLASSES = (SMOOTHNET_OT_compare, SMOOTHNET_OT_apply, SMOOTHNET_OT_revert)
+CLASSES = (SMOOTHNET_OT_compare, SMOOTHNET_OT_set_blend, SMOOTHNET_OT_apply, SMOOTHNET_OT_revert)
+
+
+def reduced(*a):
+    raise ValueError
