@@ -9,6 +9,7 @@ from types import ModuleType
 # In the order of registration; what a module's classes refer to stands before it.
 MODULES = (
     "properties",
+    "preferences",
     "results",
     "operators.refine",
     "operators.results",

@@ -108,13 +108,23 @@ def _copy_curve(old: bpy.types.FCurve, bag: Any, animated: list[bpy.types.ID]) -
         new = bag.fcurves.new(old.data_path, index=old.array_index)
         _set_all(old, new, _CURVE)
         _copy_keys(old.keyframe_points, new.keyframe_points)
-        for modifier in old.modifiers:
-            _copy_modifier(modifier, new.modifiers.new(modifier.type))
-        if animated:
+        # All are made before any is set, since a new one becomes the active one.
+        made = [new.modifiers.new(modifier.type) for modifier in old.modifiers]
+        for modifier, copy in zip(old.modifiers, made, strict=True):
+            _copy_modifier(modifier, copy)
+        if animated and _resolves(animated[0], old.data_path):
             # Whether it is a curve of whole numbers.
             new.update_autoflags(animated[0])
     if old.group is not None:
         new.group = bag.groups[old.group.name]
+
+
+def _resolves(id: bpy.types.ID, path: str) -> bool:
+    try:
+        id.path_resolve(path, False)
+    except ValueError:
+        return False
+    return True
 
 
 def _copy_keys(old: Any, new: Any) -> None:

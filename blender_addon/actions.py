@@ -91,7 +91,10 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     """
     data = id.animation_data or id.animation_data_create()
     if data.use_tweak_mode:
-        raise ValueError(f"{label(id)} is in NLA tweak mode: leave it first (Tab in the NLA editor)")
+        raise ValueError(_tweaked(id))
+    if isinstance(id, bpy.types.Object) and id.type == "ARMATURE" and id.pose is None:
+        # Blender since 4.4 crashes on an armature that was never evaluated; this makes its pose.
+        id.data = id.data
     if strip is None:
         _set(data, source)
         return
@@ -105,10 +108,21 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     strip.use_sync_length = synced
 
 
+def animated() -> Iterator[bpy.types.ID]:
+    """Yield all datablocks of the file that have animation data.
+
+    Not by ``bpy.data.user_map``, which crashes Blender 5.0 where pointers of add-ons lead from action to action.
+    """
+    for prop in bpy.data.bl_rna.properties:
+        if prop.type == "COLLECTION":
+            for id_ in getattr(bpy.data, prop.identifier):
+                if getattr(id_, "animation_data", None) is not None:
+                    yield id_
+
+
 def users(source: Source) -> list[bpy.types.ID]:
     """Return the datablocks that a source animates, directly or in an NLA strip, by type and name."""
-    found = bpy.data.user_map(subset={source.action})[source.action]
-    mine = [id for id in found if source in _sources_of(getattr(id, "animation_data", None))]
+    mine = [id for id in animated() if source in _sources_of(id.animation_data)]
     return sorted(mine, key=lambda id: (id.id_type, id.name_full))
 
 
@@ -122,6 +136,8 @@ def editable_problem(id: bpy.types.ID) -> str:
         where = f" of {_file(reference.library)}" if reference is not None and reference.library else ""
         return f"{name} is a library override{where}: make it local first"
     data = id.animation_data
+    if data is not None and data.use_tweak_mode:
+        return _tweaked(id)
     active = active_source(id)
     sources = [active] if active else [source for _, source in nla_sources(id)]
     for action, _ in sources:
@@ -185,7 +201,7 @@ def _sources_of(data: Any) -> Iterator[Source]:
     """All of them, heard or not."""
     if data is None:
         return
-    strips = (strip for track in data.nla_tracks for strip in clips(track.strips))
+    strips = (strip for track in data.nla_tracks for strip in clips(track.strips, muted=True))
     for user in (data, *strips):
         if source := source_of_user(user):
             yield source
@@ -200,6 +216,10 @@ def clips(strips: Any, *, muted: bool = False) -> Iterator[bpy.types.NlaStrip]:
             yield from clips(strip.strips, muted=muted)
         elif strip.type == "CLIP":
             yield strip
+
+
+def _tweaked(id: bpy.types.ID) -> str:
+    return f"{label(id)} is in NLA tweak mode: leave it first (Tab in the NLA editor)"
 
 
 def _set(user: Any, source: Source) -> None:

@@ -24,7 +24,8 @@ from .engine_worker import TorchDevice, one_line
 
 __all__ = [
     "PREFERENCES", "TIMEOUT", "BuiltInEngine", "Cancelled", "Engine", "EngineError", "ExternalEngine", "Measurement",
-    "TorchEngine", "built_in", "choose", "close_all", "has_torch", "measure", "run_with_fallback", "torch_engine",
+    "Tick", "TorchEngine", "built_in", "choose", "close_all", "has_torch", "measure", "run_with_fallback",
+    "torch_engine",
 ]  # fmt: skip
 
 PREFERENCES = ("BUILT_IN", "TORCH", "EXTERNAL")

@@ -7,6 +7,7 @@ Blender's own builds has no BLAS.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothnet_core._checks import one_of
 from smoothnet_core.rotations import continuous_quat_wxyz
 
 Array = NDArray[np.float64]
@@ -35,8 +37,9 @@ _OVER_SPEED, _OVER_USUAL = 2.0, 6.0
 SPIKE_DEGREES = 4.0
 # Of values with no unit of their own, in shares of the range they lie in.
 _SPIKE_SHARE = 0.05
-# Vectors looked at together, to bound the memory.
-_TOGETHER = 64
+_STILL_SHARE = 1e-3
+# Vectors times frames looked at together: what is between input and result stays in the processor's cache.
+_TOGETHER = 2**17
 
 # A value is held for at least so many seconds; it would have moved on at the speed of a least step each side.
 _HELD_SECONDS, _HELD_DEGREES_A_SECOND, _HELD_SHARE_A_SECOND = 0.1, 15.0, 0.1
@@ -86,37 +89,44 @@ def jitter(vectors: Array, fps: float) -> Array:
     return np.mean(typical, axis=0) * (_TYPICAL / _FOURTH)
 
 
-def rotation_spikes(quat_wxyz: Array, fps: float, least: float = SPIKE_DEGREES) -> Flags:
-    """Return which rotations (T, B) of (T, B, 4) are far off for a moment; ``least`` in degrees; see :func:`spikes`."""
-    return _all_spikes(as_vectors(quat_wxyz), fps, np.float64(least), signs=True)
-
-
-def spikes(vectors: Array, fps: float, least: float | None = None) -> Flags:
-    """Return which vectors are far off for a moment, up to a tenth of a second, and back again.
+def spikes(values: Array, kind: str, fps: float) -> Flags:
+    """Return which values are far off for a moment, up to a tenth of a second, and back again: not to be believed.
 
     A run of one to three frames (at 30 a second) is a spike where every frame of it lies far from the path between the
     frames around the run: farther than twice the fastest step among the three before and after, six times as far as
-    is usual in that second, and than ``least``. Fast movement speeds up before it turns round, so it is none. The first
-    and last two frames are never spikes: nothing tells. After F. R. Hampel, "The influence curve and its role in
-    robust estimation", JASA 69 (1974): far is what is many times the median.
+    is usual in that second, and than 4 degrees, or 5 % of the range that a position or value moves in. Fast movement
+    speeds up before it turns round, so it is none. The first and last two frames are never spikes: nothing tells.
+    After F. R. Hampel, "The influence curve and its role in robust estimation", JASA 69 (1974): far is many times the
+    median.
 
     Args:
-        vectors: (T, N, D) positions or single values; rotations go to :func:`rotation_spikes`.
+        values: (T, N, n), as ``kind`` says.
+        kind: ``quat_wxyz``, ``position`` or ``channels`` (single values).
         fps: frames a second.
-        least: what is nearer is no spike, in the unit of the vectors; None: 5 % of the range each moves in.
 
     Returns:
-        (T, N) True where a vector is not to be believed.
+        (T, N).
+
+    Raises:
+        ValueError: another kind.
     """
-    if not len(vectors):
-        return np.zeros(vectors.shape[:2], bool)
-    return _all_spikes(vectors, fps, _SPIKE_SHARE * extent(vectors) if least is None else np.float64(least), signs=False)
+    if one_of("kind", kind, ("quat_wxyz", "position", "channels")) == "quat_wxyz":
+        return _all_spikes(as_vectors(values), fps, np.float64(SPIKE_DEGREES), signs=True)
+    return _all_spikes(values, fps, _SPIKE_SHARE * _sizes(values), signs=False)
 
 
 def extent(vectors: Array) -> Array:
     """Return the size (N,) of what each vector of (T, N, D) moves in, the outermost 2 % left out."""
+    if not len(vectors):
+        return np.zeros(vectors.shape[1])
     low, high = np.percentile(vectors, (2.0, 98.0), axis=0)
     return np.sqrt(_squares(high - low))
+
+
+def _sizes(vectors: Array) -> Array:
+    """Return extents (N,), of what moves less than a thousandth of what moves most, infinite: that is rounding."""
+    size = extent(vectors)
+    return np.where(size > _STILL_SHARE * size.max(initial=0.0), size, np.inf)
 
 
 def held(vectors: Array, fps: float, rotations: bool) -> Flags:
@@ -139,7 +149,7 @@ def held(vectors: Array, fps: float, rotations: bool) -> Flags:
     if rotations:
         same, least = np.full(count, _SAME_DEGREES), np.full(count, _HELD_DEGREES_A_SECOND / fps)
     else:
-        size = extent(vectors)
+        size = _sizes(vectors)
         same, least = _SAME_SHARE * size, _HELD_SHARE_A_SECOND * size / fps
     still = steps <= same
     # Bones that never move say nothing of whether the others do.
@@ -161,18 +171,6 @@ def held(vectors: Array, fps: float, rotations: bool) -> Flags:
                 continue  # all rest
             result[start + 1 : stop + 1, n] = True
     return result
-
-
-def missing(times: Array, step: float) -> list[tuple[float, float]]:
-    """Return the stretches (last key before, first key after) that lack keys in an otherwise dense curve.
-
-    Args:
-        times: (K,) frames of the keys, rising.
-        step: frames from key to key where the curve is dense.
-    """
-    apart = np.diff(times)
-    places = np.flatnonzero(apart > 1.5 * step + 1e-3)
-    return [(float(times[k]), float(times[k + 1])) for k in places]
 
 
 def runs(flags: Flags) -> list[tuple[int, int]]:
@@ -257,8 +255,9 @@ def _all_spikes(vectors: Array, fps: float, least: Array | np.float64, signs: bo
     result = np.zeros((frames, count), bool)
     stride = _stride(fps)
     least = np.broadcast_to(least, (count,))
-    for first in range(0, count, _TOGETHER):
-        some = slice(first, first + _TOGETHER)
+    together = max(1, _TOGETHER // max(frames, 1))
+    for first in range(0, count, together):
+        some = slice(first, first + together)
         parts = np.ascontiguousarray(np.moveaxis(vectors[:, some], 2, 0))
         for phase in range(stride):
             result[phase::stride, some] = _spikes(parts[:, phase::stride], fps / stride, least[some], signs)
@@ -271,39 +270,40 @@ def _spikes(x: Array, fps: float, least: Array, signs: bool) -> Flags:
     result = np.zeros(x.shape[1:], bool)
     if frames < _FEWEST:
         return result
-    # steps[t] goes from t - 1 to t; beyond the ends nothing moves.
+    # steps[t] goes from t - 1 to t; beyond the ends nothing moves. The fastest of the steps before and after each:
     steps = np.zeros((frames + 1, x.shape[2]))
     steps[1:frames] = _lengths(x[:, 1:] - x[:, :-1])
-    fastest = steps.copy()
-    for ahead in range(1, _STEPS_AROUND):
-        fastest[:-ahead] = np.maximum(fastest[:-ahead], steps[ahead:])
+    padded = np.pad(steps, ((_STEPS_AROUND, _STEPS_AROUND), (0, 0)))
+    before, after = (
+        np.maximum.reduce([padded[k : k + frames + 1] for k in range(start, start + _STEPS_AROUND)])
+        for start in (0, _STEPS_AROUND + 1)
+    )
+    # By the triangle inequality the steps into a spike and out of it are so long; few are, and only these are looked at.
+    long_in, long_out = ((steps > 0.5 * least) & (steps > around) for around in (before, after))
+    usual = _usual(_lengths(x[:, 1:-1] - 0.5 * (x[:, :-2] + x[:, 2:])), fps)
     for length in range(1, _LONGEST_SPIKE + 1):
         # The run is [s, s + length) for s from 2 on; two frames are known on either side of it.
         count = frames - length - 3
         if count <= 0:
             break
-        a2, a1 = x[:, :count], x[:, 1 : count + 1]
-        b1, b2 = x[:, length + 2 : length + 2 + count], x[:, length + 3 :]
+        s, n = np.nonzero(long_in[2 : 2 + count] & long_out[2 + length : 2 + length + count])
+        s += 2
+        a2, a1, b1, b2 = x[:, s - 2, n], x[:, s - 1, n], x[:, s + length, n], x[:, s + length + 1, n]
         if signs:
             sign = np.where((a1 * b1).sum(axis=0) < 0, -1.0, 1.0)
             b1, b2 = b1 * sign, b2 * sign
-        least_off = most_off = None
-        for place in range(length):
-            off = _off(x[:, 2 + place : 2 + place + count], (a2, a1, b1, b2), (place + 1) / (length + 1), length, signs)
-            least_off = off if least_off is None else np.minimum(least_off, off)
-            most_off = off if most_off is None else np.maximum(most_off, off)
-        # The three steps that end at s - 1, those that start at the run's end, and what lies between on average.
-        before = np.concatenate([steps[1:2], fastest[: count - 1]])
-        after = fastest[length + 3 : length + 3 + count]
-        around = np.maximum(np.maximum(before, after), _lengths(b1 - a1) / (length + 1))
-        hit = (least_off > least) & (least_off > _OVER_SPEED * around) & (least_off > _OVER_USUAL * _usual(most_off, fps))
-        for place in range(length):
-            result[2 + place : 2 + place + count] |= hit
+        off = np.minimum.reduce(
+            [_off(x[:, s + k, n], (a2, a1, b1, b2), (k + 1) / (length + 1), length, signs) for k in range(length)]
+        )
+        around = np.maximum(np.maximum(before[s, n], after[s + length, n]), _lengths(b1 - a1) / (length + 1))
+        hit = (off > least[n]) & (off > _OVER_SPEED * around) & (off > _OVER_USUAL * usual[s - 1, n])
+        for k in range(length):
+            result[s[hit] + k, n[hit]] = True
     return result
 
 
 def _off(x: Array, around: tuple[Array, Array, Array, Array], share: float, length: int, signs: bool) -> Array:
-    """Return how far (K, N) vectors are from the paths, straight and curved, between the frames around a run."""
+    """Return how far (K,) vectors (D, K) are from the paths, straight and curved, between the frames around a run."""
     a2, a1, b1, b2 = around
     straight = (1 - share) * a1 + share * b1
     # The cubic through a1 and b1 with the speeds into a1 and out of b1 (Hermite).
@@ -327,7 +327,7 @@ def _usual(off: Array, fps: float) -> Array:
 def _blocks(frames: int, fps: float) -> Iterator[slice]:
     """Yield pieces of about a second that cover all frames."""
     edges = np.linspace(0, frames, max(1, round(frames / fps)) + 1).astype(int).tolist()
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         yield slice(start, stop)
 
 

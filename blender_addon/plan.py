@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .curves import KEY_TYPES, Curve, CurveKey, target_of
-from .grids import Grid, grid_of, in_gaps, is_sparse
+from .grids import Grid, gaps, grid_of, is_sparse
 
 ROTATIONS = {"rotation_quaternion": 4, "rotation_axis_angle": 4, "rotation_euler": 3}
 EULER_MODES = ("XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX")
@@ -178,7 +178,7 @@ def plan_take(curves: Sequence[Curve], body: Body, options: Options, *, fps: flo
             continue
         if all(np.ptp(curve.values) == 0 for curve in members):
             continue  # Nothing moves: there is nothing to say about it.
-        sparse = all(is_sparse(curve.times, fps) for curve in members)
+        sparse = all(is_sparse(curve.times, curve.values, fps) for curve in members)
         if sparse and not options.bake_sparse:
             skipped.append(Skipped(owner, channel, "fewer than 5 keys a second"))
             continue
@@ -242,7 +242,9 @@ def _channel(
         grid = grid_of([curve.times for curve in members])
         added = np.empty(0)
         if options.fill_gaps:
-            unseen = in_gaps(times, grid, fps, options.longest_gap)
+            unseen = np.zeros(grid.count, bool)
+            for first, end in gaps(times, grid, fps, options.longest_gap):
+                unseen[first:end] = True
             added = grid.times[unseen]
     # Three of four numbers of a quaternion do not say how it turns.
     incomplete = len(by_index) < size and channel in ("rotation_quaternion", "rotation_axis_angle")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from .actions import SLOTTED, Source, clips, source_of_user
+from .actions import SLOTTED, Source, animated, clips, source_of_user
 
 
 def slot_identifier(source: Source) -> str:
@@ -47,10 +47,8 @@ def counterpart(source: Source, action: bpy.types.Action) -> Source:
 def players(action: bpy.types.Action) -> list[tuple[bpy.types.ID, bpy.types.NlaStrip | None, Source]]:
     """Return all that plays an action: datablock, NLA strip (None: directly), and source; muted strips too."""
     found = []
-    for id_ in bpy.data.user_map(subset={action})[action]:
-        data = getattr(id_, "animation_data", None)
-        if data is None:
-            continue
+    for id_ in animated():
+        data = id_.animation_data
         strips = [strip for track in data.nla_tracks for strip in clips(track.strips, muted=True)]
         for strip in (None, *strips):
             source = source_of_user(data if strip is None else strip)

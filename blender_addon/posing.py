@@ -83,10 +83,10 @@ class Rig:
         return np.array(sorted(wanted), np.int64)
 
     def take(self, bones: ArrayLike) -> Rig:
-        """Return the rig of some bones, given by rising places; one whose parent is left out cannot be placed.
+        """Return the rig of some bones, given by their places, parents first.
 
         Raises:
-            ValueError: the parent of a bone is not among them.
+            ValueError: the parent of a bone is not among them, or comes after it.
         """
         places = np.asarray(bones, np.int64)
         at = {int(bone): k for k, bone in enumerate(places)}
@@ -155,6 +155,36 @@ def world_rotations(rig: Rig, quats: ArrayLike, locations: ArrayLike, scales: Ar
     return turned
 
 
+def location_axes(
+    rig: Rig, bone: int, quats: ArrayLike, locations: ArrayLike, scales: ArrayLike | None = None
+) -> Array:
+    """Return (T, 3, 3): by how much a bone's head moves in the scene with each number of its location channel.
+
+    Args:
+        rig: B bones.
+        bone: place of the bone.
+        quats: as of :func:`world_positions`, as are the others.
+        locations: (T, B, 3).
+        scales: (T, B, 3) or None.
+
+    Raises:
+        ValueError: another shape, or a connected bone, which does not move.
+    """
+    if rig.connected[bone]:
+        raise mismatch(f"bone {rig.names[bone]}", "one that its location moves", "a connected one")
+    places = rig.above([bone])
+    own = rig.take(places)
+    q, at, size = _checked(rig, quats, locations, scales)
+    axes = np.empty((len(q), 3, 3))
+    offset, parent = _offsets(own)[-1], int(own.parents[-1])
+    channels = q[:, places], at[:, places], None if size is None else size[:, places]
+    for rows, linear, origin in _blocks(own, *channels):
+        above = None if parent < 0 else (linear[parent], origin[parent])
+        _, moving, _, _ = _parent_transform(own, len(places) - 1, offset, above, size is None)
+        axes[rows] = np.moveaxis(_product(own.world[:3, :3, None], moving), -1, 0)
+    return axes
+
+
 def _checked(
     rig: Rig, quats: ArrayLike, locations: ArrayLike, scales: ArrayLike | None
 ) -> tuple[Array, Array, Array | None]:
@@ -172,10 +202,7 @@ def _checked(
 def _blocks(rig: Rig, quats: Array, locations: Array, scales: Array | None) -> Iterator[tuple[slice, Array, Array]]:
     """Yield frames, and of all bones the linear part (B, 3, 3, t) and the head (B, 3, t) in the armature's space."""
     frames, count = quats.shape[:2]
-    offsets = rig.rest.copy()
-    inner = rig.parents >= 0
-    if inner.any():
-        offsets[inner] = np.linalg.inv(rig.rest[rig.parents[inner]]) @ rig.rest[inner]
+    offsets = _offsets(rig)
     step = int(np.clip(_BLOCK // max(count, 1), 16, 4096))
     for start in range(0, frames, step):
         rows = slice(start, min(start + step, frames))
@@ -194,6 +221,15 @@ def _blocks(rig: Rig, quats: Array, locations: Array, scales: Array | None) -> I
             if not rig.connected[bone] and place.any():
                 origin[bone] += _apply(moving, place)
         yield rows, linear, origin
+
+
+def _offsets(rig: Rig) -> Array:
+    """Return (B, 4, 4): rests relative to that of the parent."""
+    offsets = rig.rest.copy()
+    inner = rig.parents >= 0
+    if inner.any():
+        offsets[inner] = np.linalg.inv(rig.rest[rig.parents[inner]]) @ rig.rest[inner]
+    return offsets
 
 
 def _parent_transform(

@@ -2,16 +2,15 @@
 
 import textwrap
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from . import engines
-from .jobs import Background, JobOperator
+from .jobs import Background, Job, JobOperator
 
 # Seconds for which the files found in a folder count: drawing asks anew with every move of the mouse.
 _FRESH = 5.0
@@ -86,13 +85,13 @@ def _engine_changed(preferences: Any, context: bpy.types.Context) -> None:
 def _python_changed(preferences: Any, context: bpy.types.Context) -> None:
     # A path relative to the open file would name another program beside another file.
     if preferences.python.startswith("//"):
-        preferences["python"] = bpy.path.abspath(preferences.python)
+        preferences.python = bpy.path.abspath(preferences.python)
     _engine_changed(preferences, context)
 
 
 def _folder_changed(preferences: Any, context: bpy.types.Context) -> None:
     if preferences.smpl_folder.startswith("//"):
-        preferences["smpl_folder"] = bpy.path.abspath(preferences.smpl_folder)
+        preferences.smpl_folder = bpy.path.abspath(preferences.smpl_folder)
 
 
 class SMOOTHNET_AP_preferences(bpy.types.AddonPreferences):
@@ -197,19 +196,25 @@ class SMOOTHNET_OT_test_engine(JobOperator, bpy.types.Operator):
 
     bl_idname = "smoothnet.test_engine"
     bl_label = "Test Engine"
-    bl_options = {"REGISTER", "INTERNAL"}
+    bl_options: ClassVar = {"INTERNAL"}
 
-    def job(self, context: bpy.types.Context) -> Iterator[Background]:
+    def job(self, context: bpy.types.Context) -> Job:
         """Test in a thread, since another Python may take its time to start."""
-        preferences, engine = get(context), chosen_engine(context)
-        preferences.test_result, preferences.test_failed = "", False
-        try:
-            measured = yield Background(lambda tick: engines.measure(engine, tick), text="Testing the engine")
-        except engines.EngineError as error:
-            preferences.test_result, preferences.test_failed = str(error), True
-            raise ValueError(f"Engine: {error}") from None
-        preferences.test_result = told(measured)
-        self.report({"INFO"}, preferences.test_result)
+        engine = chosen_engine(context)
+        get(context).test_result, get(context).test_failed = "", False
+        outcome = yield Background(lambda tick: _tested(engine, tick), text="Testing the engine")
+        get(context).test_result, get(context).test_failed = outcome
+        text, has_failed = outcome
+        if has_failed:
+            raise ValueError(f"Engine: {text}")
+        self.report({"INFO"}, text)
+
+
+def _tested(engine: engines.Engine, tick: engines.Tick) -> tuple[str, bool]:
+    try:
+        return told(engines.measure(engine, tick)), False
+    except engines.EngineError as error:
+        return str(error), True
 
 
 def told(measured: engines.Measurement) -> str:

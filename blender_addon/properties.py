@@ -200,10 +200,8 @@ def _blend(name: str, text: str) -> FloatProperty:
 
 
 class SMOOTHNET_PG_record(bpy.types.PropertyGroup):
-    """What is remembered on an action: of a refined one its original, of an original its refined one."""
+    """What is remembered on a refined action, besides its original (see :mod:`.results`)."""
 
-    original: PointerProperty(type=bpy.types.Action, name="Original")
-    refined: PointerProperty(type=bpy.types.Action, name="Refined")
     had_fake_user: BoolProperty()
     blend: _blend("Blend", "From the original to the refined take")
     blend_root: _blend("Root", "Blend for the root, times the overall one")

@@ -1,7 +1,8 @@
 """A refined action and its original: which is which, what the sliders mix, and what is shown.
 
-Both actions name each other in ``action.smoothnet``; the refined one keeps its channels at full strength in a custom
-property of its own (see :mod:`.blending`), so that it can be blended after the file was saved and opened again.
+Both actions point at each other in custom properties (not in registered ones: in Blender 5.0 these go on pointing at
+an action that was removed); the refined one keeps its channels at full strength in a third (see :mod:`.blending`), so
+that it can be blended after the file was saved and opened again. Sliders and numbers are in ``action.smoothnet``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from bpy.app.handlers import persistent
 from . import keyframes
 from .blending import PARTS, Mix, packed, share_of, unpacked, values
 
-STORED = "smoothnet_channels"
+STORED, ORIGINAL, REFINED = "smoothnet_channels", "smoothnet_original", "smoothnet_refined"
 
 _unpacked: dict[int, list[Mix]] = {}
 # While a script sets several sliders, keys are written once, at the end.
@@ -31,11 +32,11 @@ def pair_of(action: bpy.types.Action | None) -> Pair | None:
     """Return the pair to which an action belongs; None for one that was never refined."""
     if action is None:
         return None
-    record = action.smoothnet
-    if record.original is not None:
-        return Pair(record.original, action)
-    if record.refined is not None and record.refined.smoothnet.original == action:
-        return Pair(action, record.refined)
+    original, refined = action.get(ORIGINAL), action.get(REFINED)
+    if isinstance(original, bpy.types.Action):
+        return Pair(original, action)
+    if isinstance(refined, bpy.types.Action) and refined.get(ORIGINAL) == action:
+        return Pair(action, refined)
     return None
 
 
@@ -52,9 +53,9 @@ def shown_pair(id_: bpy.types.ID | None) -> Pair | None:
 def link(pair: Pair, mixes: Sequence[Mix], stored: bytes) -> None:
     """Remember that one action was refined from the other."""
     original, refined = pair
-    refined.smoothnet.original = original
+    refined[ORIGINAL] = original
     refined.smoothnet.had_fake_user = original.use_fake_user
-    original.smoothnet.refined = refined
+    original[REFINED] = refined
     original.use_fake_user = True
     refined[STORED] = stored
     _unpacked[refined.session_uid] = list(mixes)
@@ -62,11 +63,15 @@ def link(pair: Pair, mixes: Sequence[Mix], stored: bytes) -> None:
 
 def unlink(pair: Pair) -> None:
     """Forget it again; the actions stay."""
-    original, refined = pair
-    refined.smoothnet.original = None
-    original.smoothnet.refined = None
-    refined.pop(STORED, None)
-    _unpacked.pop(refined.session_uid, None)
+    pair.original.pop(REFINED, None)
+    forget(pair.refined)
+
+
+def forget(action: bpy.types.Action) -> None:
+    """Clear what is remembered on an action."""
+    for name in (ORIGINAL, REFINED, STORED):
+        action.pop(name, None)
+    _unpacked.pop(action.session_uid, None)
 
 
 def pack(mixes: Sequence[Mix]) -> bytes:
@@ -122,7 +127,7 @@ def write_blend_in_pieces(refined: bpy.types.Action, mixes: Sequence[Mix]) -> It
 
 def blend_changed(action: bpy.types.Action) -> None:
     """Follow a slider; what cannot be written is said in the sidebar, since a slider has no other way to say it."""
-    if _quiet or action.smoothnet.original is None:
+    if _quiet or STORED not in action:
         return
     try:
         write_blend(action)

@@ -1,12 +1,13 @@
 """Refine: a clean take beside the original, in one step that can be undone."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import bpy
 
-from .. import keyframes, results
+from .. import engines, keyframes, preferences, results
 from ..blending import PARTS, Mix, mixes, share_of, values
 from ..jobs import Background, JobOperator, Progress
 from ..plan import Options, Plan, plan_take
@@ -30,6 +31,7 @@ class Made:
         mixes: their channels.
         stored: the same as the action keeps it.
         skipped: what was left alone, a line each.
+        told: what the engine said.
         changed: whether anything was refined.
     """
 
@@ -39,6 +41,7 @@ class Made:
     mixes: list[Mix]
     stored: bytes
     skipped: list[str]
+    told: list[str]
     changed: bool
 
 
@@ -131,7 +134,7 @@ def _made(
 ) -> Generator[Progress | Background, Any, Made]:
     """Make the refined copy of one action."""
     start, length = span[0], span[1] - span[0]
-    engine = _engine()
+    engine, told = preferences.chosen_engine(context), []
     refined_by_take: list[list[Refined]] = []
     skipped: list[str] = []
     plans: list[tuple[Take, Plan, Options]] = []
@@ -148,13 +151,8 @@ def _made(
         for i, channel in enumerate(plan.channels):
             sampled.append(sample(channel, lambda key, frames, take=take: keyframes.evaluate(take.source, key, frames)))
             yield Progress(start + 0.1 * length * i / len(plan.channels), f"Reading {action.name}")
-        how: dict[str, Any] = {"fps": take.fps, "refine": engine.refine}
-        done = yield Background(
-            lambda tick, s=sampled, o=options, h=how: refine_take(s, o, tick=tick, **h),
-            start + 0.1 * length,
-            start + 0.6 * length,
-            f"Refining {action.name}",
-        )
+        work = partial(refine_take, sampled, options, fps=take.fps, refine=_with(engine, told))
+        done = yield Background(work, start + 0.1 * length, start + 0.6 * length, f"Refining {action.name}")
         refined_by_take.append(done)
     new_mixes = [
         mix
@@ -166,7 +164,9 @@ def _made(
         lambda tick: results.pack(all_mixes), start + 0.6 * length, start + 0.7 * length, f"Storing {action.name}"
     )
     copy = keyframes.duplicate(members[0].source, action.name + SUFFIX).action
-    one = Made(action, copy, members, all_mixes, stored, skipped, bool(new_mixes))
+    # The copy has a record like its original's, which names another refined action.
+    results.forget(copy)
+    one = Made(action, copy, members, all_mixes, stored, skipped, told, bool(new_mixes))
     try:
         for share in _write(one, settings):
             yield Progress(start + (0.7 + 0.3 * share) * length, f"Writing {copy.name}")
@@ -174,6 +174,18 @@ def _made(
         bpy.data.actions.remove(copy)
         raise
     return one
+
+
+def _with(engine: engines.Engine, told: list[str]) -> Callable[..., Any]:
+    """Return what refines an array with an engine; where it fails the built-in one does, and ``told`` says why."""
+
+    def refine(track: Any, *, tick: Callable[[float], None], **how: Any) -> Any:
+        new, message = engines.run_with_fallback(engine, track, tick=tick, **how)
+        if message and message not in told:
+            told.append(message)
+        return new
+
+    return refine
 
 
 def _still_wanted(action: bpy.types.Action, new: list[Mix], members: list[Take], settings: Any) -> list[Mix]:
@@ -229,6 +241,7 @@ def tell(operator: bpy.types.Operator, made: Sequence[Made], problems: Sequence[
     names = ", ".join(one.original.name for one in made[:3]) + ("…" if len(made) > 3 else "")
     bones = sum(len(one.mixes) for one in made)
     operator.report({"INFO"}, f"Refined {names}: {bones} channels")
+    problems = [*problems, *dict.fromkeys(line for one in made for line in one.told)]
     if problems:
         operator.report({"WARNING"}, "; ".join(problems))
     if skipped:
@@ -237,9 +250,3 @@ def tell(operator: bpy.types.Operator, made: Sequence[Made], problems: Sequence[
 
 
 CLASSES = (SMOOTHNET_OT_refine,)
-
-
-def _engine():
-    import smoothnet_core
-    class E: refine=staticmethod(smoothnet_core.refine)
-    return E

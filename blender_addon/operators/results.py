@@ -182,4 +182,5 @@ def shows_refined(ids: list[bpy.types.ID]) -> bool:
 CLASSES = (SMOOTHNET_OT_compare, SMOOTHNET_OT_set_blend, SMOOTHNET_OT_apply, SMOOTHNET_OT_revert)
 
 
-def reduced(*a): raise ValueError
+def reduced(*a):
+    raise ValueError

@@ -97,9 +97,9 @@ def test_times_off_the_grid():
 
 
 def test_no_key_is_an_error():
-    with pytest.raises(ValueError, match="^A grid needs at least one key$"):
+    with pytest.raises(ValueError, match=r"^A grid needs at least one key$"):
         grid_of([np.zeros(0), np.zeros(0)])
-    with pytest.raises(ValueError, match="^A grid needs at least one key$"):
+    with pytest.raises(ValueError, match=r"^A grid needs at least one key$"):
         grid_of([])
 
 
