@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 
 # In the order of preference: what an armature is made of.
 SHOWN = ("smpl", "rig", "joints", "joints_2d")
+_FAMILIES = {"smpl": SMPL, "smplh": SMPL_H, "smplx": SMPL_X}
 # An image is shown this high, in metres.
 _IMAGE = 2.0
 # A joint moves, or turns, if it does by more than files round to.
@@ -119,11 +120,14 @@ def content_of(motion: Motion) -> str:
 
 def family_of(motion: Motion, person: Person) -> str:
     """Return the body model that a person's SMPL poses are for: ``smpl``, ``smplh`` or ``smplx``."""
-    if motion.format in ("gvhmr", "smplifyx"):
-        return "smplx"  # also where no finger is told
+    # Also where they tell of no finger.
+    return "smplx" if motion.format in ("gvhmr", "smplifyx") else _family_by_joints(person)
+
+
+def _family_by_joints(person: Person) -> str:
     names = {joint for track in person.tracks.values() if track.kind != "channels" for joint in track.joints}
     known = {joint for joint in names if joint in SMPL_X.joints or joint in SMPL.joints}
-    return next(n for n, s in (("smpl", SMPL), ("smplh", SMPL_H), ("smplx", SMPL_X)) if known <= set(s.joints))
+    return next(name for name, skeleton in _FAMILIES.items() if known <= set(skeleton.joints))
 
 
 def figures_of(
@@ -162,10 +166,8 @@ def _smpl_figure(motion: Motion, model: BodyModel | None, camera: bool) -> tuple
     plain, guesses = with_guesses(plain)
     notes = [*remarks, *guesses]
     (person,) = plain.people
-    names = {"smpl": SMPL, "smplh": SMPL_H, "smplx": SMPL_X}
-    skeleton = names[family_of(plain, person)]
-    if model is not None and model.name != "free":
-        skeleton = names[model.name]
+    own_joints = model is not None and model.name != "free"
+    skeleton = _FAMILIES[model.name if own_joints else _family_by_joints(person)]
     up = person.tracks["global_orient"].up
     if up is None:
         up = "y"
