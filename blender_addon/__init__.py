@@ -9,12 +9,19 @@ from types import ModuleType
 # In the order of registration; what a module's classes refer to stands before it.
 MODULES = (
     "properties",
+    "analysis_properties",
     "preferences",
     "results",
+    "trails",
     "operators.refine",
     "operators.results",
     "operators.batch",
     "operators.parts",
+    "operators.analyze",
+    "operators.trails",
+    "operators.import_motion",
+    "operators.export_motion",
+    "panel_parts",
     "panels",
     "menus",
 )

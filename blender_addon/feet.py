@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smoothnet_core._checks import mismatch
-from smpl_tools.contacts.detection import DEFAULT, contacts, foot_slide
+from smpl_tools.contacts.detection import contacts, foot_slide
 from smpl_tools.contacts.feet import WholeLeg, foot_points
 from smpl_tools.contacts.keep_motion import leg_unit
 from smpl_tools.contacts.keeping import keep_contacts
@@ -206,9 +206,7 @@ def keep_feet(
     names = body.rig.names
     return KeptFeet(
         quats={names[b]: new_quats[:, b] for b in changed if not np.array_equal(new_quats[:, b], own[0][:, b])},
-        locations={}
-        if mover is None or np.array_equal(new_at, own[1])
-        else {names[mover]: new_at[:, mover]},
+        locations={} if mover is None or np.array_equal(new_at, own[1]) else {names[mover]: new_at[:, mover]},
         contact={body.names[k]: float(kept.contact[:, i].mean()) for i, k in enumerate(columns)},
         slide_before=_mean(speeds[0], kept.contact),
         slide_after=_mean(speeds[1], kept.contact),
@@ -255,7 +253,11 @@ def _legs_of(rig: Rig, turnable: Collection[str] | None) -> _Body:
     legs = leg_joints(rig.names, rig.parents.tolist(), usable)
     # Heels and toes that hang elsewhere, as controls do, tell nothing of the foot.
     whole = [
-        {role: j for role in _ROLES if (j := getattr(leg, role)) is not None and (j == leg.hip or _below(rig, j, leg.hip))}
+        {
+            role: j
+            for role in _ROLES
+            if (j := getattr(leg, role)) is not None and (j == leg.hip or _below(rig, j, leg.hip))
+        }
         for leg in legs
     ]
     lines = [rig.above([leg["hip"]])[:-1] for leg in whole]
@@ -289,9 +291,7 @@ def _legs_of(rig: Rig, turnable: Collection[str] | None) -> _Body:
         for role, place in placed.items():
             roles[place] = f"{leg.side}_{'thigh' if role == 'hip' else role}"
         result.append(WholeLeg(leg.side, **placed))
-    return _Body(
-        bones, part, tuple(result), at[top], tuple(names), tuple(roles), tuple(parents), tuple(feet)
-    )
+    return _Body(bones, part, tuple(result), at[top], tuple(names), tuple(roles), tuple(parents), tuple(feet))
 
 
 def _below(rig: Rig, bone: int, above: int) -> bool:

@@ -4,6 +4,7 @@ import bpy
 
 from . import armatures, results
 from .operators.results import pairs_of, shows_refined
+from .panel_parts import draw_analysis, draw_numbers, draw_trails
 from .properties import PART_NAMES
 from .takes import chosen
 
@@ -123,6 +124,7 @@ class SMOOTHNET_PT_result(_Panel, bpy.types.Panel):
         column.prop(record, "blend", slider=True)
         if record.problem:
             layout.label(text=record.problem, icon="ERROR")
+        draw_numbers(layout, context)
         row = layout.row(align=True)
         row.operator("smoothnet.apply", icon="CHECKMARK")
         row.operator("smoothnet.revert", icon="LOOP_BACK")
@@ -172,6 +174,28 @@ class SMOOTHNET_PT_left_alone(_Panel, bpy.types.Panel):
             column.label(text=line)
 
 
+class SMOOTHNET_PT_analysis(_Panel, bpy.types.Panel):
+    """Where a take is bad, before anything is changed."""
+
+    bl_label = "Analyze"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Button, list, markers."""
+        draw_analysis(self.layout, context)
+
+
+class SMOOTHNET_PT_trails(_Panel, bpy.types.Panel):
+    """Paths of joints, before and after."""
+
+    bl_label = "Motion Trails"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The switch, and what is shown."""
+        draw_trails(self.layout, context)
+
+
 def _some_animated(context: bpy.types.Context) -> bool:
     return bpy.ops.smoothnet.refine.poll()
 
@@ -191,4 +215,6 @@ CLASSES = (
     SMOOTHNET_PT_result,
     SMOOTHNET_PT_blends,
     SMOOTHNET_PT_left_alone,
+    SMOOTHNET_PT_analysis,
+    SMOOTHNET_PT_trails,
 )

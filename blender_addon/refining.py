@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .curves import INTERPOLATIONS, Curve, CurveKey
-from .measures import rotation_spikes, spikes
+from .grids import Grid
+from .measures import spikes
 from .plan import Channel, Options
 from .quaternions import log_quat_wxyz, multiplied, power, turned
 from .rotation_modes import from_quat_wxyz, to_quat_wxyz
@@ -164,7 +165,7 @@ def _refined(
         if channel.unseen is not None:
             mask[:, column] = ~channel.unseen
     if options.repair_spikes:
-        mask &= ~(rotation_spikes(values, rate) if kind == "quat_wxyz" else spikes(values, rate))
+        mask &= ~spikes(values, kind, rate)
     track, pad = values, 0
     if first.cycle and len(values) > 2:
         pad = round(_AROUND * rate)
@@ -221,21 +222,23 @@ def _at_keys(s: Sampled, old: Array, new: Array, options: Options, fps: float) -
     exact = (on_grid >= 0).all()
     if channel.kind == "rotation":
         start = to_quat_wxyz(before, channel.mode)
-        change = turned(start, new[on_grid]) if exact else _between(channel, turned(old, new))
+        change = turned(start, new[on_grid]) if exact else between(channel.grid, channel.times, turned(old, new))
         quats = multiplied(power(change, weight), start)
         after = from_quat_wxyz(quats, channel.mode, before)
     else:
-        change = new[on_grid] - before if exact else _between(channel, new - old, log=False)
+        change = new[on_grid] - before if exact else between(channel.grid, channel.times, new - old, log=False)
         after = _limited(s, before + weight[:, None] * change)
     after[weight == 0] = before[weight == 0]
     return Refined(channel, before, after)
 
 
-def _between(channel: Channel, change: Array, log: bool = True) -> Array:
-    """Interpolate changes (T, n) on the grid to the times of the keys; rotations through their logarithms."""
+def between(grid: Grid, times: Array, change: Array, log: bool = True) -> Array:
+    """Interpolate changes (T, n) on a grid to other times; turns (T, 4) through their logarithms."""
+    places = grid.index_of(times)
+    if (places >= 0).all():
+        return change[places]
     numbers = log_quat_wxyz(change) if log else change
-    columns = [np.interp(channel.times, channel.grid.times, column) for column in numbers.T]
-    at_keys = np.stack(columns, axis=1)
+    at_keys = np.stack([np.interp(times, grid.times, column) for column in numbers.T], axis=1)
     return to_quat_wxyz(_angle_axis(at_keys), "AXIS_ANGLE") if log else at_keys
 
 

@@ -1,17 +1,18 @@
 """What there is to refine in a scene: actions with those who play them, and what must be known of these."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import bpy
 
 from . import armatures, keyframes
-from .curves import CurveKey, target_of
+from .curves import Curve, CurveKey, target_of
 from .grids import real_fps
 from .keyframes import Source
 from .parts import part_of
 from .plan import Body, Options
 from .results import pair_of
+from .standing import Armature
 
 
 @dataclass
@@ -157,6 +158,11 @@ def bone_parts(obj: bpy.types.Object) -> dict[str, str]:
     bones = obj.pose.bones
     guessed = part_of({bone.name: bone.parent.name if bone.parent else None for bone in bones})
     return {bone.name: guessed[bone.name] if bone.smoothnet_part == "AUTO" else bone.smoothnet_part for bone in bones}
+
+
+def armature_of(obj: bpy.types.Object, curves: Sequence[Curve], scene: bpy.types.Scene) -> Armature:
+    """Return what must be known of an armature to pose it without Blender."""
+    return Armature(armatures.read_rig(obj), armatures.rest_channels(obj), curves, scene.unit_settings.scale_length)
 
 
 def options_of(settings: bpy.types.PropertyGroup, take: Take, context: bpy.types.Context) -> Options:

@@ -10,11 +10,13 @@ import bpy
 from .. import engines, keyframes, preferences, results
 from ..blending import PARTS, Mix, mixes, share_of, values
 from ..jobs import Background, JobOperator, Progress
+from ..numbers import Numbers, numbers_of
 from ..plan import Options, Plan, plan_take
 from ..properties import SETTINGS, RefineSettings
-from ..refining import Refined, refine_take, sample
+from ..refining import Refined, Sampled, refine_take, sample
 from ..results import Pair
-from ..takes import Take, body_of, chosen, options_of, originals, takes_of
+from ..standing import Armature, keep_feet
+from ..takes import Take, armature_of, body_of, chosen, options_of, originals, takes_of
 
 # What a refined action is called after its original.
 SUFFIX = "_refined"
@@ -32,6 +34,7 @@ class Made:
         stored: the same as the action keeps it.
         skipped: what was left alone, a line each.
         told: what the engine said.
+        numbers: of the first of its takes in which bones turn.
         changed: whether anything was refined.
     """
 
@@ -42,6 +45,7 @@ class Made:
     stored: bytes
     skipped: list[str]
     told: list[str]
+    numbers: Numbers | None
     changed: bool
 
 
@@ -138,6 +142,8 @@ def _made(
     refined_by_take: list[list[Refined]] = []
     skipped: list[str] = []
     plans: list[tuple[Take, Plan, Options]] = []
+    rigs: dict[int, Armature] = {}
+    found: Numbers | None = None
     for take in members:
         yield Progress(start, f"Reading {action.name}")
         options = options_of(settings, take, context)
@@ -146,14 +152,18 @@ def _made(
         plan = plan_take(curves, body_of(take.owner), options, fps=take.fps, repeats=repeats)
         skipped += [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in plan.skipped]
         plans.append((take, plan, options))
+        if getattr(take.owner, "type", "") == "ARMATURE":
+            rigs[id(take)] = armature_of(take.owner, curves, context.scene)
     for take, plan, options in plans:
         sampled = []
         for i, channel in enumerate(plan.channels):
             sampled.append(sample(channel, lambda key, frames, take=take: keyframes.evaluate(take.source, key, frames)))
             yield Progress(start + 0.1 * length * i / len(plan.channels), f"Reading {action.name}")
-        work = partial(refine_take, sampled, options, fps=take.fps, refine=_with(engine, told))
+        work = partial(_computed, sampled, options, take.fps, _with(engine, told), rigs.get(id(take)))
         done = yield Background(work, start + 0.1 * length, start + 0.6 * length, f"Refining {action.name}")
-        refined_by_take.append(done)
+        refined_by_take.append(done.refined)
+        found = found or done.numbers
+        told += done.notes
     new_mixes = [
         mix
         for take, refined in zip(members, refined_by_take, strict=True)
@@ -166,7 +176,7 @@ def _made(
     copy = keyframes.duplicate(members[0].source, action.name + SUFFIX).action
     # The copy has a record like its original's, which names another refined action.
     results.forget(copy)
-    one = Made(action, copy, members, all_mixes, stored, skipped, told, bool(new_mixes))
+    one = Made(action, copy, members, all_mixes, stored, skipped, told, found, bool(new_mixes))
     try:
         for share in _write(one, settings):
             yield Progress(start + (0.7 + 0.3 * share) * length, f"Writing {copy.name}")
@@ -174,6 +184,32 @@ def _made(
         bpy.data.actions.remove(copy)
         raise
     return one
+
+
+@dataclass(frozen=True, eq=False)
+class _Computed:
+    refined: list[Refined]
+    numbers: Numbers | None
+    notes: list[str]
+
+
+def _computed(
+    sampled: Sequence[Sampled],
+    options: Options,
+    fps: float,
+    refine: Callable[..., Any],
+    armature: Armature | None,
+    tick: Callable[[float], None],
+) -> _Computed:
+    """Compute one take, in a worker thread."""
+    refined = refine_take(sampled, options, tick, fps=fps, refine=refine)
+    notes: list[str] = []
+    if options.keep_feet and armature is not None:
+        try:
+            refined = keep_feet(armature, refined, options, fps)
+        except ValueError as error:
+            notes.append(f"feet not kept: {error}")
+    return _Computed(refined, numbers_of(refined, fps, armature) if refined else None, notes)
 
 
 def _with(engine: engines.Engine, told: list[str]) -> Callable[..., Any]:
@@ -232,7 +268,20 @@ def _take_over(one: Made, earlier: bpy.types.Action | None) -> None:
         # Nobody plays it, and it must not be lost when the file is saved.
         one.refined.use_fake_user = True
     results.link(Pair(one.original, one.refined), one.mixes, one.stored)
+    _note_numbers(one)
     one.refined.smoothnet.skipped = "\n".join(one.skipped)
+
+
+def _note_numbers(one: Made) -> None:
+    record, numbers = one.refined.smoothnet, one.numbers
+    record.has_numbers = numbers is not None
+    if numbers is None:
+        return
+    for name in ("jitter_before", "jitter_after", "speed_kept", "largest_change", "largest_bone", "largest_frame"):
+        setattr(record, name, getattr(numbers, name))
+    record.slide_before, record.slide_after = (
+        (-1.0, -1.0) if numbers.slides is None else (numbers.slides.before, numbers.slides.after)
+    )
 
 
 def tell(operator: bpy.types.Operator, made: Sequence[Made], problems: Sequence[str]) -> None:
