@@ -131,7 +131,12 @@ def _family_by_joints(person: Person) -> str:
 
 
 def figures_of(
-    motion: Motion, bodies: dict[str, BodyModel] | None = None, *, camera: bool = False
+    motion: Motion,
+    bodies: dict[str, BodyModel] | None = None,
+    *,
+    camera: bool = False,
+    up: Up | None = None,
+    metres: float | None = None,
 ) -> tuple[list[Figure], tuple[str, ...]]:
     """Return every person of a motion as a figure, and remarks.
 
@@ -140,6 +145,8 @@ def figures_of(
         bodies: body models of people with SMPL poses, by id; a person without one has the bones of
             ``smpl_tools.skeleton``.
         camera: of poses both in the world and as the camera sees them, take the camera's.
+        up: of a skeleton, the axis that points up, where the caller knows it.
+        metres: of a skeleton, one unit in metres, where the caller knows it.
 
     Raises:
         ValueError: nothing of ``SHOWN``, or nobody.
@@ -153,7 +160,7 @@ def figures_of(
         if content == "smpl":
             found, remarks = _smpl_figure(alone, (bodies or {}).get(person.id), camera)
         elif content == "rig":
-            found, remarks = _rig_figure(alone)
+            found, remarks = _rig_figure(alone, up, metres)
         else:
             found, remarks = _points_figure(alone, content)
         figures.append(found)
@@ -260,11 +267,13 @@ def _skin(model: BodyModel, shift: Array | float, skeleton: Skeleton, rest: Arra
     return Skin((model.vertices + shift) @ rest.T, model.faces, joined, model.licence)
 
 
-def _rig_figure(motion: Motion) -> tuple[Figure, list[str]]:
+def _rig_figure(motion: Motion, up: Up | None, metres: float | None) -> tuple[Figure, list[str]]:
     plain, remarks = as_content(motion, "rig")
+    # Here, since single channels state neither.
+    plain = assuming(plain, up=up, metres=metres)
     plain, guesses = with_guesses(plain)
     notes = [*remarks, *guesses]
-    plain, up, metres = _standing(plain, notes)
+    plain, axis, unit = _standing(plain, notes)
     (person,) = plain.people
     skeleton = plain.skeleton
     assert skeleton is not None  # of the plain form
@@ -294,8 +303,8 @@ def _rig_figure(motion: Motion) -> tuple[Figure, list[str]]:
         turning,
         moves,
         np.zeros(3),
-        up,
-        metres,
+        axis,
+        unit,
     )
     return figure, notes
 

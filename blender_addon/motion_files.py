@@ -45,6 +45,11 @@ class Stated:
     unit: str = ""
     camera: bool = False
 
+    @property
+    def metres(self) -> float | None:
+        """One unit in metres."""
+        return UNITS[self.unit] if self.unit else None
+
 
 @dataclass(frozen=True)
 class Record:
@@ -159,7 +164,7 @@ def read_motion(path: Path, stated: Stated) -> Motion:
         motion = assuming(
             motion if "array" not in carried(motion) else _as_poses(motion),
             up=stated.up or None,  # type: ignore[arg-type]
-            metres=UNITS[stated.unit] if stated.unit else None,
+            metres=stated.metres,
         )
     try:
         content_of(motion)

@@ -101,7 +101,7 @@ def test_an_amass_take_stands_on_the_ground_at_rest_and_moves_as_it_should():
 @pytest.mark.parametrize("mode", ["QUATERNION", "XYZ", "YZX", "AXIS_ANGLE"])
 def test_every_rotation_mode_shows_the_same(tmp_path, mode):
     path, _ = sample("amass", "smpl", tmp_path)
-    ((object, record),) = imported(path, rotation_mode=mode).values()
+    ((object, _),) = imported(path, rotation_mode=mode).values()
     assert {bone.rotation_mode for bone in object.pose.bones} == {mode}
     ((values, joints),) = places(path).values()
     np.testing.assert_allclose(heads(object, joints, range(1, 13)), values, rtol=0, atol=1e-4)
