@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 
 # In the order of preference: what an armature is made of.
 SHOWN = ("smpl", "rig", "joints", "joints_2d")
+_FAMILIES = {"smpl": SMPL, "smplh": SMPL_H, "smplx": SMPL_X}
 # An image is shown this high, in metres.
 _IMAGE = 2.0
 # A joint moves, or turns, if it does by more than files round to.
@@ -119,15 +120,23 @@ def content_of(motion: Motion) -> str:
 
 def family_of(motion: Motion, person: Person) -> str:
     """Return the body model that a person's SMPL poses are for: ``smpl``, ``smplh`` or ``smplx``."""
-    if motion.format in ("gvhmr", "smplifyx"):
-        return "smplx"  # also where no finger is told
+    # Also where they tell of no finger.
+    return "smplx" if motion.format in ("gvhmr", "smplifyx") else _family_by_joints(person)
+
+
+def _family_by_joints(person: Person) -> str:
     names = {joint for track in person.tracks.values() if track.kind != "channels" for joint in track.joints}
     known = {joint for joint in names if joint in SMPL_X.joints or joint in SMPL.joints}
-    return next(n for n, s in (("smpl", SMPL), ("smplh", SMPL_H), ("smplx", SMPL_X)) if known <= set(s.joints))
+    return next(name for name, skeleton in _FAMILIES.items() if known <= set(skeleton.joints))
 
 
 def figures_of(
-    motion: Motion, bodies: dict[str, BodyModel] | None = None, *, camera: bool = False
+    motion: Motion,
+    bodies: dict[str, BodyModel] | None = None,
+    *,
+    camera: bool = False,
+    up: Up | None = None,
+    metres: float | None = None,
 ) -> tuple[list[Figure], tuple[str, ...]]:
     """Return every person of a motion as a figure, and remarks.
 
@@ -136,6 +145,8 @@ def figures_of(
         bodies: body models of people with SMPL poses, by id; a person without one has the bones of
             ``smpl_tools.skeleton``.
         camera: of poses both in the world and as the camera sees them, take the camera's.
+        up: of a skeleton, the axis that points up, where the caller knows it.
+        metres: of a skeleton, one unit in metres, where the caller knows it.
 
     Raises:
         ValueError: nothing of ``SHOWN``, or nobody.
@@ -149,7 +160,7 @@ def figures_of(
         if content == "smpl":
             found, remarks = _smpl_figure(alone, (bodies or {}).get(person.id), camera)
         elif content == "rig":
-            found, remarks = _rig_figure(alone)
+            found, remarks = _rig_figure(alone, up, metres)
         else:
             found, remarks = _points_figure(alone, content)
         figures.append(found)
@@ -162,10 +173,8 @@ def _smpl_figure(motion: Motion, model: BodyModel | None, camera: bool) -> tuple
     plain, guesses = with_guesses(plain)
     notes = [*remarks, *guesses]
     (person,) = plain.people
-    names = {"smpl": SMPL, "smplh": SMPL_H, "smplx": SMPL_X}
-    skeleton = names[family_of(plain, person)]
-    if model is not None and model.name != "free":
-        skeleton = names[model.name]
+    own_joints = model is not None and model.name != "free"
+    skeleton = _FAMILIES[model.name if own_joints else _family_by_joints(person)]
     up = person.tracks["global_orient"].up
     if up is None:
         up = "y"
@@ -258,11 +267,13 @@ def _skin(model: BodyModel, shift: Array | float, skeleton: Skeleton, rest: Arra
     return Skin((model.vertices + shift) @ rest.T, model.faces, joined, model.licence)
 
 
-def _rig_figure(motion: Motion) -> tuple[Figure, list[str]]:
+def _rig_figure(motion: Motion, up: Up | None, metres: float | None) -> tuple[Figure, list[str]]:
     plain, remarks = as_content(motion, "rig")
+    # Here, since single channels state neither.
+    plain = assuming(plain, up=up, metres=metres)
     plain, guesses = with_guesses(plain)
     notes = [*remarks, *guesses]
-    plain, up, metres = _standing(plain, notes)
+    plain, axis, unit = _standing(plain, notes)
     (person,) = plain.people
     skeleton = plain.skeleton
     assert skeleton is not None  # of the plain form
@@ -292,8 +303,8 @@ def _rig_figure(motion: Motion) -> tuple[Figure, list[str]]:
         turning,
         moves,
         np.zeros(3),
-        up,
-        metres,
+        axis,
+        unit,
     )
     return figure, notes
 

@@ -45,6 +45,11 @@ class Stated:
     unit: str = ""
     camera: bool = False
 
+    @property
+    def metres(self) -> float | None:
+        """One unit in metres."""
+        return UNITS[self.unit] if self.unit else None
+
 
 @dataclass(frozen=True)
 class Record:
@@ -129,19 +134,20 @@ def chosen_paths(filepath: str, directory: str, names: Sequence[str]) -> list[Pa
 
 def folder_of(path: Path) -> Path:
     """Return the folder of a file that belongs to a format whose files are one motion together, else the file."""
-    if path.is_dir():
+    if path.is_dir() or path.suffix.lower() not in (".json", ".pkl") or _detected(path) is not None:
         return path
+    inner, outer = _detected(path.parent), _detected(path.parent.parent)
+    if inner is None and outer is None:
+        return path
+    # Some have a folder for each frame, which is a motion of one frame by itself.
+    return path.parent if outer is None or (inner is not None and inner is not outer) else path.parent.parent
+
+
+def _detected(path: Path) -> formats.Format | None:
     try:
-        formats.detect(path)
+        return formats.detect(path)
     except ValueError:
-        for folder in (path.parent, path.parent.parent):
-            try:
-                found = formats.detect(folder)
-            except ValueError:
-                continue
-            if not found.suffixes and path.suffix.lower() in (".json", ".pkl"):
-                return folder
-    return path
+        return None
 
 
 def read_motion(path: Path, stated: Stated) -> Motion:
@@ -158,7 +164,7 @@ def read_motion(path: Path, stated: Stated) -> Motion:
         motion = assuming(
             motion if "array" not in carried(motion) else _as_poses(motion),
             up=stated.up or None,  # type: ignore[arg-type]
-            metres=UNITS[stated.unit] if stated.unit else None,
+            metres=stated.metres,
         )
     try:
         content_of(motion)

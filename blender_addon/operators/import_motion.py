@@ -187,7 +187,13 @@ class SMOOTHNET_OT_import_motion(bpy.types.Operator, ImportHelper):
         bodies, remarks = ({}, ())
         if content in ("smpl", "fit"):
             bodies, remarks = motion_files.bodies_of(shown, self.body, folder)
-        figures, more = figures_of(shown, bodies, camera=self.camera)
+        figures, more = figures_of(
+            shown,
+            bodies,
+            camera=stated.camera,
+            up=stated.up or None,  # type: ignore[arg-type]
+            metres=stated.metres,
+        )
         self._place(context, motion, path, rate, content, stated, figures)
         names = ", ".join(figure.person for figure in figures[:5])
         people = f"{len(figures)} people" if len(figures) > 1 else f"person {names}"

