@@ -1,0 +1,187 @@
+"""Which action and slot animates what, in every Blender: without slots (4.2), with slots, and without legacy F-curves.
+
+Together with :mod:`.action_copy` the ground of :mod:`.keyframes`, which offers all of it to the rest of the extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import bpy
+
+# Slots came with Blender 4.4.
+SLOTTED = "slots" in bpy.types.Action.bl_rna.properties
+
+
+class Source(NamedTuple):
+    """Where F-curves are.
+
+    Attributes:
+        action: the action.
+        slot: its slot; None where Blender has no slots.
+    """
+
+    action: bpy.types.Action
+    slot: Any = None
+
+
+def holder(source: Source, *, make: bool = False) -> Any:
+    """Return what has the ``fcurves`` and ``groups`` of a source: a channelbag, or the action itself without slots.
+
+    Args:
+        source: action and slot.
+        make: make layer, strip and channelbag where they are missing; otherwise the result is None there.
+    """
+    action, slot = source
+    if not SLOTTED:
+        return action
+    for layer in action.layers:
+        for strip in layer.strips:
+            if bag := strip.channelbag(slot):
+                return bag
+    if not make:
+        return None
+    layer = action.layers[0] if action.layers else action.layers.new("Layer")
+    strip = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
+    return strip.channelbag(slot, ensure=True)
+
+
+def active_source(id: bpy.types.ID) -> Source | None:
+    """Return what animates a datablock now (in NLA tweak mode: the strip's); None without action or slot."""
+    return _source_of(getattr(id, "animation_data", None))
+
+
+def nla_sources(id: bpy.types.ID) -> list[tuple[bpy.types.NlaStrip, Source]]:
+    """Return the strips that can be heard, in unmuted tracks (the solo one, if any), each with its source.
+
+    Strips inside of meta strips count; a strip's ``scale`` is how many scene frames a frame of its action lasts.
+    """
+    data = getattr(id, "animation_data", None)
+    if data is None:
+        return []
+    solo = [track for track in data.nla_tracks if track.is_solo]
+    tracks = solo or [track for track in data.nla_tracks if not track.mute]
+    strips = (strip for track in tracks for strip in _clips(track.strips))
+    return [(strip, source) for strip in strips if (source := _source_of(strip)) is not None]
+
+
+def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = None) -> None:
+    """Let a source animate a datablock (object, shape keys, ...), or let an NLA strip of it play the source.
+
+    The strip keeps its place, range, scale and repeats.
+
+    Raises:
+        ValueError: the datablock is in NLA tweak mode, where Blender holds its action fast.
+    """
+    data = id.animation_data or id.animation_data_create()
+    if data.use_tweak_mode:
+        raise ValueError(f"{label(id)} is in NLA tweak mode: leave it first (Tab in the NLA editor)")
+    if strip is None:
+        _set(data, source)
+        return
+    kept = {name: getattr(strip, name) for name in _STRIP_TIMES}
+    synced, strip.use_sync_length = strip.use_sync_length, False
+    _set(strip, source)
+    # In this order, since each of them moves those after it.
+    for name, value in kept.items():
+        if getattr(strip, name) != value:
+            setattr(strip, name, value)
+    strip.use_sync_length = synced
+
+
+def users(source: Source) -> list[bpy.types.ID]:
+    """Return the datablocks that a source animates, directly or in an NLA strip, by type and name."""
+    found = bpy.data.user_map(subset={source.action})[source.action]
+    mine = [id for id in found if source in _sources_of(getattr(id, "animation_data", None))]
+    return sorted(mine, key=lambda id: (id.id_type, id.name_full))
+
+
+def editable_problem(id: bpy.types.ID) -> str:
+    """Return why the animation of a datablock cannot be changed, in a sentence for the user; ``""`` if it can."""
+    name = label(id)
+    if id.library is not None:
+        return f"{name} is linked from {_file(id.library)}: make it local first"
+    if id.override_library is not None:
+        reference = id.override_library.reference
+        where = f" of {_file(reference.library)}" if reference is not None and reference.library else ""
+        return f"{name} is a library override{where}: make it local first"
+    data = id.animation_data
+    active = active_source(id)
+    sources = [active] if active else [source for _, source in nla_sources(id)]
+    for action, _ in sources:
+        if action.library is not None:
+            lower = name[0].lower() + name[1:]
+            return f'Action "{action.name}" of {lower} is linked from {_file(action.library)}: make it local first'
+    if sources:
+        return ""
+    if data is not None and data.action is not None:
+        return f'{name} uses no slot of its action "{data.action.name}": choose one in the action editor'
+    return f"{name} has no action: nothing animates it"
+
+
+def label(id: bpy.types.ID) -> str:
+    """Return how a datablock is called in messages, e.g. ``Armature "Hero"``."""
+    if isinstance(id, bpy.types.Object):
+        kind = id.type.replace("_", " ").capitalize()
+    else:
+        kind = "Shape keys" if isinstance(id, bpy.types.Key) else id.bl_rna.name
+    return f'{kind} "{id.name}"'
+
+
+def is_cyclic(source: Source) -> bool:
+    """Return whether the action is marked as a cycle (manual frame range, cyclic animation)."""
+    return source.action.use_frame_range and source.action.use_cyclic
+
+
+def keep(source: Source) -> None:
+    """Keep an action in the file, also when nothing uses it."""
+    source.action.use_fake_user = True
+
+
+def remove(source: Source) -> None:
+    """Remove a whole action from the file; what it animated is animated by nothing then."""
+    bpy.data.actions.remove(source.action)
+
+
+# What an NLA strip keeps when its action changes.
+_STRIP_TIMES = ("action_frame_start", "action_frame_end", "scale", "repeat", "frame_start", "frame_end")
+
+
+def _source_of(user: Any) -> Source | None:
+    """The source of animation data or of an NLA strip."""
+    if user is None or user.action is None:
+        return None
+    if not SLOTTED:
+        return Source(user.action)
+    return None if user.action_slot is None else Source(user.action, user.action_slot)
+
+
+def _sources_of(data: Any) -> Iterator[Source]:
+    """All of them, heard or not."""
+    if data is None:
+        return
+    strips = (strip for track in data.nla_tracks for strip in _clips(track.strips))
+    for user in (data, *strips):
+        if source := _source_of(user):
+            yield source
+
+
+def _clips(strips: Any) -> Iterator[bpy.types.NlaStrip]:
+    for strip in strips:
+        if strip.mute:
+            continue
+        if strip.type == "META":
+            yield from _clips(strip.strips)
+        elif strip.type == "CLIP":
+            yield strip
+
+
+def _set(user: Any, source: Source) -> None:
+    user.action = source.action
+    if SLOTTED:
+        user.action_slot = source.slot
+
+
+def _file(library: bpy.types.Library) -> str:
+    return bpy.path.basename(library.filepath)

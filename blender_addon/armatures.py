@@ -1,0 +1,177 @@
+"""What is read of an armature object: bones at rest, rotation modes, present channels, selection, constraints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+
+from smoothnet_core._checks import mismatch
+
+from .curves import target_of
+from .pose_channels import Channels, rotation_channel
+from .posing import Rig
+
+
+def read_rig(obj: bpy.types.Object) -> Rig:
+    """Return the bones of an armature object at rest, parents first, as Blender saw them after its last edit.
+
+    ``world`` is the object's matrix at the present frame.
+
+    Raises:
+        ValueError: the object is no armature.
+    """
+    bones = _sorted_bones(obj)
+    at = {bone.name: k for k, bone in enumerate(bones)}
+    rest = np.empty((len(bones), 4, 4))
+    for k, bone in enumerate(bones):
+        rest[k] = bone.matrix_local
+    return Rig(
+        names=tuple(at),
+        parents=np.array([at[bone.parent.name] if bone.parent else -1 for bone in bones], np.int64),
+        rest=rest,
+        lengths=np.array([bone.length for bone in bones], np.float64),
+        inherit_rotation=np.array([bone.use_inherit_rotation for bone in bones], bool),
+        inherit_scale=tuple(bone.inherit_scale for bone in bones),
+        use_local_location=np.array([bone.use_local_location for bone in bones], bool),
+        connected=np.array([bone.use_connect for bone in bones], bool),
+        world=np.array(obj.matrix_world, np.float64),
+    )
+
+
+def rotation_modes(obj: bpy.types.Object) -> dict[str, str]:
+    """Return each bone's rotation mode, in the order of :func:`read_rig`.
+
+    Raises:
+        ValueError: the object is no armature.
+    """
+    return {name: bone.rotation_mode for name, bone in _pose_bones(obj).items()}
+
+
+def rest_channels(obj: bpy.types.Object) -> Channels:
+    """Return what the bones' channels hold at present, in the order of :func:`read_rig`.
+
+    Raises:
+        ValueError: the object is no armature.
+    """
+    bones = _pose_bones(obj).values()
+    modes = tuple(bone.rotation_mode for bone in bones)
+    return Channels(
+        modes=modes,
+        rotations=tuple(
+            np.array(getattr(bone, rotation_channel(mode)), np.float64) for bone, mode in zip(bones, modes, strict=True)
+        ),
+        locations=np.array([bone.location for bone in bones], np.float64).reshape(-1, 3),
+        scales=np.array([bone.scale for bone in bones], np.float64).reshape(-1, 3),
+    )
+
+
+def selected_bones(obj: bpy.types.Object) -> list[str]:
+    """Return the selected bones that are visible, in the order of :func:`read_rig`.
+
+    In edit mode those selected there; else those of pose mode, which Blender keeps in object mode too.
+
+    Raises:
+        ValueError: the object is no armature.
+    """
+    gone = hidden_bones(obj)
+    return [name for name, bone in _states(obj).items() if bone.select and name not in gone]
+
+
+def hidden_bones(obj: bpy.types.Object) -> set[str]:
+    """Return the bones that are hidden, themselves or with all bone collections that they are in.
+
+    Raises:
+        ValueError: the object is no armature.
+    """
+    hidden = {name for name, bone in _states(obj).items() if bone.hide}
+    bones = obj.data.edit_bones if obj.mode == "EDIT" else obj.data.bones
+    for bone in bones:
+        if len(bone.collections) and not any(one.is_visible_effectively for one in bone.collections):
+            hidden.add(bone.name)
+    return hidden
+
+
+def constrained_bones(obj: bpy.types.Object) -> dict[str, str]:
+    """Return the bones that constraints move besides their own channels, and the names of these constraints.
+
+    Muted constraints and those that cannot work are left out; bones up an IK chain are in.
+
+    Raises:
+        ValueError: the object is no armature.
+    """
+    found: dict[str, list[str]] = {}
+    for name, bone in _pose_bones(obj).items():
+        for constraint in bone.constraints:
+            if constraint.mute or not constraint.is_valid:
+                continue
+            for moved in _moved_by(bone, constraint):
+                found.setdefault(moved, []).append(constraint.name)
+    return {name: ", ".join(dict.fromkeys(found[name])) for name in _pose_bones(obj) if name in found}
+
+
+def driven_bones(obj: bpy.types.Object) -> set[str]:
+    """Return the bones of which a driver holds a channel.
+
+    Raises:
+        ValueError: the object is no armature.
+    """
+    names = _pose_bones(obj)
+    drivers = obj.animation_data.drivers if obj.animation_data else ()
+    targets = (target_of(driver.data_path) for driver in drivers)
+    return {target.owner for target in targets if target and target.kind == "bone" and target.owner in names}
+
+
+def metres_per_unit(scene: bpy.types.Scene) -> float:
+    """Return how many metres one unit of a scene is."""
+    return float(scene.unit_settings.scale_length)
+
+
+def _moved_by(bone: Any, constraint: Any) -> list[str]:
+    if constraint.type != "IK":
+        return [bone.name]
+    # A chain of no length given goes up to the root.
+    chain = [bone, *bone.parent_recursive] if constraint.use_tail else list(bone.parent_recursive)
+    return [one.name for one in (chain[: constraint.chain_count] if constraint.chain_count else chain)]
+
+
+def _armature(obj: Any) -> bpy.types.Armature:
+    if obj is None or obj.type != "ARMATURE":
+        raise mismatch("object", "an armature", "none" if obj is None else f"{obj.name}, {obj.type.lower()}")
+    return obj.data
+
+
+def _sorted_bones(obj: Any) -> list[Any]:
+    """Return the bones parents first: as Blender lists them, which is so but for files written by other programs."""
+    placed: dict[str, Any] = {}
+    for bone in _armature(obj).bones:
+        line, one = [], bone
+        while one is not None and one.name not in placed:
+            line.append(one)
+            one = one.parent
+        placed.update((one.name, one) for one in reversed(line))
+    return list(placed.values())
+
+
+def _pose_bones(obj: Any) -> dict[str, Any]:
+    """Return the pose's bones by name, in the order of the rig.
+
+    Raises:
+        ValueError: Blender has made no pose yet; it does when the scene is updated.
+    """
+    names = [bone.name for bone in _sorted_bones(obj)]
+    found = {} if obj.pose is None else {bone.name: bone for bone in obj.pose.bones}
+    if missing := [name for name in names if name not in found]:
+        raise mismatch(f"pose of {obj.name}", "one with all bones, as after an update of the scene", f"no {missing[0]}")
+    return {name: found[name] for name in names}
+
+
+def _states(obj: Any) -> dict[str, Any]:
+    """Return by name what holds a bone's selection: edit bones, pose bones (from Blender 5.0) or bones."""
+    armature = _armature(obj)
+    if obj.mode == "EDIT":
+        return {bone.name: bone for bone in armature.edit_bones}
+    if "select" in bpy.types.PoseBone.bl_rna.properties:
+        return _pose_bones(obj)
+    return {bone.name: bone for bone in _sorted_bones(obj)}

@@ -1,0 +1,322 @@
+"""The bridge between F-curves and arrays; nothing else in the extension knows actions, slots, strips or channelbags.
+
+Blender holds keys in float32; arrays here are float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import bpy
+import numpy as np
+
+from .action_copy import duplicate, duplicate_in_pieces
+from .actions import (
+    Source,
+    active_source,
+    assign,
+    editable_problem,
+    holder,
+    is_cyclic,
+    keep,
+    label,
+    nla_sources,
+    remove,
+    users,
+)
+from .curves import INTERPOLATIONS, KEY_TYPES, Array, Curve, CurveKey
+
+__all__ = [
+    "Source",
+    "active_source",
+    "assign",
+    "duplicate",
+    "duplicate_in_pieces",
+    "editable_problem",
+    "evaluate",
+    "is_cyclic",
+    "keep",
+    "label",
+    "nla_sources",
+    "read_curves",
+    "remove",
+    "replace_keys",
+    "users",
+    "write_in_pieces",
+    "write_values",
+]
+
+# Keys this near in frames are at the same time; Blender's own evaluation takes 1e-4 for its own.
+_SAME_TIME = 1e-3
+_NEAR_KEY = 1e-4
+# Kept where a key stays; positions are kept relative to the key.
+_KEPT = {
+    "type": np.int32,
+    "handle_left_type": np.int32,
+    "handle_right_type": np.int32,
+    "easing": np.int32,
+    "back": np.float32,
+    "amplitude": np.float32,
+    "period": np.float32,
+    "select_control_point": np.bool_,
+    "select_left_handle": np.bool_,
+    "select_right_handle": np.bool_,
+}
+_CYCLES = {"REPEAT": "REPEAT", "REPEAT_OFFSET": "OFFSET"}
+
+
+def read_curves(source: Source, *, marks: bool = True) -> list[Curve]:
+    """Return all F-curves of a source in their order; a curve of baked samples has no keys.
+
+    Args:
+        source: action and slot.
+        marks: read also what type each key has and which are selected, which is half of the work; otherwise all keys
+            are ordinary ones, not selected.
+    """
+    bag = holder(source)
+    if bag is None:
+        return []
+    groups = {group.name: group.mute or group.lock for group in bag.groups}
+    return [_read(curve, groups, marks) for curve in bag.fcurves]
+
+
+def write_values(source: Source, values: Mapping[CurveKey, Array]) -> None:
+    """Give the keys of curves new values at their old times.
+
+    Handles move along with their key, automatic ones are computed anew; all else stays. Curves whose values are what
+    they were are not touched.
+
+    Args:
+        source: action and slot.
+        values: (K,) for each curve, as many as it has keys.
+
+    Raises:
+        ValueError: a curve does not exist, has another number of keys, or a value is not finite; nothing is written.
+    """
+    for _ in write_in_pieces(source, values):
+        pass
+
+
+def write_in_pieces(source: Source, values: Mapping[CurveKey, Array]) -> Iterator[float]:
+    """Do as :func:`write_values`, a curve at a time: yields the share done after each; errors come at the call."""
+    curves = _curves_by_key(source)
+    for key, new in values.items():
+        if key not in curves:
+            raise ValueError(f"Action {source.action.name}: there is no curve {_name(key)}")
+        _check(source, key, new, len(curves[key].keyframe_points))
+    return _write_each(curves, values)
+
+
+def replace_keys(
+    source: Source,
+    key: CurveKey,
+    times: Array,
+    values: Array,
+    *,
+    interpolation: str | Sequence[str] = "LINEAR",
+    group: str = "",
+) -> None:
+    """Give a curve other keys, at other times; a missing curve is made.
+
+    The curve keeps its modifiers, group, colour and extrapolation; a key at a time where there was one keeps type,
+    handles, easing and selection. New keys have automatic handles.
+
+    Args:
+        source: action and slot.
+        key: which curve.
+        times: (K,) frames, rising.
+        values: (K,).
+        interpolation: Blender's name of one for all keys, or of K, one for each.
+        group: name of the group of a curve that is made.
+
+    Raises:
+        ValueError: the arrays do not fit each other, are not finite or not rising, or an interpolation is unknown.
+    """
+    count = len(times)
+    _check(source, key, values, count)
+    moments = np.asarray(times, np.float32)
+    if not np.isfinite(moments).all() or (np.diff(moments) <= 0.0).any():
+        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: the times of keys must rise")
+    names = [interpolation] * count if isinstance(interpolation, str) else list(interpolation)
+    if len(names) != count:
+        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(names)} interpolations, {count} keys")
+    if unknown := set(names) - set(INTERPOLATIONS):
+        raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
+
+    curve = _curves_by_key(source).get(key) or _new_curve(source, key, group)
+    points = curve.keyframe_points
+    old = {name: _get(points, name, kind) for name, kind in _KEPT.items()}
+    old_co, old_left, old_right = (_get(points, name, np.float32, 2) for name in ("co", "handle_left", "handle_right"))
+    here, there = _same_times(moments, old_co[:, 0])
+
+    points.clear()
+    points.add(count)
+    co = np.column_stack([moments, np.asarray(values, np.float32)])
+    points.foreach_set("co", co.ravel())
+    points.foreach_set("interpolation", _INTERPOLATION_VALUES[[INTERPOLATIONS.index(name) for name in names]])
+    fresh = {name: _get(points, name, kind) for name, kind in _KEPT.items()}
+    for name in fresh:
+        if name.startswith("select"):
+            fresh[name][:] = False
+        fresh[name][here] = old[name][there]
+        points.foreach_set(name, fresh[name])
+    for name, position in (("handle_left", old_left), ("handle_right", old_right)):
+        moved = co.copy()
+        moved[here] += position[there] - old_co[there]
+        points.foreach_set(name, moved.ravel())
+    curve.update()
+
+
+def evaluate(source: Source, key: CurveKey, frames: Array) -> Array:
+    """Return a curve at frames (T,), whole or not, as Blender evaluates it, with its modifiers: (T,) float64.
+
+    Raises:
+        ValueError: there is no such curve.
+    """
+    curve = _curves_by_key(source).get(key)
+    if curve is None:
+        raise ValueError(f"Action {source.action.name}: there is no curve {_name(key)}")
+    # Blender's own precision of time.
+    frames = np.asarray(frames, np.float32).astype(np.float64)
+    modified = any(not modifier.mute for modifier in curve.modifiers)
+    if len(curve.keyframe_points) and not modified:
+        co = _get(curve.keyframe_points, "co", np.float32, 2).astype(np.float64)
+        modes = _INTERPOLATION_PLACES[_get(curve.keyframe_points, "interpolation", np.int32)]
+        inside = not len(frames) or (co[0, 0] <= frames.min() and frames.max() <= co[-1, 0])
+        # Not for whole-number properties, whose curves jump: they are not told apart here, and are never smoothed.
+        if inside and (modes <= _LINEAR).all() and (np.diff(co[:, 0]) > _SAME_TIME).all() and _is_float(key):
+            return _straight(co[:, 0], co[:, 1], modes, frames)
+    return np.fromiter(map(curve.evaluate, frames.tolist()), np.float64, len(frames))
+
+
+_LINEAR = INTERPOLATIONS.index("LINEAR")
+
+
+def _straight(times: Array, values: Array, modes: np.ndarray, frames: Array) -> Array:
+    """Constant and linear pieces between keys, as Blender has them; every frame lies between keys."""
+    last = np.clip(np.searchsorted(times, frames, side="right") - 1, 0, max(0, len(times) - 2))
+    following = np.minimum(last + 1, len(times) - 1)
+    span = np.maximum(times[following] - times[last], _NEAR_KEY)
+    share = np.where(modes[last] == _LINEAR, (frames - times[last]) / span, 0.0)
+    at_next = np.abs(frames - times[following]) <= _NEAR_KEY
+    share = np.where(at_next, 1.0, share)
+    return values[last] + share * (values[following] - values[last])
+
+
+def _is_float(key: CurveKey) -> bool:
+    """Whether the property is surely not one of whole numbers."""
+    return key.path.rpartition(".")[2] in _FLOATS
+
+
+_FLOATS = {"location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale", "value"}
+
+
+def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool) -> Curve:
+    points = curve.keyframe_points
+    count = len(points)
+    co = _get(points, "co", np.float32, 2).astype(np.float64)
+    cycle, modified = _modifiers(curve)
+    group = curve.group
+    return Curve(
+        path=curve.data_path,
+        index=curve.array_index,
+        times=co[:, 0].copy(),
+        values=co[:, 1].copy(),
+        interpolation=_INTERPOLATION_PLACES[_get(points, "interpolation", np.int32)],
+        key_types=_KEY_TYPE_PLACES[_get(points, "type", np.int32)] if marks else np.zeros(count, np.uint8),
+        selected=_get(points, "select_control_point", np.bool_) if marks else np.zeros(count, np.bool_),
+        locked=curve.mute or curve.lock or (group is not None and groups[group.name]),
+        cycle=cycle,
+        modified=modified,
+    )
+
+
+def _modifiers(curve: bpy.types.FCurve) -> tuple[str, bool]:
+    """The cycle of a curve, and whether other modifiers change what its keys say."""
+    cycle, modified = "", False
+    for modifier in curve.modifiers:
+        if modifier.mute or not modifier.is_valid:
+            continue
+        if modifier.type != "CYCLES":
+            modified = True
+        elif not cycle:
+            # A mirrored round ends where it began without being a cycle; one side alone is enough.
+            cycle = _CYCLES.get(modifier.mode_after, "") or _CYCLES.get(modifier.mode_before, "")
+    return cycle, modified
+
+
+def _write_each(curves: Mapping[CurveKey, Any], values: Mapping[CurveKey, Array]) -> Iterator[float]:
+    for done, (key, new) in enumerate(values.items(), start=1):
+        points = curves[key].keyframe_points
+        co = _get(points, "co", np.float32, 2)
+        new = np.asarray(new, np.float32)
+        if not np.array_equal(co[:, 1], new):
+            co[:, 1] = new
+            # Unlike ``co``, this moves the handles along.
+            points.foreach_set("co_ui", co.ravel())
+            curves[key].update()
+        yield done / len(values)
+
+
+def _curves_by_key(source: Source) -> dict[CurveKey, Any]:
+    bag = holder(source)
+    return {} if bag is None else {CurveKey(curve.data_path, curve.array_index): curve for curve in bag.fcurves}
+
+
+def _new_curve(source: Source, key: CurveKey, group: str) -> bpy.types.FCurve:
+    bag = holder(source, make=True)
+    curve = bag.fcurves.new(key.path, index=key.index)
+    # As Blender colours the curves of keys that it inserts.
+    four = key.path.endswith(("rotation_quaternion", "rotation_axis_angle"))
+    curve.color_mode = "AUTO_YRGB" if four else "AUTO_RGB"
+    if group:
+        curve.group = bag.groups.get(group) or bag.groups.new(group)
+    return curve
+
+
+def _same_times(new: np.ndarray, old: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places in new and old whose times are the same."""
+    if not len(old) or not len(new):
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    after = np.clip(np.searchsorted(old, new), 0, len(old) - 1)
+    before = np.maximum(after - 1, 0)
+    nearest = np.where(np.abs(old[before] - new) <= np.abs(old[after] - new), before, after)
+    # float32 tells times apart less finely the later they are.
+    same = np.abs(old[nearest] - new) <= np.maximum(_SAME_TIME, 2.0 * np.spacing(np.abs(new)))
+    return np.flatnonzero(same), nearest[same]
+
+
+def _get(points: Any, name: str, kind: type, width: int = 1) -> np.ndarray:
+    values = np.empty(len(points) * width, kind)
+    points.foreach_get(name, values)
+    return values.reshape(-1, width) if width > 1 else values
+
+
+def _check(source: Source, key: CurveKey, values: Array, count: int) -> None:
+    if np.shape(values) != (count,):
+        shape = "x".join(str(size) for size in np.shape(values))
+        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: expected {count} values, got {shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: a value is not a finite number")
+
+
+def _name(key: CurveKey) -> str:
+    return f"{key.path}[{key.index}]"
+
+
+def _values_of(prop: str, names: Sequence[str]) -> np.ndarray:
+    """Blender's number of each name; -1 where this Blender has no such name."""
+    items = {item.identifier: item.value for item in bpy.types.Keyframe.bl_rna.properties[prop].enum_items}
+    return np.array([items.get(name, -1) for name in names], np.int32)
+
+
+def _places_of(numbers: np.ndarray) -> np.ndarray:
+    places = np.zeros(numbers.max() + 1, np.uint8)
+    places[numbers[numbers >= 0]] = np.flatnonzero(numbers >= 0)
+    return places
+
+
+_INTERPOLATION_VALUES = _values_of("interpolation", INTERPOLATIONS)
+_INTERPOLATION_PLACES = _places_of(_INTERPOLATION_VALUES)
+_KEY_TYPE_PLACES = _places_of(_values_of("type", KEY_TYPES))

@@ -1,0 +1,224 @@
+"""Settings in the scene, what is remembered on a refined action, and the part a bone was given by hand."""
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from .blending import PARTS
+from .curves import KEY_TYPES
+
+PART_NAMES = {
+    "ROOT": ("Root", "Hips and what carries the whole body"),
+    "SPINE": ("Spine", "Spine, chest and shoulders' base"),
+    "HEAD": ("Head", "Neck, head and face"),
+    "ARMS": ("Arms", "Shoulders to wrists"),
+    "HANDS": ("Hands", "Hands and fingers"),
+    "LEGS": ("Legs", "Thighs to toes"),
+    "OTHER": ("Other", "Whatever else is animated"),
+}
+MODELS = (
+    ("default", "Default", "The best result for the jitter of video capture"),
+    ("fast", "Fast", "Nearly as good at a sixth of the cost, for very long takes"),
+    ("deglitch", "Deglitch", "Takes out single wrong values and leaves good ones nearly as they are"),
+    ("FILE", "File…", "Weights that you trained yourself"),
+)
+_TYPE_NAMES = {
+    "KEYFRAME": "Keyframe",
+    "BREAKDOWN": "Breakdown",
+    "MOVING_HOLD": "Moving Hold",
+    "EXTREME": "Extreme",
+    "JITTER": "Jitter",
+    "GENERATED": "Generated",
+}
+
+
+def _strength(name: str, text: str) -> FloatProperty:
+    return FloatProperty(name=name, description=text, default=1.0, min=0.0, max=1.0, subtype="FACTOR")
+
+
+class RefineSettings:
+    """What Refine can be told; mixed into the scene's settings and into the operators."""
+
+    channels: EnumProperty(
+        name="Refine",
+        description="What of the take is refined",
+        items=(
+            ("BOTH", "Rotation and Root", "Rotations, and the location of roots and objects"),
+            ("ROTATION", "Rotation", "Rotations alone"),
+            ("LOCATION", "Root Location", "The location of roots and objects alone"),
+        ),
+        default="BOTH",
+    )
+    all_locations: BoolProperty(
+        name="All Locations",
+        description="Refine the location of every bone, not of roots alone, as rigs for faces need it",
+    )
+    bones: EnumProperty(
+        name="Bones",
+        description="Which bones of the selected armatures are refined",
+        items=(("ALL", "All", "All bones"), ("SELECTED", "Selected", "Selected bones alone")),
+        default="ALL",
+    )
+    frames: EnumProperty(
+        name="Range",
+        description="Which frames may change; at its ends the change fades out",
+        items=(
+            ("ALL", "Whole Take", "All keys of the action"),
+            ("SCENE", "Scene", "From the scene's start to its end"),
+            ("PREVIEW", "Preview", "The preview range of the timeline"),
+        ),
+        default="ALL",
+    )
+    model: EnumProperty(name="Model", description="The network that refines", items=MODELS, default="default")
+    model_file: StringProperty(
+        name="File", description="Weights made by smoothnet train, or a published checkpoint", subtype="FILE_PATH"
+    )
+    strength: _strength("Strength", "Where the blend between the original and the refined take starts")
+    strength_root: _strength("Root", "Strength for the root, times the overall one")
+    strength_spine: _strength("Spine", "Strength for the spine, times the overall one")
+    strength_head: _strength("Head", "Strength for neck, head and face, times the overall one")
+    strength_arms: _strength("Arms", "Strength for the arms, times the overall one")
+    strength_hands: _strength("Hands", "Strength for hands and fingers, times the overall one")
+    strength_legs: _strength("Legs", "Strength for the legs, times the overall one")
+    strength_other: _strength("Other", "Strength for everything else, times the overall one")
+    repair_spikes: BoolProperty(
+        name="Repair Spikes",
+        description="Single values far off are replaced by what their neighbours say",
+        default=True,
+    )
+    fill_gaps: BoolProperty(
+        name="Fill Gaps", description="Add the missing keys of an otherwise densely keyed curve", default=True
+    )
+    longest_gap: FloatProperty(
+        name="Longest Gap",
+        description="Longer gaps stay as they are",
+        default=1.0,
+        min=0.0,
+        soft_max=5.0,
+        subtype="TIME_ABSOLUTE",
+        unit="TIME_ABSOLUTE",
+    )
+    keep_feet: BoolProperty(name="Keep Feet", description="Feet that stand stay where they stand; legs give way")
+    marked: EnumProperty(
+        name="Keep Keys",
+        description="Keys of these types stay exactly as they are",
+        items=tuple((name, _TYPE_NAMES[name], f"{_TYPE_NAMES[name]} keys", 1 << i) for i, name in enumerate(KEY_TYPES)),
+        options={"ENUM_FLAG"},
+        default={"EXTREME"},
+    )
+    keep_selected: BoolProperty(
+        name="Keep Selected Keys", description="Keys selected in the editors stay exactly as they are"
+    )
+    cyclic: EnumProperty(
+        name="Cyclic",
+        description="Whether the end of the clip goes over into its start without a seam",
+        items=(
+            ("AUTO", "Auto", "What repeats by its Cycles modifiers or its action's settings"),
+            ("ON", "On", "The clip repeats"),
+            ("OFF", "Off", "The clip does not repeat"),
+        ),
+        default="AUTO",
+    )
+    bake_sparse: BoolProperty(
+        name="Bake Sparse Curves",
+        description="Give curves with fewer than 5 keys a second one on every frame; otherwise they are left alone",
+    )
+    from_original: BoolProperty(
+        name="Start from Original",
+        description="Refine the original again, not what was already refined",
+        default=True,
+    )
+
+
+SETTINGS = tuple(RefineSettings.__annotations__)
+
+
+class SMOOTHNET_PG_settings(RefineSettings, bpy.types.PropertyGroup):
+    """The scene's settings, which the panel shows."""
+
+    tolerance: FloatProperty(
+        name="Tolerance",
+        description="Keys are left out where rotations stay within this angle",
+        default=0.2,
+        min=0.0,
+        soft_max=5.0,
+        precision=2,
+    )
+    reduce_keys: BoolProperty(name="Reduce Keys", description="On Apply, leave out keys that are not needed")
+
+
+def _blend_changed(self: "SMOOTHNET_PG_record", context: bpy.types.Context) -> None:
+    from . import results
+
+    results.blend_changed(self.id_data)
+
+
+def _blend(name: str, text: str) -> FloatProperty:
+    return FloatProperty(
+        name=name,
+        description=text,
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+        update=_blend_changed,
+    )
+
+
+class SMOOTHNET_PG_record(bpy.types.PropertyGroup):
+    """What is remembered on an action: of a refined one its original, of an original its refined one."""
+
+    original: PointerProperty(type=bpy.types.Action, name="Original")
+    refined: PointerProperty(type=bpy.types.Action, name="Refined")
+    had_fake_user: BoolProperty()
+    blend: _blend("Blend", "From the original to the refined take")
+    blend_root: _blend("Root", "Blend for the root, times the overall one")
+    blend_spine: _blend("Spine", "Blend for the spine, times the overall one")
+    blend_head: _blend("Head", "Blend for neck, head and face, times the overall one")
+    blend_arms: _blend("Arms", "Blend for the arms, times the overall one")
+    blend_hands: _blend("Hands", "Blend for hands and fingers, times the overall one")
+    blend_legs: _blend("Legs", "Blend for the legs, times the overall one")
+    blend_other: _blend("Other", "Blend for everything else, times the overall one")
+    problem: StringProperty(name="Problem", description="Why the sliders do not act")
+    skipped: StringProperty(name="Left Alone", description="What was not refined, and why, a line each")
+    muted: StringProperty(name="Muted Constraints", description="Constraints muted by baking, a line each")
+    has_numbers: BoolProperty()
+    jitter_before: FloatProperty(name="Jitter Before", description="Of the original, in degrees")
+    jitter_after: FloatProperty(name="Jitter After", description="Of the refined take, in degrees")
+    speed_kept: FloatProperty(name="Speed Kept", description="Share of the motion's speed that is left")
+    largest_change: FloatProperty(name="Largest Change", description="Largest turn of a bone, in degrees")
+    largest_bone: StringProperty(name="Bone", description="Where the largest change is")
+    largest_frame: FloatProperty(name="Frame", description="When the largest change is")
+    slide_before: FloatProperty(name="Foot Slide Before", description="In mm a second", default=-1.0)
+    slide_after: FloatProperty(name="Foot Slide After", description="In mm a second", default=-1.0)
+
+    def parts(self) -> dict[str, float]:
+        """Return the blend of each part."""
+        return {part: getattr(self, f"blend_{part.lower()}") for part in PARTS}
+
+
+CLASSES = (SMOOTHNET_PG_settings, SMOOTHNET_PG_record)
+
+
+def register() -> None:
+    """Hang the groups onto Blender's types."""
+    bpy.types.Scene.smoothnet = PointerProperty(type=SMOOTHNET_PG_settings)
+    bpy.types.Action.smoothnet = PointerProperty(type=SMOOTHNET_PG_record)
+    bpy.types.PoseBone.smoothnet_part = EnumProperty(
+        name="Part",
+        description="The part of the body that the bone belongs to",
+        items=(("AUTO", "Auto", "As guessed from the names of the bones"), *((k, *v) for k, v in PART_NAMES.items())),
+        default="AUTO",
+    )
+
+
+def unregister() -> None:
+    """Take them back."""
+    del bpy.types.PoseBone.smoothnet_part
+    del bpy.types.Action.smoothnet
+    del bpy.types.Scene.smoothnet

@@ -1,0 +1,53 @@
+"""Unit quaternions, elementwise: the NumPy inside Blender multiplies no matrices fast."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def multiplied(first_quat_wxyz: Array, second_quat_wxyz: Array) -> Array:
+    """Return the Hamilton product (..., 4): ``second`` is applied first."""
+    a, b, c, d = np.moveaxis(first_quat_wxyz, -1, 0)
+    e, f, g, h = np.moveaxis(second_quat_wxyz, -1, 0)
+    return np.stack(
+        [
+            a * e - b * f - c * g - d * h,
+            a * f + b * e + c * h - d * g,
+            a * g - b * h + c * e + d * f,
+            a * h + b * g - c * f + d * e,
+        ],
+        axis=-1,
+    )
+
+
+def turned(old_quat_wxyz: Array, new_quat_wxyz: Array) -> Array:
+    """Return (..., 4) the shorter turn that leads from ``old`` to ``new``: ``new = turn * old``."""
+    turn = multiplied(new_quat_wxyz, old_quat_wxyz * [1.0, -1.0, -1.0, -1.0])
+    return np.where(turn[..., :1] < 0, -turn, turn)
+
+
+def log_quat_wxyz(quat_wxyz: Array) -> Array:
+    """Return the rotation vectors (..., 3) of unit quaternions (..., 4), of angles up to pi."""
+    q = np.where(quat_wxyz[..., :1] < 0, -quat_wxyz, quat_wxyz)
+    sine = np.sqrt((q[..., 1:] ** 2).sum(axis=-1, keepdims=True))
+    half = np.arctan2(sine, q[..., :1])
+    # half / sine tends to 1 where the sine vanishes.
+    return 2.0 * q[..., 1:] * np.where(sine > 1e-12, half / np.where(sine > 1e-12, sine, 1.0), 1.0)
+
+
+def power(quat_wxyz: Array, exponent: Array) -> Array:
+    """Return the share ``exponent`` (...) of the shorter turns (..., 4), as geodesic interpolation needs it."""
+    q = np.where(quat_wxyz[..., :1] < 0, -quat_wxyz, quat_wxyz)
+    sine = np.sqrt((q[..., 1:] ** 2).sum(axis=-1))
+    half = np.arctan2(sine, q[..., 0]) * exponent
+    scale = np.where(sine > 1e-12, np.sin(half) / np.where(sine > 1e-12, sine, 1.0), exponent)
+    return np.concatenate([np.cos(half)[..., None], q[..., 1:] * scale[..., None]], axis=-1)
+
+
+def angle_between(first_quat_wxyz: Array, second_quat_wxyz: Array) -> Array:
+    """Return the angles (...) in radians between rotations, from 0 to pi."""
+    turn = turned(first_quat_wxyz, second_quat_wxyz)
+    return 2.0 * np.arctan2(np.sqrt((turn[..., 1:] ** 2).sum(axis=-1)), turn[..., 0])

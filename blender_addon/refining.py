@@ -1,0 +1,263 @@
+"""A take refined, without Blender: channels of a plan and their values in, values of all keys out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .curves import INTERPOLATIONS, Curve, CurveKey
+from .plan import Channel, Options
+from .quaternions import log_quat_wxyz, multiplied, power, turned
+from .rotation_modes import from_quat_wxyz, to_quat_wxyz
+
+Array = NDArray[np.float64]
+Evaluate = Callable[[CurveKey, Array], Array]
+Tick = Callable[[float], None]
+RefineArray = Callable[..., Any]
+
+# Seconds over which a change fades in and out at the ends of a range, and on both sides of a key that stays.
+FADE, MARKED_FADE = 0.3, 0.15
+# Seconds of a cycle's neighbours that the network is shown on both sides.
+_AROUND = 3.0
+# Numbers refined in one call: between two calls a job can be stopped.
+_AT_ONCE = 2**22
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """A channel's values before any change.
+
+    Attributes:
+        channel: whose.
+        grid: (T, n) on the channel's grid.
+        keys: (U, n) at its ``times``.
+    """
+
+    channel: Channel
+    grid: Array
+    keys: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """A channel's values at full strength.
+
+    Attributes:
+        channel: whose.
+        before: (U, n) at its ``times``.
+        after: (U, n); ``before`` where nothing may change.
+    """
+
+    channel: Channel
+    before: Array
+    after: Array
+
+
+def sample(channel: Channel, evaluate: Evaluate) -> Sampled:
+    """Read a channel's values; ``evaluate(key, frames)`` is asked where curves are neither keyed nor straight."""
+    columns: list[tuple[Array, Array]] = []
+    for key, curve, present in zip(channel.keys, channel.curves, channel.present, strict=True):
+        if curve is None:
+            columns.append((np.full(channel.grid.count, present), np.full(len(channel.times), present)))
+        else:
+            columns.append((_at(curve, key, channel.grid.times, evaluate), _at(curve, key, channel.times, evaluate)))
+    grid, keys = (np.stack([column[i] for column in columns], axis=1) for i in range(2))
+    return Sampled(channel, grid, keys)
+
+
+def _at(curve: Curve, key: CurveKey, frames: Array, evaluate: Evaluate) -> Array:
+    if len(frames) == len(curve.times) and np.allclose(frames, curve.times, rtol=0, atol=1e-3):
+        return curve.values
+    near = np.searchsorted(curve.times, frames - 1e-3)
+    near = np.minimum(near, len(curve.times) - 1)
+    if (abs(curve.times[near] - frames) <= 1e-3).all():
+        return curve.values[near]
+    if (curve.interpolation[:-1] == INTERPOLATIONS.index("LINEAR")).all():
+        return np.interp(frames, curve.times, curve.values)
+    return evaluate(key, frames)
+
+
+def refine_take(
+    sampled: Sequence[Sampled],
+    options: Options,
+    *,
+    fps: float,
+    refine: RefineArray,
+    spikes: Callable[[Array, str, float], NDArray[np.bool_]] | None = None,
+    tick: Tick = lambda share: None,
+) -> list[Refined]:
+    """Refine the channels of a take at full strength.
+
+    Args:
+        sampled: channels and their values.
+        options: the animator's.
+        fps: frames a second at which the action's frames play.
+        refine: ``smoothnet_core.refine`` or what an engine has in its place.
+        spikes: (values (T, N, n), kind, fps) -> (T, N) True for what is not to be believed.
+        tick: told the share that is done; may raise to stop.
+    """
+    total = sum(s.grid.size for s in sampled) or 1
+    done = 0
+    refined: dict[int, Refined] = {}
+    for batch in _batches(sampled):
+        members = [sampled[i] for i in batch]
+        values = np.stack([_network_values(s) for s in members], axis=1)
+        new = _refined(values, [s.channel for s in members], options, fps, refine, spikes)
+        for mode, plain in _plain(members, options, fps).items():
+            # All rotations of a take at once, as most takes allow: many small steps would cost more than the network.
+            before = np.stack([members[column].keys for column in plain], axis=1)
+            after = from_quat_wxyz(new[:, plain], mode, before) if mode else new[:, plain]
+            for column, one in zip(plain, np.moveaxis(after, 1, 0), strict=True):
+                refined[batch[column]] = Refined(
+                    members[column].channel, members[column].keys, _limited(members[column], one)
+                )
+        for column, i in enumerate(batch):
+            if i not in refined:
+                refined[i] = _at_keys(sampled[i], values[:, column], new[:, column], options, fps)
+        done += sum(s.grid.size for s in members)
+        tick(done / total)
+    return [refined[i] for i in range(len(sampled))]
+
+
+def _batches(sampled: Sequence[Sampled]) -> Iterable[list[int]]:
+    """Group channels that can be refined in one call: of one kind, on one grid."""
+    groups: dict[Any, list[int]] = {}
+    for i, s in enumerate(sampled):
+        c = s.channel
+        groups.setdefault((c.kind, round(c.grid.start, 3), round(c.grid.step, 6), c.grid.count, c.cycle), []).append(i)
+    for group in groups.values():
+        size = max(1, _AT_ONCE // max(1, 4 * sampled[group[0]].channel.grid.count))
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
+
+
+def _network_values(s: Sampled) -> Array:
+    return to_quat_wxyz(s.grid, s.channel.mode) if s.channel.kind == "rotation" else s.grid
+
+
+_KINDS = {"rotation": "quat_wxyz", "location": "position", "value": "channels"}
+
+
+def _refined(
+    values: Array,
+    channels: Sequence[Channel],
+    options: Options,
+    fps: float,
+    refine: RefineArray,
+    spikes: Callable[[Array, str, float], NDArray[np.bool_]] | None,
+) -> Array:
+    """Refine (T, N, n) on one grid."""
+    first = channels[0]
+    rate = fps / first.grid.step
+    kind = _KINDS[first.kind]
+    mask = np.ones(values.shape[:2], bool)
+    for column, channel in enumerate(channels):
+        if channel.unseen is not None:
+            mask[:, column] = ~channel.unseen
+    if spikes is not None:
+        mask &= ~spikes(values, kind, rate)
+    track, pad = values, 0
+    if first.cycle and len(values) > 2:
+        pad = round(_AROUND * rate)
+        track = _around(values, pad, kind, first.cycle)
+        mask = _around(mask[..., None], pad, "channels", "REPEAT")[..., 0]
+    unsure = {} if mask.all() else {"mask": mask}
+    if kind == "channels":
+        track = track[..., 0]
+    new = np.asarray(refine(track, fps=rate, kind=kind, model=options.model, **unsure), np.float64)
+    new = new.reshape(len(track), *values.shape[1:])
+    if pad:
+        new = new[pad : pad + len(values)].copy()
+        shift = values[-1] - values[0] if first.cycle == "OFFSET" and kind != "quat_wxyz" else 0.0
+        new[-1] = new[0] + shift
+    return new
+
+
+def _around(values: Array, pad: int, kind: str, cycle: str) -> Array:
+    """Return a cycle with ``pad`` frames of its neighbours on both sides; its last frame is the next one's first."""
+    count = len(values) - 1
+    rows = np.arange(-pad, count + 1 + pad)
+    out = values[np.mod(rows, count)]
+    if cycle == "OFFSET" and kind != "quat_wxyz":
+        rounds = np.floor_divide(rows, count).reshape(-1, *[1] * (values.ndim - 1))
+        out = out + rounds * (values[-1] - values[0])
+    return out
+
+
+def _plain(members: Sequence[Sampled], options: Options, fps: float) -> dict[str, list[int]]:
+    """Return by rotation mode the members whose keys are the frames of the grid, and may all change."""
+    found: dict[str, list[int]] = {}
+    for column, s in enumerate(members):
+        channel = s.channel
+        on_grid = len(channel.times) == channel.grid.count and (channel.grid.index_of(channel.times) >= 0).all()
+        if on_grid and (weights(channel, options, fps) == 1).all():
+            found.setdefault(channel.mode, []).append(column)
+    return found
+
+
+def _limited(s: Sampled, after: Array) -> Array:
+    """Keep a shape key within its slider, unless it was beyond before."""
+    if s.channel.limits is None:
+        return after
+    low, high = s.channel.limits
+    return np.clip(after, min(low, s.keys.min()), max(high, s.keys.max()))
+
+
+def _at_keys(s: Sampled, old: Array, new: Array, options: Options, fps: float) -> Refined:
+    """Carry what was changed on the grid over to the keys, faded out where nothing may change."""
+    channel = s.channel
+    weight = weights(channel, options, fps)
+    before = s.keys
+    on_grid = channel.grid.index_of(channel.times)
+    exact = (on_grid >= 0).all()
+    if channel.kind == "rotation":
+        start = to_quat_wxyz(before, channel.mode)
+        change = turned(start, new[on_grid]) if exact else _between(channel, turned(old, new))
+        quats = multiplied(power(change, weight), start)
+        after = from_quat_wxyz(quats, channel.mode, before)
+    else:
+        change = new[on_grid] - before if exact else _between(channel, new - old, log=False)
+        after = _limited(s, before + weight[:, None] * change)
+    after[weight == 0] = before[weight == 0]
+    return Refined(channel, before, after)
+
+
+def _between(channel: Channel, change: Array, log: bool = True) -> Array:
+    """Interpolate changes (T, n) on the grid to the times of the keys; rotations through their logarithms."""
+    numbers = log_quat_wxyz(change) if log else change
+    columns = [np.interp(channel.times, channel.grid.times, column) for column in numbers.T]
+    at_keys = np.stack(columns, axis=1)
+    return to_quat_wxyz(_angle_axis(at_keys), "AXIS_ANGLE") if log else at_keys
+
+
+def _angle_axis(rotvec: Array) -> Array:
+    angle = np.sqrt((rotvec**2).sum(axis=1, keepdims=True))
+    return np.concatenate([angle, rotvec / np.where(angle, angle, 1.0)], axis=1)
+
+
+def weights(channel: Channel, options: Options, fps: float) -> Array:
+    """Return (U,) how much of a change each key takes: 0 outside the range and at keys that stay, 1 away from them."""
+    times = channel.times
+    weight = np.ones(len(times))
+    fade = FADE * fps
+    # At an end of the range beyond which the take goes on, the change fades; where the take itself ends it need not.
+    if options.first is not None and times[0] < options.first - 1e-3:
+        weight = np.minimum(weight, _smooth((times - options.first) / fade))
+    if options.last is not None and times[-1] > options.last + 1e-3:
+        weight = np.minimum(weight, _smooth((options.last - times) / fade))
+    marked = channel.marked(options)
+    if marked.any():
+        stays = times[marked]
+        at = np.clip(np.searchsorted(stays, times), 1, len(stays) - 1) if len(stays) > 1 else np.zeros(len(times), int)
+        near = np.minimum(abs(times - stays[at]), abs(times - stays[at - 1]))
+        weight = np.minimum(weight, _smooth(near / (MARKED_FADE * fps)))
+    return weight
+
+
+def _smooth(x: Array) -> Array:
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
