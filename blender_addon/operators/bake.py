@@ -15,10 +15,13 @@ from ..jobs import JobOperator, Progress
 SUFFIX = "_baked"
 
 
-class SMOOTHNET_PG_bake(bpy.types.PropertyGroup):
-    """What an action was baked from"""
+# The custom property in which a baked action points at the one before; see :mod:`..results` for why it is none of ours.
+ORIGINAL = "smoothnet_unbaked"
 
-    original: PointerProperty(name="Original", type=bpy.types.Action, description="The action before baking")
+
+class SMOOTHNET_PG_bake(bpy.types.PropertyGroup):
+    """What an action was like before it was baked"""
+
     had_fake_user: BoolProperty(name="Had Fake User", description="Whether the action before had a fake user")
     muted: StringProperty(name="Muted", description="Constraints and drivers that baking muted")
 
@@ -132,7 +135,7 @@ def _armatures(context: bpy.types.Context) -> list[bpy.types.Object]:
 
 def _record(obj: bpy.types.Object) -> SMOOTHNET_PG_bake | None:
     action = obj.animation_data.action if obj.animation_data else None
-    if action is None or not (action.smoothnet_bake.original or action.smoothnet_bake.muted):
+    if action is None or not (action.get(ORIGINAL) or action.smoothnet_bake.muted):
         return None
     return action.smoothnet_bake
 
@@ -143,7 +146,9 @@ def _write(obj: bpy.types.Object, baked: baking.BakedPose) -> None:
     fake = original.action.use_fake_user if original else False
     new, muted = baking.write_pose(obj, baked, name + SUFFIX)
     record = new.action.smoothnet_bake
-    record.original, record.had_fake_user = original.action if original else None, fake
+    record.had_fake_user = fake
+    if original:
+        new.action[ORIGINAL] = original.action
     record.muted = baking.packed(muted)
 
 
@@ -151,7 +156,7 @@ def _revert(obj: bpy.types.Object) -> None:
     """Let an object play again what it played before its bake; the baked action goes unless others play it."""
     baked = obj.animation_data.action
     record = baked.smoothnet_bake
-    original, fake, muted = record.original, record.had_fake_user, baking.unpacked(record.muted)
+    original, fake, muted = baked.get(ORIGINAL), record.had_fake_user, baking.unpacked(record.muted)
     _play(obj, original)
     baking.unmute(obj, muted)
     if original is not None:
@@ -191,9 +196,7 @@ def _bake_sparse(scene: bpy.types.Scene, obj: bpy.types.Object) -> Generator[Pro
     if not curves:
         return 0
     samples = yield from baking.bake_curves(source, curves)
-    record = source.action.smoothnet_bake
-    baked = bool(record.original or record.muted)
-    if baked:
+    if source.action.get(ORIGINAL) or source.action.smoothnet_bake.muted:
         # The action is our own already.
         for key, sample in samples.items():
             keyframes.replace_keys(source, key, sample.times, sample.values)
@@ -202,7 +205,8 @@ def _bake_sparse(scene: bpy.types.Scene, obj: bpy.types.Object) -> Generator[Pro
         raise ValueError(problem)
     new = baking.write_curves(source, samples, source.action.name + SUFFIX)
     record = new.action.smoothnet_bake
-    record.original, record.had_fake_user = source.action, source.action.use_fake_user
+    record.had_fake_user = source.action.use_fake_user
+    new.action[ORIGINAL] = source.action
     keyframes.keep(source)
     keyframes.assign(obj, new)
     return len(curves)
