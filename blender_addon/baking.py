@@ -252,6 +252,9 @@ def _problem(obj: Any, bones: Sequence[str]) -> str:
         return f"{name} is hidden: show it to bake, since Blender does not evaluate what is hidden"
     if obj.data.pose_position == "REST":
         return f"{name} shows its rest position: switch to pose position to bake"
+    data = obj.animation_data
+    if data and data.use_nla and data.nla_tracks and (data.action_blend_type != "REPLACE" or data.action_influence < 1):
+        return f"{name} mixes its action into NLA strips: set it to Replace with influence 1 to bake"
     return ""
 
 

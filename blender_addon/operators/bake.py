@@ -73,7 +73,7 @@ class SMOOTHNET_OT_bake(JobOperator, bpy.types.Operator):
                 _write(obj, baked)
                 written.append(obj)
             for obj in armatures if self.sparse else ():
-                if count := (yield from _bake_sparse(context.scene, obj)):
+                if count := (yield from _bake_sparse(context.scene, obj, fresh=obj in written)):
                     curves += count
                     written.append(obj)
         except BaseException:
@@ -141,10 +141,14 @@ def _write(obj: bpy.types.Object, baked: baking.BakedPose) -> None:
     original = keyframes.active_source(obj)
     name = original.action.name if original else obj.name
     fake = original.action.use_fake_user if original else False
-    new, muted = baking.write_pose(obj, baked, name + SUFFIX)
+    new, muted = baking.write_pose(obj, baked, _name(name))
     record = new.action.smoothnet_bake
     record.original, record.had_fake_user = original.action if original else None, fake
     record.muted = baking.packed(muted)
+
+
+def _name(name: str) -> str:
+    return name.removesuffix(SUFFIX) + SUFFIX
 
 
 def _revert(obj: bpy.types.Object) -> None:
@@ -183,24 +187,21 @@ def _frames(scene: bpy.types.Scene, obj: bpy.types.Object, span: str) -> np.ndar
     return np.arange(first, last + 1, dtype=np.float64)
 
 
-def _bake_sparse(scene: bpy.types.Scene, obj: bpy.types.Object) -> Generator[Progress, None, int]:
-    """Bake the sparse curves of what an object plays; return how many."""
+def _bake_sparse(scene: bpy.types.Scene, obj: bpy.types.Object, *, fresh: bool) -> Generator[Progress, None, int]:
+    """Bake the sparse curves of what an object plays, in place if its action is fresh; return how many."""
     source = keyframes.active_source(obj)
     fps = scene.render.fps / scene.render.fps_base
     curves = baking.sparse_curves(keyframes.read_curves(source, marks=False), fps) if source else []
     if not curves:
         return 0
     samples = yield from baking.bake_curves(source, curves)
-    record = source.action.smoothnet_bake
-    baked = bool(record.original or record.muted)
-    if baked:
-        # The action is our own already.
+    if fresh:
         for key, sample in samples.items():
             keyframes.replace_keys(source, key, sample.times, sample.values)
         return len(curves)
     if problem := keyframes.editable_problem(obj):
         raise ValueError(problem)
-    new = baking.write_curves(source, samples, source.action.name + SUFFIX)
+    new = baking.write_curves(source, samples, _name(source.action.name))
     record = new.action.smoothnet_bake
     record.original, record.had_fake_user = source.action, source.action.use_fake_user
     keyframes.keep(source)

@@ -238,6 +238,25 @@ def _rest(obj: Any) -> None:
     obj.data.pose_position = "REST"
 
 
+def _mix(obj: Any) -> None:
+    obj.animation_data.nla_tracks.new()
+    obj.animation_data.action_blend_type = "ADD"
+
+
+def test_a_pose_played_by_nla_strips(scene: Any) -> None:
+    obj, _ = leg()
+    data = obj.animation_data
+    source = keyframes.active_source(obj)
+    strip = data.nla_tracks.new().strips.new("walk", 1, source.action)
+    if source.slot:
+        strip.action_slot = source.slot
+    data.action = None
+    before = seen(obj)
+    new, _ = bake(obj)
+    assert {curve.path.split('"')[1] for curve in keyframes.read_curves(new)} == {"thigh", "shin"}
+    np.testing.assert_allclose(seen(obj), before, atol=1e-4)
+
+
 HIDDEN = 'Armature "rig" is hidden: show it to bake, since Blender does not evaluate what is hidden'
 
 
@@ -246,6 +265,12 @@ HIDDEN = 'Armature "rig" is hidden: show it to bake, since Blender does not eval
     [
         (_hide, ["shin"], FRAMES, HIDDEN),
         (_rest, ["shin"], FRAMES, 'Armature "rig" shows its rest position: switch to pose position to bake'),
+        (
+            _mix,
+            ["shin"],
+            FRAMES,
+            'Armature "rig" mixes its action into NLA strips: set it to Replace with influence 1 to bake',
+        ),
         (None, ["tail"], FRAMES, 'Armature "rig" has no bone tail'),
         (None, [], FRAMES, 'Armature "rig": there are no bones to bake'),
         (None, ["shin"], [], 'Armature "rig": there are no frames to bake'),
