@@ -17,7 +17,7 @@ from tests.blender.baking_rigs import FRAMES, armature, empty, key, key_all, leg
 
 def bake(obj: Any, bones: list[str] | None = None, frames: np.ndarray = FRAMES) -> tuple[Any, list[baking.Hold]]:
     names = baking.with_chains(obj, bones or baking.constrained_bones(obj))
-    return baking.write_pose(obj, run(baking.bake_pose(obj, names, frames)), "baked")
+    return run(baking.write_pose(obj, run(baking.bake_pose(obj, names, frames)), "baked"))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -214,6 +214,18 @@ def test_stopping_leaves_frame_and_file_as_they_were(scene: Any) -> None:
     np.testing.assert_array_equal([bone.matrix for bone in obj.pose.bones], before)
 
 
+def test_stopping_while_writing_leaves_the_file_as_it_was(scene: Any) -> None:
+    obj, _ = leg()
+    before, actions = keyframes.active_source(obj), list(bpy.data.actions)
+    steps = baking.write_pose(obj, run(baking.bake_pose(obj, ["thigh", "shin"], FRAMES)), "baked")
+    assert next(steps).share == 1 / 8
+    steps.close()
+    assert list(bpy.data.actions) == actions
+    assert keyframes.active_source(obj) == before
+    assert not before.action.use_fake_user
+    assert not obj.pose.bones["shin"].constraints[0].mute
+
+
 def test_locked_curves_are_refused(scene: Any) -> None:
     obj, _ = leg()
     baked = run(baking.bake_pose(obj, ["thigh", "shin"], FRAMES))
@@ -223,7 +235,7 @@ def test_locked_curves_are_refused(scene: Any) -> None:
     curve.lock = True
     actions = len(bpy.data.actions)
     with pytest.raises(ValueError, match="is locked or muted") as error:
-        baking.write_pose(obj, baked, "baked")
+        run(baking.write_pose(obj, baked, "baked"))
     assert str(error.value) == f"Bone shin of rig: its curve {path}[2] is locked or muted"
     assert len(bpy.data.actions) == actions
     assert keyframes.active_source(obj) == source
