@@ -115,6 +115,32 @@ def test_parents_that_scale(scene: Any, inherit: str, scale: tuple[float, ...]) 
     np.testing.assert_allclose(seen(obj), before, atol=2e-4)
 
 
+@pytest.mark.parametrize("own", [(-1, 1.2, 1), (-1, -1.2, 1), (-1, -1, -1.3)])
+def test_bones_that_mirror_themselves_keep_their_scale(scene: Any, own: tuple[float, ...]) -> None:
+    obj = two_bones()
+    bone = obj.pose.bones["b"]
+    bone.scale = own
+    turn = bone.constraints.new("COPY_ROTATION")
+    turn.target, turn.mix_mode, turn.target_space, turn.owner_space = moving_target(), "ADD", "LOCAL", "LOCAL"
+    bone.constraints.new("LIMIT_LOCATION").use_max_x = True
+    bpy.context.view_layer.update()
+    before = seen(obj)
+    new, _ = bake(obj)
+    np.testing.assert_allclose(seen(obj), before, atol=1e-4)
+    assert not any(curve.path == 'pose.bones["b"].scale' for curve in keyframes.read_curves(new))
+
+
+def test_constraints_that_mirror_are_baked_as_negative_scale(scene: Any) -> None:
+    obj = two_bones()
+    constraint = obj.pose.bones["b"].constraints.new("COPY_TRANSFORMS")
+    constraint.target = moving_target()
+    constraint.target.scale = (-1, 1.1, 1)
+    bpy.context.view_layer.update()
+    before = seen(obj)
+    bake(obj)
+    np.testing.assert_allclose(seen(obj), before, atol=1e-4)
+
+
 def test_stretch_is_kept_as_scale_keys(scene: Any) -> None:
     obj = two_bones()
     constraint = obj.pose.bones["b"].constraints.new("STRETCH_TO")
