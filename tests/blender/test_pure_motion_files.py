@@ -30,7 +30,8 @@ def test_a_record_is_what_was_written():
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"path": 1}', RECORD.text().replace('"stated"', '"said"')])
 def test_a_record_that_is_none(text):
     with pytest.raises(
-        ValueError, match=r"^Hero: what it remembers of its file: expected as the import wrote it, received something else$"
+        ValueError,
+        match=r"^Hero: what it remembers of its file: expected as the import wrote it, received something else$",
     ):
         record_of(text, "Hero")
 
