@@ -16,6 +16,7 @@ MODULES = (
     "operators.refine",
     "operators.results",
     "operators.batch",
+    "operators.bake",
     "operators.parts",
     "operators.analyze",
     "operators.trails",

@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from .actions import KEY_FIELDS, SLOTTED, Source, key_field, users
+from .actions import KEY_FIELDS, SLOTTED, Source, add_keys, key_field, users
 
 # Up to so many keys a copy at once takes less than a tenth of a second.
 _AT_ONCE = 300_000
@@ -108,10 +108,12 @@ def _copy_curve(old: bpy.types.FCurve, bag: Any, animated: list[bpy.types.ID]) -
         new = bag.fcurves.new(old.data_path, index=old.array_index)
         _set_all(old, new, _CURVE)
         _copy_keys(old.keyframe_points, new.keyframe_points)
-        # All are made before any is set, since a new one becomes the active one.
-        made = [new.modifiers.new(modifier.type) for modifier in old.modifiers]
-        for modifier, copy in zip(old.modifiers, made, strict=True):
-            _copy_modifier(modifier, copy)
+        for modifier in old.modifiers:
+            _copy_modifier(modifier, new.modifiers.new(modifier.type))
+        for modifier, copy in zip(old.modifiers, new.modifiers, strict=True):
+            # Whatever is assigned makes it the active one.
+            if modifier.active:
+                copy.active = True
         if animated and _resolves(animated[0], old.data_path):
             # Whether it is a curve of whole numbers.
             new.update_autoflags(animated[0])
@@ -128,13 +130,15 @@ def _resolves(id: bpy.types.ID, path: str) -> bool:
 
 
 def _copy_keys(old: Any, new: Any) -> None:
-    new.add(len(old))
+    if not len(old):
+        return
+    fresh = add_keys(new, len(old))
     for name in _POSITIONS:
         new.foreach_set(name, key_field(old, name, np.float32, 2).ravel())
     for name, kind in KEY_FIELDS.items():
         values = key_field(old, name, kind)
         # Most are what they are in new keys; setting takes as long as reading.
-        if not np.array_equal(values, key_field(new, name, kind)):
+        if (values != fresh[name]).any():
             new.foreach_set(name, values)
 
 
@@ -144,7 +148,7 @@ def _copy_modifier(old: bpy.types.FModifier, new: bpy.types.FModifier) -> None:
             _set_all(point, new.control_points.add(point.frame), ("min", "max"))
     # Those which others depend on stand first in Blender's own order; coefficients come last, after their number.
     names = [prop.identifier for prop in old.bl_rna.properties if not prop.is_readonly]
-    _set_all(old, new, [name for name in names if name != "coefficients"])
+    _set_all(old, new, [name for name in names if name not in ("coefficients", "active")])
     if old.type == "GENERATOR":
         new.coefficients = old.coefficients
 

@@ -169,6 +169,14 @@ def key_field(points: Any, name: str, kind: type, width: int = 1) -> np.ndarray:
     return values.reshape(-1, width) if width > 1 else values
 
 
+def add_keys(points: Any, count: int) -> dict[str, Any]:
+    """Give a curve without keys new ones, all alike; return what they have of ``KEY_FIELDS``."""
+    points.add(1)
+    alike = {name: key_field(points, name, kind)[0] for name, kind in KEY_FIELDS.items()}
+    points.add(count - 1)
+    return alike
+
+
 def is_cyclic(source: Source) -> bool:
     """Return whether the action is marked as a cycle (manual frame range, cyclic animation)."""
     return source.action.use_frame_range and source.action.use_cyclic
@@ -177,6 +185,12 @@ def is_cyclic(source: Source) -> bool:
 def keep(source: Source) -> None:
     """Keep an action in the file, also when nothing uses it."""
     source.action.use_fake_user = True
+
+
+def make(id: bpy.types.ID, name: str) -> Source:
+    """Return a new action without keys, with a slot for a datablock, which does not play it yet."""
+    action = bpy.data.actions.new(name)
+    return Source(action, action.slots.new(id_type=id.id_type, name=id.name) if SLOTTED else None)
 
 
 def remove(source: Source) -> None:

@@ -35,7 +35,8 @@ def color_bone(bone: bpy.types.PoseBone, degrees: float) -> None:
     color.custom.normal = normal
     color.custom.select = tuple(0.6 + 0.4 * part for part in normal)
     color.custom.active = tuple(0.8 + 0.2 * part for part in normal)
-    kept.given = normal
+    # As Blender holds it, in steps of 1/255.
+    kept.given = color.custom.normal
 
 
 def restore_colors(obj: bpy.types.Object) -> None:

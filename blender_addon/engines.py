@@ -31,7 +31,7 @@ __all__ = [
 PREFERENCES = ("BUILT_IN", "TORCH", "EXTERNAL")
 # Of the take that engines are measured on; numbers of a unit quaternion that two engines may differ by (a GPU may round
 # products to ten bits); how often each is timed.
-_TEST_FRAMES, _TEST_JOINTS, _TOLERANCE, _ROUNDS = 1800, 52, 2e-3, 3
+_TEST_FRAMES, _TEST_JOINTS, _TOLERANCE, _ROUNDS = 900, 52, 2e-3, 3
 
 
 class Engine(Protocol):
@@ -213,7 +213,7 @@ class Measurement:
 
 
 def measured_take() -> Array:
-    """Return the take that engines are measured on: (1800, 52, 4) quat_wxyz of joints that swing, with jitter."""
+    """Return the take that engines are measured on: (900, 52, 4) quat_wxyz of joints that swing, with jitter."""
     frames, joints = np.arange(_TEST_FRAMES)[:, None], np.arange(_TEST_JOINTS)
     angle = 0.6 * np.sin(frames * (0.05 + 0.002 * joints) + joints)
     angle += np.random.default_rng(0).normal(scale=0.01, size=angle.shape)

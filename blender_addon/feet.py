@@ -24,7 +24,7 @@ from smpl_tools.contacts.plan import KEEP, KeepSettings
 from smpl_tools.motion import Skeleton
 from smpl_tools.rotations import matrix_to_quat_wxyz
 
-from .parts import leg_joints
+from .leg_rig import Legs, legs_of
 from .posing import Rig, location_axes, world_ends, world_rotations
 
 Array = NDArray[np.float64]
@@ -32,8 +32,6 @@ Flags = NDArray[np.bool_]
 
 # Lengths of legs in metres that are taken as they are told: children and giants, but no centimetres taken for metres.
 _PLAUSIBLE = (0.4, 1.7)
-# A foot without a toe bone ends in its tail, if that is no higher above the ankle than this share of the leg.
-_ABOVE = 0.03
 # Metres: with no bone to move the hips are left where they are.
 _NO_LIFT = 1e-9
 # Turns below this many radians are none.
@@ -107,7 +105,7 @@ def slide(
     Raises:
         ValueError: no leg of known names, or another shape.
     """
-    body = _legs_of(rig, None)
+    body = legs_of(rig, None)
     heads, tails = world_ends(body.rig, *_of_bones(body.bones, quats, locations, scales))
     x = body.points(heads, tails)
     unit, guessed = _unit(x, body.legs, metres)
@@ -152,10 +150,11 @@ def keep_feet(
         ValueError: no leg of known names that may be changed; legs without a bone above both; an armature scaled
             differently along its axes; a bone of the legs that does not inherit rotation; or another shape.
     """
-    sizes = np.sqrt((rig.world[:3, :3] ** 2).sum(0))
-    if sizes.max() > 1.001 * sizes.min():
-        raise mismatch("scale of the armature", "the same along x, y and z", ", ".join(f"{s:.4g}" for s in sizes))
-    body = _legs_of(rig, turnable)
+    sizes = np.sqrt((rig.world[..., :3, :3] ** 2).sum(axis=-2)).reshape(-1, 3)
+    for size in sizes:
+        if size.max() > 1.001 * size.min():
+            raise mismatch("scale of the armature", "the same along x, y and z", ", ".join(f"{s:.4g}" for s in size))
+    body = legs_of(rig, turnable)
     own = _of_bones(body.bones, quats, locations, scales)
     heads, tails = world_ends(body.rig, *own)
     turned = world_rotations(body.rig, *own)
@@ -216,103 +215,6 @@ def keep_feet(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Body:
-    """The legs of a rig and all above them, and as further points the tails of feet that have no toe.
-
-    Attributes:
-        bones: places of the bones in the whole rig.
-        rig: these bones.
-        legs: joints as places among the points.
-        top: the bone that all legs hang on; all after it are below it.
-        names: of bones and tails.
-        roles: the same as ``keep_contacts`` reads them.
-        parents: of bones and tails.
-        feet: bones whose tails are the points after the bones.
-    """
-
-    bones: NDArray[np.int64]
-    rig: Rig
-    legs: tuple[WholeLeg, ...]
-    top: int
-    names: tuple[str, ...]
-    roles: tuple[str, ...]
-    parents: tuple[int, ...]
-    feet: tuple[int, ...]
-
-    def points(self, heads: Array, tails: Array) -> Array:
-        """Return (T, P, 3) of heads of bones and tails of feet."""
-        return np.concatenate([heads, tails[:, list(self.feet)]], axis=1)
-
-
-_ROLES = ("hip", "knee", "ankle", "heel", "toe", "toe_end")
-
-
-def _legs_of(rig: Rig, turnable: Collection[str] | None) -> _Body:
-    usable = None if turnable is None else [name in turnable for name in rig.names]
-    legs = leg_joints(rig.names, rig.parents.tolist(), usable)
-    # Heels and toes that hang elsewhere, as controls do, tell nothing of the foot.
-    whole = [
-        {
-            role: j
-            for role in _ROLES
-            if (j := getattr(leg, role)) is not None and (j == leg.hip or _below(rig, j, leg.hip))
-        }
-        for leg in legs
-    ]
-    lines = [rig.above([leg["hip"]])[:-1] for leg in whole]
-    common = sorted(set.intersection(*(set(line.tolist()) for line in lines)))
-    if not common and len(legs) > 1:
-        names = ", ".join(rig.names[leg["hip"]] for leg in whole)
-        raise mismatch("legs", "a bone above both of them", f"{names} without one")
-    top = common[-1] if common else whole[0]["hip"]
-    for leg in whole:
-        between = [b for b in rig.above([leg["ankle"]]).tolist() if _below(rig, b, leg["hip"])]
-        for bone in between:
-            if not rig.inherit_rotation[bone] and bone not in (leg["knee"], leg["ankle"]):
-                raise mismatch(f"bone {rig.names[bone]}", "one that inherits rotation", "one that does not")
-    # What is above the top comes first, so that the rest is one piece.
-    first = rig.above([top]).tolist()
-    below = [b for b in rig.above([j for leg in whole for j in leg.values()]).tolist() if b not in first]
-    bones = np.array(first + below, np.int64)
-    at = {bone: k for k, bone in enumerate(bones.tolist())}
-    part = rig.take(bones)
-    names, parents = list(part.names), part.parents.tolist()
-    roles, feet = [f"bone {k}" for k in range(len(names))], []
-    result = []
-    for leg, found in zip(legs, whole, strict=True):
-        placed = {role: at[bone] for role, bone in found.items()}
-        if "toe" not in placed and "toe_end" not in placed and _low_tail(rig, found):
-            placed["toe_end"] = len(names)
-            feet.append(placed["ankle"])
-            names.append(f"{part.names[placed['ankle']]} (tail)")
-            parents.append(placed["ankle"])
-            roles.append("")
-        for role, place in placed.items():
-            roles[place] = f"{leg.side}_{'thigh' if role == 'hip' else role}"
-        result.append(WholeLeg(leg.side, **placed))
-    return _Body(bones, part, tuple(result), at[top], tuple(names), tuple(roles), tuple(parents), tuple(feet))
-
-
-def _below(rig: Rig, bone: int, above: int) -> bool:
-    while bone >= 0:
-        bone = int(rig.parents[bone])
-        if bone == above:
-            return True
-    return False
-
-
-def _low_tail(rig: Rig, leg: dict[str, int]) -> bool:
-    """Return whether the tail of a foot at rest lies about as low as the ankle or lower, so that it can be its tip."""
-    still = np.tile([1.0, 0.0, 0.0, 0.0], (1, len(rig.names), 1))
-    heads, tails = world_ends(rig, still, np.zeros((1, len(rig.names), 3)))
-    ankle = leg["ankle"]
-    return bool(
-        rig.lengths[ankle] > 0
-        and tails[0, ankle, 2] <= heads[0, ankle, 2] + _ABOVE * np.linalg.norm(heads[0, leg["hip"]] - heads[0, ankle])
-    )
-
-
 def _of_bones(
     bones: NDArray[np.int64], quats: ArrayLike, locations: ArrayLike, scales: ArrayLike | None
 ) -> tuple[Array, Array, Array | None]:
@@ -341,7 +243,7 @@ def _unit(x: Array, legs: tuple[WholeLeg, ...], metres: float) -> tuple[float, b
     return leg_unit(length), True
 
 
-def _mover(body: _Body, locations: Array, movable: Collection[str] | None) -> int | None:
+def _mover(body: Legs, locations: Array, movable: Collection[str] | None) -> int | None:
     """Return the bone whose location lifts the hips: the nearest that moves over time, or the nearest that may."""
     line = body.rig.above([body.top]).tolist()[::-1]
     able = [

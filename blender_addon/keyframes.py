@@ -16,6 +16,7 @@ from .actions import (
     KEY_FIELDS,
     Source,
     active_source,
+    add_keys,
     assign,
     editable_problem,
     holder,
@@ -23,6 +24,7 @@ from .actions import (
     keep,
     key_field,
     label,
+    make,
     nla_sources,
     remove,
     users,
@@ -44,19 +46,23 @@ __all__ = [
     "active_source",
     "assign",
     "counterpart",
+    "curve_count",
     "duplicate",
     "duplicate_in_pieces",
+    "each_curve",
     "editable_problem",
     "evaluate",
     "identity",
     "is_cyclic",
     "keep",
     "label",
+    "make",
     "nla_sources",
     "players",
     "read_curves",
     "remove",
     "replace_keys",
+    "set_handles",
     "slot_identifier",
     "source_of",
     "sources_of",
@@ -71,6 +77,7 @@ __all__ = [
 _SAME_TIME = 1e-3
 _NEAR_KEY = 1e-4
 _LINEAR = INTERPOLATIONS.index("LINEAR")
+_HANDLES = ("handle_left", "handle_right")
 _FLOATS = {"location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale", "value"}
 _CYCLES = {"REPEAT": "REPEAT", "REPEAT_OFFSET": "OFFSET"}
 
@@ -83,11 +90,23 @@ def read_curves(source: Source, *, marks: bool = True) -> list[Curve]:
         marks: read also what type each key has and which are selected, which is half of the work; otherwise all keys
             are ordinary ones, not selected.
     """
+    return list(each_curve(source, marks=marks))
+
+
+def each_curve(source: Source, *, marks: bool = True) -> Iterator[Curve]:
+    """Read as :func:`read_curves`, a curve at a time; :func:`curve_count` says how many there are."""
     bag = holder(source)
     if bag is None:
-        return []
+        return
     groups = {group.name: group.mute or group.lock for group in bag.groups}
-    return [_read(curve, groups, marks) for curve in bag.fcurves]
+    for curve in bag.fcurves:
+        yield _read(curve, groups, marks)
+
+
+def curve_count(source: Source) -> int:
+    """Return how many F-curves a source has."""
+    bag = holder(source)
+    return 0 if bag is None else len(bag.fcurves)
 
 
 def write_values(source: Source, values: Mapping[CurveKey, Array]) -> None:
@@ -140,40 +159,72 @@ def replace_keys(
         group: name of the group of a curve that is made.
 
     Raises:
-        ValueError: the arrays do not fit each other, are not finite or not rising, or an interpolation is unknown.
+        ValueError: no key, arrays that do not fit each other, are not finite or not rising, an unknown interpolation.
     """
     count = len(times)
+    if not count:
+        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: expected at least one key")
     _check(source, key, values, count)
     moments = np.asarray(times, np.float32)
     if not np.isfinite(moments).all() or (np.diff(moments) <= 0.0).any():
         raise ValueError(f"Action {source.action.name}, curve {_name(key)}: the times of keys must rise")
-    names = [interpolation] * count if isinstance(interpolation, str) else list(interpolation)
-    if len(names) != count:
-        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(names)} interpolations, {count} keys")
-    if unknown := set(names) - set(INTERPOLATIONS):
-        raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
+    modes = _interpolation_numbers(source, key, interpolation, count)
 
     curve = _find(source, key) or _new_curve(source, key, group)
     points = curve.keyframe_points
-    old = {name: key_field(points, name, kind) for name, kind in KEY_FIELDS.items()}
     old_co = key_field(points, "co", np.float32, 2)
-    handles = {name: key_field(points, name, np.float32, 2) - old_co for name in ("handle_left", "handle_right")}
     here, there = _same_times(moments, old_co[:, 0])
+    kept, handles = {}, {}
+    if len(here):
+        kept = {name: key_field(points, name, kind)[there] for name, kind in KEY_FIELDS.items()}
+        handles = {name: (key_field(points, name, np.float32, 2) - old_co)[there] for name in _HANDLES}
 
     points.clear()
-    points.add(count)
+    fresh = add_keys(points, count)
     co = np.column_stack([moments, np.asarray(values, np.float32)])
     points.foreach_set("co", co.ravel())
+    points.foreach_set("interpolation", modes)
     for name, kind in KEY_FIELDS.items():
-        fresh = np.zeros(count, kind) if name.startswith("select") else key_field(points, name, kind)
-        fresh[here] = old[name][there]
-        points.foreach_set(name, fresh)
-    modes = np.array([INTERPOLATIONS.index(name) for name in names], np.intp)
-    points.foreach_set("interpolation", _INTERPOLATION_VALUES[modes])
+        if name == "interpolation":
+            continue
+        field = np.full(count, False if name.startswith("select") else fresh[name], kind)
+        if name in kept:
+            field[here] = kept[name]
+        if (field != fresh[name]).any():
+            points.foreach_set(name, field)
     for name, offsets in handles.items():
         moved = co.copy()
-        moved[here] += offsets[there]
+        moved[here] += offsets
         points.foreach_set(name, moved.ravel())
+    curve.update()
+
+
+def set_handles(source: Source, key: CurveKey, left: Array, right: Array) -> None:
+    """Give the keys of a curve handles of their own, ALIGNED ones, and BEZIER interpolation.
+
+    Args:
+        source: action and slot.
+        key: which curve.
+        left: (K, 2) frame and value of each key's left handle.
+        right: (K, 2) of its right handle, in line with the left one.
+
+    Raises:
+        ValueError: there is no such curve, or it has another number of keys.
+    """
+    curve = _curves_by_key(source).get(key)
+    if curve is None:
+        raise ValueError(f"Action {source.action.name}: there is no curve {_name(key)}")
+    points = curve.keyframe_points
+    for handles in (left, right):
+        if np.shape(handles) != (len(points), 2):
+            count = np.shape(handles)[0]
+            raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(points)} keys, {count} handles")
+    aligned = bpy.types.Keyframe.bl_rna.properties["handle_left_type"].enum_items["ALIGNED"].value
+    bezier = _INTERPOLATION_VALUES[INTERPOLATIONS.index("BEZIER")]
+    points.foreach_set("interpolation", np.full(len(points), bezier, np.int32))
+    for side, handles in (("left", left), ("right", right)):
+        points.foreach_set(f"handle_{side}_type", np.full(len(points), aligned, np.int32))
+        points.foreach_set(f"handle_{side}", np.asarray(handles, np.float32).ravel())
     curve.update()
 
 
@@ -304,6 +355,20 @@ def _check(source: Source, key: CurveKey, values: Array, count: int) -> None:
 
 def _name(key: CurveKey) -> str:
     return f"{key.path}[{key.index}]"
+
+
+def _interpolation_numbers(source: Source, key: CurveKey, names: str | Sequence[str], count: int) -> np.ndarray:
+    """Blender's numbers of the interpolations of ``count`` keys."""
+    each = [names] * count if isinstance(names, str) else list(names)
+    if len(each) != count:
+        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(each)} interpolations, {count} keys")
+    kinds = set(each)
+    if unknown := kinds - set(INTERPOLATIONS):
+        raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
+    numbers = {name: int(_INTERPOLATION_VALUES[INTERPOLATIONS.index(name)]) for name in kinds}
+    if len(kinds) == 1:
+        return np.full(count, numbers[each[0]], np.int32)
+    return np.array([numbers[name] for name in each], np.int32)
 
 
 def _values_of(prop: str, names: Sequence[str]) -> np.ndarray:

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothnet_core._checks import one_of
 from smoothnet_core.rotations import continuous_quat_wxyz
 
 Array = NDArray[np.float64]
@@ -89,30 +88,28 @@ def jitter(vectors: Array, fps: float) -> Array:
     return np.mean(typical, axis=0) * (_TYPICAL / _FOURTH)
 
 
-def spikes(values: Array, kind: str, fps: float) -> Flags:
-    """Return which values are far off for a moment, up to a tenth of a second, and back again: not to be believed.
+def rotation_spikes(quat_wxyz: Array, fps: float) -> Flags:
+    """Return which rotations (T, B) of (T, B, 4) are far off for a moment, as :func:`spikes` says, by 4 degrees."""
+    return _all_spikes(as_vectors(quat_wxyz), fps, np.float64(SPIKE_DEGREES), signs=True)
+
+
+def spikes(vectors: Array, fps: float) -> Flags:
+    """Return which vectors are far off for a moment, up to a tenth of a second, and back again: not to be believed.
 
     A run of one to three frames (at 30 a second) is a spike where every frame of it lies far from the path between the
     frames around the run: farther than twice the fastest step among the three before and after, six times as far as
-    is usual in that second, and than 4 degrees, or 5 % of the range that a position or value moves in. Fast movement
-    speeds up before it turns round, so it is none. The first and last two frames are never spikes: nothing tells.
-    After F. R. Hampel, "The influence curve and its role in robust estimation", JASA 69 (1974): far is many times the
-    median.
+    is usual in that second, and than 5 % of the range that it moves in. Fast movement speeds up before it turns round,
+    so it is none. The first and last two frames are never spikes: nothing tells. After F. R. Hampel, "The influence
+    curve and its role in robust estimation", JASA 69 (1974): far is many times the median.
 
     Args:
-        values: (T, N, n), as ``kind`` says.
-        kind: ``quat_wxyz``, ``position`` or ``channels`` (single values).
+        vectors: (T, N, D) positions or single values; rotations go to :func:`rotation_spikes`.
         fps: frames a second.
 
     Returns:
         (T, N).
-
-    Raises:
-        ValueError: another kind.
     """
-    if one_of("kind", kind, ("quat_wxyz", "position", "channels")) == "quat_wxyz":
-        return _all_spikes(as_vectors(values), fps, np.float64(SPIKE_DEGREES), signs=True)
-    return _all_spikes(values, fps, _SPIKE_SHARE * _sizes(values), signs=False)
+    return _all_spikes(vectors, fps, _SPIKE_SHARE * _sizes(vectors), signs=False)
 
 
 def extent(vectors: Array) -> Array:
@@ -278,7 +275,7 @@ def _spikes(x: Array, fps: float, least: Array, signs: bool) -> Flags:
         np.maximum.reduce([padded[k : k + frames + 1] for k in range(start, start + _STEPS_AROUND)])
         for start in (0, _STEPS_AROUND + 1)
     )
-    # By the triangle inequality the steps into a spike and out of it are so long; few are, and only these are looked at.
+    # By the triangle inequality steps into and out of a spike are so long; few are, and only these are looked at.
     long_in, long_out = ((steps > 0.5 * least) & (steps > around) for around in (before, after))
     usual = _usual(_lengths(x[:, 1:-1] - 0.5 * (x[:, :-2] + x[:, 2:])), fps)
     for length in range(1, _LONGEST_SPIKE + 1):

@@ -7,23 +7,20 @@ from .keyframes import active_source
 from .operators.results import pairs_of
 from .takes import chosen
 
-_MOST_ROWS = 8
+_MOST_ROWS = 10
+# Share of a line that the name takes.
+_NAME = 0.52
 
 
 class SMOOTHNET_UL_readings(bpy.types.UIList):
     """Bones, the most jittery first."""
 
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
-        """Name, jitter, spikes, gaps."""
-        icons = {"BONE": "BONE_DATA", "OBJECT": "OBJECT_DATA", "SHAPE_KEY": "SHAPEKEY_DATA"}
-        split = layout.split(factor=0.5)
-        split.label(text=item.name, icon=icons[item.kind])
-        row = split.row()
-        row.alignment = "RIGHT"
-        row.label(text=f"{item.jitter:.2f}{item.unit}")
-        counts = split.row()
-        counts.alignment = "RIGHT"
-        counts.label(text=f"{item.spikes} / {item.gaps}" if item.spikes or item.gaps else "–")
+        """Name, jitter, and how much there is to look at."""
+        split = layout.split(factor=_NAME)
+        split.label(text=item.name)
+        _right(split, f"{item.jitter:.2f}{item.unit}")
+        _right(split, str(item.spikes + item.gaps) if item.spikes or item.gaps else "–")
 
 
 def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -39,16 +36,17 @@ def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     analysis = obj.smoothnet_analysis if obj is not None else None
     if analysis is not None and analysis.action:
         column = layout.column(align=True)
-        head = column.split(factor=0.5)
+        head = column.split(factor=_NAME)
         head.label(text="Bone" if obj.type == "ARMATURE" else "Channel")
-        for text in ("Jitter", "Spikes / Gaps"):
-            cell = head.row()
-            cell.alignment = "RIGHT"
-            cell.label(text=text)
+        _right(head, "Jitter")
+        _right(head, "Marks")
         rows = min(_MOST_ROWS, max(3, len(analysis.readings)))
         column.template_list(
-            "SMOOTHNET_UL_readings", "", analysis, "readings", analysis, "active", rows=rows, maxrows=2 * _MOST_ROWS
+            "SMOOTHNET_UL_readings", "", analysis, "readings", analysis, "active", rows=rows, maxrows=rows
         )
+        if 0 <= analysis.active < len(analysis.readings):
+            chosen_one = analysis.readings[analysis.active]
+            column.label(text=f"{_count(chosen_one.spikes, 'Spike')}, {_count(chosen_one.gaps, 'Gap')}")
         source = active_source(obj)
         if source is not None and source.action.name not in analysis.action:
             column.label(text=f"Of {analysis.action}", icon="INFO")
@@ -58,7 +56,7 @@ def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     if marks:
         row = layout.row(align=True)
         row.operator("smoothnet.jump_marker", text="", icon="TRIA_LEFT").direction = "PREVIOUS"
-        row.label(text=f"{marks} Marker{'s' if marks > 1 else ''}")
+        row.label(text=_count(marks, "Marker"))
         row.operator("smoothnet.jump_marker", text="", icon="TRIA_RIGHT").direction = "NEXT"
 
 
@@ -99,6 +97,16 @@ def draw_trails(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = column.row(align=True)
     row.prop(view, "trail_points", toggle=True)
     row.prop(view, "trail_original", toggle=True)
+
+
+def _right(layout: bpy.types.UILayout, text: str) -> None:
+    cell = layout.row()
+    cell.alignment = "RIGHT"
+    cell.label(text=text)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 CLASSES = (SMOOTHNET_UL_readings,)

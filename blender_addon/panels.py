@@ -132,7 +132,8 @@ class SMOOTHNET_PT_result(_Panel, bpy.types.Panel):
         column = layout.column(heading="On Apply")
         column.prop(settings, "reduce_keys")
         if settings.reduce_keys:
-            column.prop(settings, "tolerance")
+            column.prop(settings, "tolerance", text="Angle")
+            column.prop(settings, "tolerance_location", text="Location")
 
 
 class SMOOTHNET_PT_blends(_Panel, bpy.types.Panel):

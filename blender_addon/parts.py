@@ -42,8 +42,8 @@ _WORDS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ),
         (
             HEAD,
-            "head neck face facial skull jaw jawbone chin mouth lip lips tongue teeth tooth nose nostril cheek brow brows eye"
-            " eyes eyebrow eyelid eyelash eyeball lid ear ears forehead temple hair ponytail beard",
+            "head neck face facial skull jaw jawbone chin mouth lip lips tongue teeth tooth nose nostril cheek brow"
+            " brows eye eyes eyebrow eyelid eyelash eyeball lid ear ears forehead temple hair ponytail beard",
         ),
         (SPINE, "spine chest torso abdomen thorax waist back belly stomach breast ribcage ribs upperback lowerback"),
         (ROOT, "root hips pelvis cog trajectory groove mother lowerbody"),
@@ -53,13 +53,15 @@ _HANDS, _LEGS, _HEADS = (dict(_WORDS)[part] for part in (HANDS, LEGS, HEAD))
 # Middle and ring fingers, spelled as other words are; the thumb's neighbours of MMD.
 _FINGERS = re.compile(r"(?:fore|middle|mid|third|ring|little|index)\d")
 # Words that name a control, a layer, a helper or a kind of bone, not what it moves.
-_NOISE = frozenset(
+_NOISE_TEXT = (
     "def org mch ctrl control ik fk pole target tweak parent drv driver ref stretch twist roll bend bip j adj sec c x m"
     " bone bones jnt joint end nub tip leaf share base cc rl b offset swing helper corrective switch socket line vis"
-    " str master".split()
+    " str master"
 )
+_NOISE = frozenset(_NOISE_TEXT.split())
 # Not the body's motion, though a word of it may stand in the name.
-_NOT_BODY = frozenset("footsteps camera light weapon prop gun sword cape skirt tail wing cloth".split())
+_NOT_BODY_TEXT = "footsteps camera light weapon prop gun sword cape skirt tail wing cloth"
+_NOT_BODY = frozenset(_NOT_BODY_TEXT.split())
 # What is told by all words together alone.
 _WHOLE = {"lower body": ROOT, "upper body": SPINE, "center": ROOT, "traj": ROOT, "pos": ROOT, "fore": ARMS}
 _JAPANESE: tuple[tuple[str, str], ...] = (

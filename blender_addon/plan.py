@@ -6,7 +6,7 @@ shape key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,14 +64,14 @@ class Body:
 
     Attributes:
         modes: rotation mode of each bone; of the object itself under the empty name.
-        present: the present value of an F-curve's property, for components without keys.
+        present: present values of the components that :func:`unkeyed` names.
         roots: bones whose location is that of the whole: those without parent, and hips.
         parts: part of each bone.
         limits: smallest and largest value of each shape key.
     """
 
     modes: Mapping[str, str]
-    present: Callable[[CurveKey], float]
+    present: Mapping[CurveKey, float]
     roots: frozenset[str] = frozenset()
     parts: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -186,6 +186,19 @@ def plan_take(curves: Sequence[Curve], body: Body, options: Options, *, fps: flo
     return Plan(tuple(channels), tuple(skipped))
 
 
+def unkeyed(curves: Sequence[Curve]) -> list[CurveKey]:
+    """Return the components without curve of rotations and locations that have curves for others."""
+    keys = {curve.key for curve in curves}
+    found: dict[CurveKey, None] = {}
+    for members in _groups(curves).values():
+        channel = members[0].path.rpartition(".")[2]
+        for index in range(ROTATIONS.get(channel, 3 if channel == "location" else 1)):
+            key = CurveKey(members[0].path, index)
+            if key not in keys:
+                found[key] = None
+    return list(found)
+
+
 def _moved(curves: Iterable[Curve]) -> Iterable[tuple[str, str]]:
     for curve in curves:
         if target := target_of(curve.path):
@@ -259,7 +272,7 @@ def _channel(
         mode=body.modes[owner] if channel in ROTATIONS else "",
         keys=keys,
         curves=tuple(by_index.get(index) for index in range(size)),
-        present=tuple(0.0 if index in by_index else body.present(keys[index]) for index in range(size)),
+        present=tuple(0.0 if index in by_index else body.present.get(keys[index], 0.0) for index in range(size)),
         part=part,
         grid=grid,
         times=np.union1d(times, added),

@@ -72,17 +72,27 @@ def sample_pose(names: Sequence[str], present: Channels, sampler: Sampler, count
     scales = np.empty((count, len(names), 3))
     for bone, name in enumerate(names):
         mode = present.modes[bone]
-        values, moving = _sampled(name, channel_name(mode), present.rotations[bone], sampler, count)
+        values, moving = sampled(bone_path(name, channel_name(mode)), present.rotations[bone], sampler, count)
         # One frame tells all of a bone whose rotation stands still.
         quats[:, bone] = to_quat_wxyz(values if moving else values[:1], mode)
-        locations[:, bone], _ = _sampled(name, "location", present.locations[bone], sampler, count)
-        scales[:, bone], _ = _sampled(name, "scale", present.scales[bone], sampler, count)
+        locations[:, bone], _ = sampled(bone_path(name, "location"), present.locations[bone], sampler, count)
+        scales[:, bone], _ = sampled(bone_path(name, "scale"), present.scales[bone], sampler, count)
     return Pose(quats, locations, None if (scales == 1).all() else scales)
 
 
-def _sampled(name: str, channel: str, present: Array, sampler: Sampler, count: int) -> tuple[Array, bool]:
-    """Return a property's numbers (T, n), and whether any has a curve."""
-    path = bone_path(name, channel)
+def sampled(path: str, present: ArrayLike, sampler: Sampler, count: int) -> tuple[Array, bool]:
+    """Return the numbers (T, n) of the property at a data path, and whether any has a curve.
+
+    Args:
+        path: Blender's data path.
+        present: (n,) its present numbers, for those without a curve.
+        sampler: as of :func:`sample_pose`.
+        count: T.
+
+    Raises:
+        ValueError: a sampler's answer has another shape.
+    """
+    present = np.asarray(present, np.float64)
     values, moving = np.empty((count, len(present))), False
     for index, number in enumerate(present):
         found = sampler(CurveKey(path, index))

@@ -153,8 +153,10 @@ class SMOOTHNET_AP_preferences(bpy.types.AddonPreferences):
                 _write(box, "Choose the Python of an environment that has torch", characters)
         elif not engines.has_torch():
             _write(box, "Torch: this Python has none", characters)
-        row = box.row()
-        row.operator(SMOOTHNET_OT_test_engine.bl_idname)
+        if _running:
+            box.label(text="Testing (ESC: Cancel)", icon="TIME")
+            return
+        box.operator(SMOOTHNET_OT_test_engine.bl_idname)
         if self.test_result:
             _write(box, self.test_result, characters, "ERROR" if self.test_failed else "CHECKMARK")
 
@@ -192,7 +194,7 @@ def _write(layout: bpy.types.UILayout, text: str, characters: int, icon: str = "
 
 
 class SMOOTHNET_OT_test_engine(JobOperator, bpy.types.Operator):
-    """Refine a take of one minute with the chosen engine, compare it with the built-in one, and measure both"""
+    """Refine a take of half a minute with the chosen engine, compare it with the built-in one, and measure both"""
 
     bl_idname = "smoothnet.test_engine"
     bl_label = "Test Engine"
@@ -202,12 +204,19 @@ class SMOOTHNET_OT_test_engine(JobOperator, bpy.types.Operator):
         """Test in a thread, since another Python may take its time to start."""
         engine = chosen_engine(context)
         get(context).test_result, get(context).test_failed = "", False
-        outcome = yield Background(lambda tick: _tested(engine, tick), text="Testing the engine")
-        get(context).test_result, get(context).test_failed = outcome
-        text, has_failed = outcome
+        _running.append(engine)
+        try:
+            text, has_failed = yield Background(lambda tick: _tested(engine, tick), text="Testing the engine")
+        finally:
+            _running.remove(engine)
+        get(context).test_result, get(context).test_failed = text, has_failed
         if has_failed:
             raise ValueError(f"Engine: {text}")
         self.report({"INFO"}, text)
+
+
+# Engines that are being tested.
+_running: list[engines.Engine] = []
 
 
 def _tested(engine: engines.Engine, tick: engines.Tick) -> tuple[str, bool]:

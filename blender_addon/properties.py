@@ -174,6 +174,15 @@ class SMOOTHNET_PG_settings(RefineSettings, bpy.types.PropertyGroup):
         soft_max=5.0,
         precision=2,
     )
+    tolerance_location: FloatProperty(
+        name="Location Tolerance",
+        description="Keys are left out where locations stay within this distance",
+        default=0.001,
+        min=0.0,
+        soft_max=0.1,
+        precision=4,
+        unit="LENGTH",
+    )
     reduce_keys: BoolProperty(name="Reduce Keys", description="On Apply, leave out keys that are not needed")
 
 

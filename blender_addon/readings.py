@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .measures import as_vectors, extent, held, jitter, runs, spikes
+from .measures import as_vectors, extent, held, jitter, rotation_spikes, runs, spikes
 from .refining import Sampled
 from .rotation_modes import to_quat_wxyz
 
@@ -79,13 +79,12 @@ def readings_of(
         rate = fps / first.grid.step
         values = np.stack([to_quat_wxyz(s.grid, s.channel.mode) if rotation else s.grid for s in members], axis=1)
         vectors = as_vectors(values) if rotation else values
-        kind = {"rotation": "quat_wxyz", "location": "position"}.get(first.kind, "channels")
         factor, unit = {"rotation": (1.0, DEGREES), "location": (1000.0 * metres, MILLIMETRES)}.get(
             first.kind, (100.0, PERCENT)
         )
         trembling, off, still = (
             jitter(vectors, rate) * factor,
-            spikes(values, kind, rate),
+            rotation_spikes(values, rate) if rotation else spikes(values, rate),
             held(vectors, rate, rotation),
         )
         for column, member in enumerate(members):

@@ -2,8 +2,8 @@
 
 Between two kept keys the curve is the cubic with the values and slopes of both. Blender draws the same one between keys
 of BEZIER interpolation whose handles end a third of the way to their neighbours, since then time runs evenly along
-the curve (:attr:`Reduced.left`, :attr:`Reduced.right`). The slope at a key is the same on both sides, so the handles are
-ALIGNED ones.
+the curve (:attr:`Reduced.left`, :attr:`Reduced.right`). The slope at a key is the same on both sides, so the handles
+are ALIGNED ones.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ Flags = NDArray[np.bool_]
 
 # Keys worked on at once: tens of megabytes.
 _BLOCK = 200_000
+# Keys of a stretch that is worked on in one go; the keys where it is cut go if they can.
+_STRETCH = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,14 +182,17 @@ def _reduced(
 
 
 def _slopes(times: Array, values: Array) -> Array:
-    """Return slopes (K, B, n) at all keys: those of the parabola through a key and its two neighbours."""
+    """Return slopes (K, B, n) at all keys, of the parabola through a key and its two neighbours (at ends, the next)."""
     slopes = np.zeros(values.shape)
     if len(times) < 2:
         return slopes
     span = np.diff(times)[:, None, None]
     chords = np.diff(values, axis=0) / span
     slopes[0], slopes[-1] = chords[0], chords[-1]
-    slopes[1:-1] = (chords[:-1] * span[1:] + chords[1:] * span[:-1]) / (span[:-1] + span[1:])
+    if len(times) > 2:
+        slopes[1:-1] = (chords[:-1] * span[1:] + chords[1:] * span[:-1]) / (span[:-1] + span[1:])
+        # The chord of a parabola has the mean of the slopes at its ends.
+        slopes[0], slopes[-1] = 2 * chords[0] - slopes[1], 2 * chords[-1] - slopes[-2]
     return slopes
 
 
@@ -221,32 +226,52 @@ class _Keys:
     def fewest(self, fixed: Flags) -> Flags:
         """Return the keys (K, B) to keep."""
         must = fixed.T.ravel()
-        kept = self._merged(self._split(must.copy()), must)
+        kept = self._merged(self._reached(must), must)
         return kept.reshape(self._shape[::-1]).T
 
-    def _split(self, kept: Flags) -> Flags:
-        """Keep, of each piece that deviates too much, the key where it does most, until none does."""
-        places = np.flatnonzero(~kept)
-        while len(places):
-            starts, before, after = self._pieces(kept)
-            error = np.zeros(len(kept))
-            error[places] = self._error(places, before, after)
-            worst = np.maximum.reduceat(error, starts)
-            bad = worst > self._limit
-            piece = np.cumsum(kept) - 1
-            in_bad = bad[piece[places]]
-            places = places[in_bad]
-            new = places[error[places] == worst[piece[places]]]
-            kept[new] = True
-            places = places[~kept[places]]
+    def _reached(self, must: Flags) -> Flags:
+        """Keep, from each key that must stay on, the farthest key that one piece reaches, and so on from there.
+
+        That gives the fewest keys if pieces of good pieces are good, which is nearly so. All stretches between keys
+        that must stay are worked on at once, and long ones are cut. Each step tries one piece of each: first as long a
+        one as the last one was, then twice as long, then halfway between good and bad.
+        """
+        cut = must | (self._all % self._shape[0] % _STRETCH == 0)
+        kept = cut.copy()
+        border = np.flatnonzero(cut)
+        inside = np.diff(border) > 1  # the last key of a bone and the first of the next are neighbours
+        start, end = border[:-1][inside], border[1:][inside]
+        best, bad = start + 1, end + 1
+        trial = np.minimum(start + 2, end)
+        while len(start):
+            good = self._good(start, trial)
+            best, bad = np.where(good, trial, best), np.where(good, bad, trial)
+            farther = np.minimum(end, 2 * trial - start)
+            trial = np.where(good & (bad > end), farther, (best + bad) // 2)
+            found = (best == end) | (bad - best == 1)
+            kept[best[found]] = True
+            length = best - start
+            start = np.where(found, best, start)
+            best, bad = np.where(found, start + 1, best), np.where(found, end + 1, bad)
+            trial = np.where(found, np.minimum(start + np.maximum(length, 2), end), trial)
+            open_ = start + 1 < end
+            start, end, best, bad, trial = (array[open_] for array in (start, end, best, bad, trial))
         return kept
+
+    def _good(self, start: Places, end: Places) -> Flags:
+        """Return whether pieces (P,) between two keys deviate nowhere too much; each has a key inside."""
+        counts = end - start - 1
+        first = np.cumsum(counts) - counts
+        places = np.arange(counts.sum()) + np.repeat(start + 1 - first, counts)
+        new = self._between(places, np.repeat(start, counts), np.repeat(end, counts))
+        return np.maximum.reduceat(self._apart(new, self._goal[:, places]), first) <= self._limit
 
     def _merged(self, kept: Flags, must: Flags) -> Flags:
         """Drop keys without which the piece around them is still good, every other one at a time."""
         odd, idle = 0, 0
         fresh = kept & ~must  # keys whose neighbours changed since they were tried
         while idle < 2:
-            order = np.cumsum(kept)
+            order = kept.reshape(self._shape[::-1]).cumsum(1).ravel()
             tried = fresh & (order % 2 == odd)
             odd = 1 - odd
             if not tried.any():
@@ -261,7 +286,7 @@ class _Keys:
             touched[piece[tried]] = True
             places = np.flatnonzero(touched[piece] & ~rest)
             error = np.zeros(len(kept))
-            error[places] = self._error(places, before, after)
+            error[places] = self._apart(self._between(places, before[places], after[places]), self._goal[:, places])
             good = np.maximum.reduceat(error, starts) <= self._limit
             dropped = tried & good[piece]
             kept = kept & ~dropped
@@ -277,6 +302,5 @@ class _Keys:
         after = np.minimum.accumulate(np.where(kept, self._all, len(kept) - 1)[::-1])[::-1]
         return starts, before, after
 
-    def _error(self, places: Places, before: Places, after: Places) -> Array:
-        new = _cubic(self._times[places], self._times, self._values, self._slopes, before[places], after[places])
-        return self._apart(new, self._goal[:, places])
+    def _between(self, places: Places, before: Places, after: Places) -> Array:
+        return _cubic(self._times[places], self._times, self._values, self._slopes, before, after)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .curves import INTERPOLATIONS, Curve, CurveKey
 from .grids import Grid
-from .measures import spikes
+from .measures import rotation_spikes, spikes
 from .plan import Channel, Options
 from .quaternions import log_quat_wxyz, multiplied, power, turned
 from .rotation_modes import from_quat_wxyz, to_quat_wxyz
@@ -165,7 +165,7 @@ def _refined(
         if channel.unseen is not None:
             mask[:, column] = ~channel.unseen
     if options.repair_spikes:
-        mask &= ~spikes(values, kind, rate)
+        mask &= ~(rotation_spikes(values, rate) if kind == "quat_wxyz" else spikes(values, rate))
     track, pad = values, 0
     if first.cycle and len(values) > 2:
         pad = round(_AROUND * rate)

@@ -13,8 +13,12 @@ from bpy.app.handlers import persistent
 
 from . import keyframes
 from .blending import PARTS, Mix, packed, share_of, unpacked, values
+from .curves import Array, CurveKey
 
 STORED, ORIGINAL, REFINED = "smoothnet_channels", "smoothnet_original", "smoothnet_refined"
+
+# Keys computed before they are written.
+_AT_ONCE = 1_000_000
 
 _unpacked: dict[int, list[Mix]] = {}
 # While a script sets several sliders, keys are written once, at the end.
@@ -116,13 +120,18 @@ def write_blend_in_pieces(refined: bpy.types.Action, mixes: Sequence[Mix]) -> It
     """Write the keys of some channels piece by piece; yields the share that is done."""
     record = refined.smoothnet
     overall, parts = record.blend, record.parts()
-    by_slot: dict[str, dict[Any, Any]] = {}
-    for mix in mixes:
-        by_slot.setdefault(mix.slot, {}).update(values(mix, share_of(mix, overall, parts)))
-    for number, (slot, new) in enumerate(by_slot.items()):
-        source = keyframes.source_of(refined, slot)
-        for share in keyframes.write_in_pieces(source, new):
-            yield (number + share) / len(by_slot)
+    waiting: dict[CurveKey, Array] = {}
+    keys = 0
+    for number, mix in enumerate(mixes):
+        last = number == len(mixes) - 1
+        waiting |= values(mix, share_of(mix, overall, parts))
+        keys += mix.after.size
+        # Curves are looked up for many at once, and never so many that the window would seem to hang.
+        if last or keys > _AT_ONCE or mixes[number + 1].slot != mix.slot:
+            source = keyframes.source_of(refined, mix.slot)
+            for _ in keyframes.write_in_pieces(source, waiting):
+                yield number / len(mixes)
+            waiting, keys = {}, 0
 
 
 def blend_changed(action: bpy.types.Action) -> None:

@@ -10,7 +10,7 @@ from .curves import Curve, CurveKey, target_of
 from .grids import real_fps
 from .keyframes import Source
 from .parts import part_of
-from .plan import Body, Options
+from .plan import Body, Options, unkeyed
 from .results import pair_of
 from .standing import Armature
 
@@ -133,13 +133,15 @@ def originals(takes: Iterable[Take]) -> None:
             take.source = keyframes.counterpart(take.source, pair.original)
 
 
-def body_of(id_: bpy.types.ID) -> Body:
-    """Return what a plan must know of an object or of shape keys."""
-
-    def present(key: CurveKey) -> float:
-        value = id_.path_resolve(key.path)
-        return float(value[key.index]) if hasattr(value, "__len__") else float(value)
-
+def body_of(id_: bpy.types.ID, curves: Sequence[Curve]) -> Body:
+    """Return what a plan for some curves must know of an object or of shape keys."""
+    present: dict[CurveKey, float] = {}
+    for key in unkeyed(curves):
+        try:
+            value = id_.path_resolve(key.path)
+        except ValueError:
+            continue  # Curves outlive the bones that they were made for.
+        present[key] = float(value[key.index])
     if isinstance(id_, bpy.types.Key):
         limits = {block.name: (block.slider_min, block.slider_max) for block in id_.key_blocks}
         return Body(modes={}, present=present, limits=limits)

@@ -1,6 +1,6 @@
 """Where joints go over time, before and after refinement: what trails are drawn from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
@@ -9,19 +9,20 @@ from mathutils import Euler, Matrix, Quaternion
 from numpy.typing import NDArray
 
 from . import armatures, keyframes
-from .curves import Curve, CurveKey, bone_path, target_of
+from .curves import Curve, CurveKey, target_of
 from .keyframes import Source
+from .parts import leg_joints
 from .players import counterpart, to_action_time
-from .pose_channels import linear_sampler, sample_pose
+from .pose_channels import Channels, linear_sampler, sample_pose
 from .posing import world_ends
 from .results import pair_of
 from .rotation_modes import channel_name
+from .takes import bone_parts
 
 Array = NDArray[np.float64]
 
 # More frames or trails than that are neither drawn fast nor told apart.
 MOST_FRAMES, MOST_TRAILS = 20_000, 24
-_SHOWN_PARTS = ("HANDS", "LEGS", "HEAD", "ROOT")
 # Keys no farther apart, in frames, need none of Blender's own evaluation in between.
 _DENSE = 1.5
 
@@ -120,23 +121,17 @@ def _points(obj: bpy.types.Object, bones: list[str], read: _Read, count: int, mo
         at = {name: place for place, name in enumerate(rig.names)}
         places = rig.above([at[name] for name in bones])
         some = rig.take(places)
-        kept = type(present)(
+        kept = Channels(
             modes=tuple(present.modes[place] for place in places),
             rotations=tuple(present.rotations[place] for place in places),
             locations=present.locations[places],
             scales=present.scales[places],
         )
-        heads, tails = world_ends(_in_own_space(some), *sample_pose(some.names, kept, read.sample, count))
+        heads, tails = world_ends(replace(some, world=np.eye(4)), *sample_pose(some.names, kept, read.sample, count))
         ends = {name for place, name in enumerate(rig.names) if not rig.children[place]}
         columns = [(tails if name in ends else heads)[:, some.names.index(name)] for name in bones]
         local = np.stack(columns, axis=1)
     return _moved(obj, local, read, count) if moves_itself else local
-
-
-def _in_own_space(rig: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(rig, world=np.eye(4))
 
 
 def _moved(obj: bpy.types.Object, local: Array, read: _Read, count: int) -> Array:
@@ -153,7 +148,7 @@ def _moved(obj: bpy.types.Object, local: Array, read: _Read, count: int) -> Arra
         column(channel, getattr(obj, channel)),
         column("scale", obj.scale),
     )
-    parent = obj.matrix_world @ obj.matrix_basis.inverted_safe()
+    parent = _parent_matrix(obj)
     moved = np.empty_like(local)
     for t in range(count):
         matrix = parent @ Matrix.LocRotScale(places[t], _rotation(turns[t], mode), sizes[t])
@@ -161,6 +156,15 @@ def _moved(obj: bpy.types.Object, local: Array, read: _Read, count: int) -> Arra
         x, y, z = local[t].T
         moved[t] = np.stack([m[k, 0] * x + m[k, 1] * y + m[k, 2] * z + m[k, 3] for k in range(3)], axis=-1)
     return moved
+
+
+def _parent_matrix(obj: bpy.types.Object) -> Any:
+    """Return what an object's own channels are relative to, as it is at the present frame."""
+    if obj.parent is None:
+        return Matrix()
+    if obj.parent_type == "OBJECT":
+        return obj.parent.matrix_world @ obj.matrix_parent_inverse
+    return obj.matrix_world @ obj.matrix_basis.inverted_safe()
 
 
 def _rotation(values: Array, mode: str) -> Any:
@@ -184,33 +188,21 @@ def _is_dense(curve: Curve) -> bool:
 
 
 def _main_bones(obj: bpy.types.Object) -> list[str]:
-    """Return hips, head, hands and feet: of each part and side the bone nearest to the root that is named so."""
-    from .takes import bone_parts
+    """Return hands, feet, head and hips, as far as their names tell; else the roots."""
+    rig, parts = armatures.read_rig(obj), bone_parts(obj)
 
-    parts = bone_parts(obj)
-    found: list[str] = []
-    for part in _SHOWN_PARTS:
-        names = [name for name, one in parts.items() if one == part]
-        found += (
-            _ends(obj, names) if part == "LEGS" else _tops(obj, names) if part != "ROOT" else _tops(obj, names)[-1:]
-        )
+    def tops(part: str) -> list[str]:
+        return [
+            b.name for b in obj.pose.bones if parts[b.name] == part and (not b.parent or parts[b.parent.name] != part)
+        ]
+
+    arms = [b.name for b in obj.pose.bones if parts[b.name] == "ARMS" and not b.children]
+    try:
+        feet = [rig.names[leg.ankle] for leg in leg_joints(rig.names, rig.parents.tolist())]
+    except ValueError:
+        feet = []
+    hips = [
+        b.name for b in obj.pose.bones if parts[b.name] == "ROOT" and any(parts[c.name] != "ROOT" for c in b.children)
+    ]
+    found = [*(tops("HANDS") or arms), *feet, *tops("HEAD"), *hips[-1:]]
     return found or [bone.name for bone in obj.pose.bones if bone.parent is None]
-
-
-def _tops(obj: bpy.types.Object, names: list[str]) -> list[str]:
-    """Return those whose parent is not among them."""
-    bones = obj.pose.bones
-    return [name for name in names if bones[name].parent is None or bones[name].parent.name not in names]
-
-
-def _ends(obj: bpy.types.Object, names: list[str]) -> list[str]:
-    """Return of each leg the foot: the third bone of a chain that has so many, otherwise the last."""
-    bones = obj.pose.bones
-    feet = []
-    for top in _tops(obj, names):
-        bone = bones[top]
-        for _ in range(2):
-            child = next((one for one in bone.children if one.name in names and bone_path(one.name, "")), None)
-            bone = child or bone
-        feet.append(bone.name)
-    return feet

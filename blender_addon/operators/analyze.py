@@ -47,7 +47,7 @@ class SMOOTHNET_OT_analyze(JobOperator, bpy.types.Operator):
             yield Progress(start, f"Reading {name}")
             curves = keyframes.read_curves(take.source, marks=False)
             options = Options(all_locations=True, fill_gaps=True, longest_gap=math.inf)
-            plan = plan_take(curves, body_of(take.owner), options, fps=take.fps)
+            plan = plan_take(curves, body_of(take.owner, curves), options, fps=take.fps)
             sampled = []
             for place, channel in enumerate(plan.channels):
                 sampled.append(sample(channel, lambda key, at, source=take.source: keyframes.evaluate(source, key, at)))

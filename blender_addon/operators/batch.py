@@ -8,8 +8,9 @@ from bpy.props import EnumProperty
 
 from ..jobs import Background, JobOperator, Progress
 from ..properties import RefineSettings
+from ..refinement import Made, refine_takes
 from ..takes import Take, everything, takes_of, takes_of_file
-from .refine import Made, refine_takes, take_settings, tell
+from .refine import take_settings, tell
 
 
 class SMOOTHNET_OT_batch(JobOperator, RefineSettings, bpy.types.Operator):

@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, FloatProperty
 from .. import keyframes, results
 from ..blending import PARTS
 from ..jobs import Background, JobOperator, Progress
+from ..reducing import Thinned, thinned
 from ..results import Pair
 from ..takes import chosen
 
@@ -100,6 +101,16 @@ class SMOOTHNET_OT_apply(JobOperator, bpy.types.Operator):
         precision=2,
         options={"SKIP_SAVE"},
     )
+    tolerance_location: FloatProperty(
+        name="Location Tolerance",
+        description="Locations stay within this distance",
+        default=0.001,
+        min=0.0,
+        soft_max=0.1,
+        precision=4,
+        unit="LENGTH",
+        options={"SKIP_SAVE"},
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -109,20 +120,22 @@ class SMOOTHNET_OT_apply(JobOperator, bpy.types.Operator):
     def job(self, context: bpy.types.Context) -> Generator[Progress | Background, Any, None]:
         """Settle every refined take of the selected objects."""
         settings = context.scene.smoothnet
-        for name in ("reduce_keys", "tolerance"):
+        for name in ("reduce_keys", "tolerance", "tolerance_location"):
             if not self.properties.is_property_set(name):
                 setattr(self, name, getattr(settings, name))
         ids = chosen(context)
         pairs = pairs_of(ids)
-        fewer = []
+        fewer: list[Thinned] = []
         if self.reduce_keys:
             for number, pair in enumerate(pairs):
-                span = (number / len(pairs), (number + 1) / len(pairs))
-                fewer.append((yield from reduced(pair, self.tolerance, span)))
+                span = (0.5 * number / len(pairs), 0.5 * (number + 1) / len(pairs))
+                fewer.append((yield from thinned(pair.refined, self, span)))
         for pair in pairs:
             results.show(pair, True, ids)
             results.unlink(pair)
-        removed = "".join(f", {before} to {after} keys" for before, after in fewer)
+        for one in fewer:
+            one.write()
+        removed = "".join(f", {one.before} to {one.after} keys" for one in fewer)
         self.report({"INFO"}, f"Applied {', '.join(pair.refined.name for pair in pairs)}{removed}")
 
 
@@ -180,7 +193,3 @@ def shows_refined(ids: list[bpy.types.ID]) -> bool:
 
 
 CLASSES = (SMOOTHNET_OT_compare, SMOOTHNET_OT_set_blend, SMOOTHNET_OT_apply, SMOOTHNET_OT_revert)
-
-
-def reduced(*a):
-    raise ValueError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def forward(tensors: Mapping[str, Array], windows: Array, quality: Array) -> Arr
     result = np.empty_like(windows)
     for start in range(0, len(windows), _BLOCK):
         block = slice(start, start + _BLOCK)
-        rows = np.moveaxis(windows[block], 2, 0)
+        rows = np.moveaxis(windows[block].astype(np.float64), 2, 0)
         change = network.changes(rows, quality[block])
         result[block] = windows[block] + np.moveaxis(change, 0, 2)
     return result
@@ -138,10 +138,9 @@ class _Network:
         size, count, window = windows.shape
         t = self.tensors
         rows = self._room("rows", size * count, window)
-        # Any frame of its own takes from a window what it does not need of its digits; the mean is then exact enough.
-        middle = windows[:, :, window // 2, None]
-        np.copyto(rows.reshape(windows.shape), windows - middle, casting="same_kind")
-        rows -= row_means(rows)[:, None]
+        # In their own precision, which leaves all digits of the lower one to what happens within a window.
+        middle = np.einsum("dmw->dm", windows)[..., None] / window
+        np.subtract(windows, middle, out=rows.reshape(windows.shape), casting="same_kind")
         squares = np.square(rows, out=self._room("change", size * count, window))
         energy = row_means(squares).reshape(size, count).sum(axis=0)[:, None]
         spread = np.sqrt(np.where(energy > 0, energy, 1))

@@ -185,6 +185,7 @@ def test_nothing_is_written_where_something_is_wrong(source, values, message):
         ([2, 2], [0, 0], "LINEAR", "Action ThingAction, curve location[0]: the times of keys must rise"),
         ([1, np.inf], [0, 0], "LINEAR", "Action ThingAction, curve location[0]: the times of keys must rise"),
         ([1, 2], [0, 0], ["LINEAR"], "Action ThingAction, curve location[0]: 1 interpolations, 2 keys"),
+        ([], [], "LINEAR", "Action ThingAction, curve location[0]: expected at least one key"),
         ([1, 2], [0, 0], "WOBBLE", f"Unknown interpolation WOBBLE; known are {', '.join(INTERPOLATIONS)}"),
     ],
 )
@@ -283,5 +284,8 @@ def test_an_action_without_curves(scene):
     slot = action.slots.new("OBJECT", "Thing") if hasattr(action, "slots") else None
     source = kf.Source(action, slot)
     assert kf.read_curves(source) == []
+    assert kf.curve_count(source) == 0
     kf.replace_keys(source, LOCATION, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    assert kf.curve_count(source) == 1
+    assert [curve.key for curve in kf.each_curve(source)] == [LOCATION]
     assert only(source).values.tolist() == [3.0, 4.0]

@@ -148,7 +148,7 @@ def test_cancelled_from_another_thread_and_usable_afterwards() -> None:
     engine = engines.ExternalEngine(sys.executable)
     engine.start()
     pid, ended = engine.pid, []
-    big = np.tile(take(1800, 52), (4, 1, 1))
+    big = np.tile(take(900, 52), (8, 1, 1))
 
     def work() -> None:
         try:
@@ -190,7 +190,7 @@ from blender_addon import engines
 engine = engines.ExternalEngine(sys.executable)
 engine.start()
 print(engine.pid, flush=True)
-big = np.tile(engines.measured_take(), (8, 1, 1))
+big = np.tile(engines.measured_take(), (16, 1, 1))
 how = {"kind": "quat_wxyz", "model": "published-video", "hop": 1}
 work = threading.Thread(target=lambda: engine.refine(big, **how), daemon=True)
 if sys.argv[1] != "idle":

@@ -139,3 +139,148 @@ _TABLE: dict[str, dict[str, str]] = {
     "none of the body": {OTHER: "prop,Cube,weapon_r,camera_bone,tail.001,cape_01"},
 }
 RIGS = {rig: {part: names.split(",") for part, names in table.items()} for rig, table in _TABLE.items()}
+
+
+@pytest.mark.parametrize("rig", RIGS)
+def test_names_of_common_rigs_tell_their_part(rig: str) -> None:
+    expected = {name: part for part, names in RIGS[rig].items() for name in names}
+    assert {name: part_of([name])[name] for name in expected} == expected
+    assert set(expected.values()) <= set(PARTS)
+
+
+def tree(text: str) -> tuple[list[str], list[int]]:
+    """Return names and parents of bones written one a line, indented by their depth, or after > on one line."""
+    names: list[str] = []
+    parents: list[int] = []
+    line: list[tuple[int, int]] = []
+    for row in text.strip("\n").splitlines():
+        depth = len(row) - len(row.lstrip())
+        line = [one for one in line if one[0] < depth]
+        for k, name in enumerate(row.strip().split(" > ")):
+            parents.append(line[-1][1] if line else -1)
+            line.append((depth + k, len(names)))
+            names.append(name)
+    return names, parents
+
+
+def test_bones_of_unknown_name_go_with_what_they_hang_on() -> None:
+    names, parents = tree(
+        """
+Armature > Hips
+   Tassel
+   Spine
+      Strap
+      Head
+         Feather > Plume
+         Root_of_hat
+      LeftHand
+         Bracelet
+         prop > weapon_grip
+      LeftArm
+         bulge
+   LeftLeg
+      patch
+Lamp
+"""
+    )
+    parts = part_of(names, parents)
+    assert parts["Armature"] == parts["Hips"] == "ROOT"
+    assert parts["Feather"] == parts["Plume"] == parts["Root_of_hat"] == "HEAD"
+    assert parts["Bracelet"] == parts["prop"] == parts["weapon_grip"] == "HANDS"
+    assert parts["bulge"] == "ARMS"
+    assert parts["patch"] == "LEGS"
+    assert parts["Tassel"] == parts["Strap"] == parts["Lamp"] == "OTHER"
+    assert parts["Spine"] == "SPINE"
+
+
+def test_without_hips_the_bone_that_all_hangs_on_is_the_root() -> None:
+    assert part_of(["Spine", "Neck", "LeftArm"], [-1, 0, 0]) == {"Spine": "ROOT", "Neck": "HEAD", "LeftArm": "ARMS"}
+    assert part_of(["a", "b", "c"], [-1, 0, -1]) == {"a": "ROOT", "b": "OTHER", "c": "ROOT"}
+    assert part_of([], []) == {}
+
+
+def test_the_spine_of_rigify_is_hips_spine_and_neck() -> None:
+    names = ["spine", "spine.001", "spine.002", "spine.003", "spine.004", "spine.005", "spine.006", "pelvis.L"]
+    expected = ["ROOT", "SPINE", "SPINE", "SPINE", "HEAD", "HEAD", "HEAD", "ROOT"]
+    for prefix in ("", "DEF-", "ORG-"):
+        bones = [prefix + name for name in names]
+        parts = part_of(["torso", *bones], [-1, 0, 1, 2, 3, 4, 5, 6, 1])
+        assert [parts[bone] for bone in bones] == expected
+        assert parts["torso"] == "ROOT"
+    # Elsewhere a spine is one.
+    assert part_of(["hips", "spine", "spine.001"], [-1, 0, 1])["spine"] == "SPINE"
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("mixamorig:LeftArm", "left"), ("upper_arm.R", "right"), ("thigh_l", "left"), ("lShldr", "left"),
+        ("Bip01 R Thigh", "right"), ("CC_Base_L_Hand", "left"), ("左腕", "left"), ("右足ＩＫ", "right"),
+        ("腕.L", "left"),        ("J_Bip_R_UpperLeg", "right"), ("lhumerus", "left"), ("hand_ik.L", "left"),
+        ("f_index.01.R", "right"),
+        ("c_thigh_fk.l", "left"), ("left_index1", "left"), ("eyeBlinkLeft", "left"), ("Hips", ""), ("spine.003", ""),
+        ("root.x", ""), ("頭", ""), ("Ring", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_sides(name: str, side: str) -> None:
+    assert side_of(name) == side
+
+
+def leg(*bones: str) -> tuple[list[str], list[int]]:
+    """Return names and parents of a pelvis and one chain."""
+    return ["pelvis", *bones], list(range(-1, len(bones)))
+
+
+@pytest.mark.parametrize(
+    "bones",
+    [
+        ("mixamorig:LeftUpLeg", "mixamorig:LeftLeg", "mixamorig:LeftFoot", "mixamorig:LeftToeBase"),
+        ("thigh.L", "shin.L", "foot.L", "toe.L"),
+        ("thigh_l", "calf_l", "foot_l", "ball_l"),
+        ("DEF-thigh.L", "DEF-shin.L", "DEF-foot.L", "DEF-toe.L"),
+        ("J_Bip_L_UpperLeg", "J_Bip_L_LowerLeg", "J_Bip_L_Foot", "J_Bip_L_ToeBase"),
+        ("leftUpperLeg", "leftLowerLeg", "leftFoot", "leftToes"),
+        ("左足", "左ひざ", "左足首", "左つま先"),
+        ("足.L", "ひざ.L", "足首.L", "つま先.L"),
+        ("leg_L", "knee_L", "ankle_L", "toe_L"),
+        ("lfemur", "ltibia", "lfoot", "ltoes"),
+        ("left_hip", "left_knee", "left_ankle", "left_foot"),
+        ("m_avg_L_Hip", "m_avg_L_Knee", "m_avg_L_Ankle", "m_avg_L_Foot"),
+        ("Bip01 L Thigh", "Bip01 L Calf", "Bip01 L Foot", "Bip01 L Toe0"),
+        ("CC_Base_L_Thigh", "CC_Base_L_Calf", "CC_Base_L_Foot", "CC_Base_L_ToeBase"),
+        ("c_thigh_fk.l", "c_leg_fk.l", "c_foot_fk.l", "c_toes_fk.l"),
+        ("thigh_fk.L", "shin_fk.L", "foot_fk.L", "toe_fk.L"),
+        ("thigh_stretch.l", "leg_stretch.l", "foot.l", "toes_01.l"),
+        ("upperleg01.L", "lowerleg01.L", "foot.L", "toe1-1.L"),
+        ("LeftThigh", "LeftShin", "LeftFoot", "LeftToe"),
+        ("lThighBend", "lShin", "lFoot", "lToe"),
+    ],
+)
+def test_legs_of_common_rigs(bones: tuple[str, ...]) -> None:
+    (found,) = leg_joints(*leg(*bones))
+    assert (found.side, found.hip, found.knee, found.ankle, found.front) == ("left", 1, 2, 3, 4)
+
+
+def test_of_several_chains_the_first_that_may_be_used_is_the_leg() -> None:
+    plain, deform, fk = (
+        [form.format(name) for name in ("thigh", "shin", "foot")] for form in ("{}.L", "DEF-{}.L", "{}_fk.L")
+    )
+    names = ["root", *fk, *deform, *plain]
+    parents = [-1, 0, 1, 2, 0, 4, 5, 0, 7, 8]
+    assert leg_joints(names, parents)[0].hip == 7
+    assert leg_joints(names, parents, [name in fk for name in names])[0].hip == 1
+    assert leg_joints(names, parents, [name in deform for name in names])[0].hip == 4
+    loose = [-1, 0, 1, 2, 0, 4, 5, 0, 0, 0]
+    assert leg_joints(names, loose)[0].hip == 4
+
+
+def test_no_leg_is_named_as_such() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"^bones of the legs: expected thigh, shin and foot of a side, each below the one before, with names "
+        r"such as LeftUpLeg, thigh\.L or calf_l, received a, b$",
+    ):
+        leg_joints(["a", "b"], [-1, 0])
+    names, parents = leg("thigh.L", "shin.L", "foot.L")
+    with pytest.raises(ValueError, match=r"calf_l, and with keys, received pelvis, thigh\.L, shin\.L, foot\.L$"):
+        leg_joints(names, parents, [True, True, False, True])
