@@ -7,7 +7,25 @@ from importlib import import_module
 from types import ModuleType
 
 # In the order of registration; what a module's classes refer to stands before it.
-MODULES: tuple[str, ...] = ()
+MODULES = (
+    "properties",
+    "analysis_properties",
+    "preferences",
+    "results",
+    "trails",
+    "operators.refine",
+    "operators.results",
+    "operators.batch",
+    "operators.bake",
+    "operators.parts",
+    "operators.analyze",
+    "operators.trails",
+    "operators.import_motion",
+    "operators.export_motion",
+    "panel_parts",
+    "panels",
+    "menus",
+)
 
 
 def register() -> None:

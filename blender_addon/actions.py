@@ -9,7 +9,22 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import bpy
+import numpy as np
 
+# What a key has besides its position and its handles' positions, and how it is read.
+KEY_FIELDS: dict[str, type] = {
+    "interpolation": np.int32,
+    "type": np.int32,
+    "handle_left_type": np.int32,
+    "handle_right_type": np.int32,
+    "easing": np.int32,
+    "back": np.float32,
+    "amplitude": np.float32,
+    "period": np.float32,
+    "select_control_point": np.bool_,
+    "select_left_handle": np.bool_,
+    "select_right_handle": np.bool_,
+}
 # Slots came with Blender 4.4.
 SLOTTED = "slots" in bpy.types.Action.bl_rna.properties
 
@@ -49,7 +64,7 @@ def holder(source: Source, *, make: bool = False) -> Any:
 
 def active_source(id: bpy.types.ID) -> Source | None:
     """Return what animates a datablock now (in NLA tweak mode: the strip's); None without action or slot."""
-    return _source_of(getattr(id, "animation_data", None))
+    return source_of_user(getattr(id, "animation_data", None))
 
 
 def nla_sources(id: bpy.types.ID) -> list[tuple[bpy.types.NlaStrip, Source]]:
@@ -62,8 +77,8 @@ def nla_sources(id: bpy.types.ID) -> list[tuple[bpy.types.NlaStrip, Source]]:
         return []
     solo = [track for track in data.nla_tracks if track.is_solo]
     tracks = solo or [track for track in data.nla_tracks if not track.mute]
-    strips = (strip for track in tracks for strip in _clips(track.strips))
-    return [(strip, source) for strip in strips if (source := _source_of(strip)) is not None]
+    strips = (strip for track in tracks for strip in clips(track.strips))
+    return [(strip, source) for strip in strips if (source := source_of_user(strip)) is not None]
 
 
 def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = None) -> None:
@@ -76,7 +91,10 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     """
     data = id.animation_data or id.animation_data_create()
     if data.use_tweak_mode:
-        raise ValueError(f"{label(id)} is in NLA tweak mode: leave it first (Tab in the NLA editor)")
+        raise ValueError(_tweaked(id))
+    if isinstance(id, bpy.types.Object) and id.type == "ARMATURE" and id.pose is None:
+        # Blender since 4.4 crashes on an armature that was never evaluated; this makes its pose.
+        id.data = id.data
     if strip is None:
         _set(data, source)
         return
@@ -90,10 +108,21 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     strip.use_sync_length = synced
 
 
+def animated() -> Iterator[bpy.types.ID]:
+    """Yield all datablocks of the file that have animation data.
+
+    Not by ``bpy.data.user_map``, which crashes Blender 5.0 where pointers of add-ons lead from action to action.
+    """
+    for prop in bpy.data.bl_rna.properties:
+        if prop.type == "COLLECTION":
+            for id_ in getattr(bpy.data, prop.identifier):
+                if getattr(id_, "animation_data", None) is not None:
+                    yield id_
+
+
 def users(source: Source) -> list[bpy.types.ID]:
     """Return the datablocks that a source animates, directly or in an NLA strip, by type and name."""
-    found = bpy.data.user_map(subset={source.action})[source.action]
-    mine = [id for id in found if source in _sources_of(getattr(id, "animation_data", None))]
+    mine = [id for id in animated() if source in _sources_of(id.animation_data)]
     return sorted(mine, key=lambda id: (id.id_type, id.name_full))
 
 
@@ -107,12 +136,16 @@ def editable_problem(id: bpy.types.ID) -> str:
         where = f" of {_file(reference.library)}" if reference is not None and reference.library else ""
         return f"{name} is a library override{where}: make it local first"
     data = id.animation_data
+    if data is not None and data.use_tweak_mode:
+        return _tweaked(id)
     active = active_source(id)
     sources = [active] if active else [source for _, source in nla_sources(id)]
     for action, _ in sources:
         if action.library is not None:
             lower = name[0].lower() + name[1:]
             return f'Action "{action.name}" of {lower} is linked from {_file(action.library)}: make it local first'
+    if data is not None and data.use_tweak_mode:
+        return f"{name} is in NLA tweak mode: leave it first (Tab in the NLA editor)"
     if sources:
         return ""
     if data is not None and data.action is not None:
@@ -129,6 +162,21 @@ def label(id: bpy.types.ID) -> str:
     return f'{kind} "{id.name}"'
 
 
+def key_field(points: Any, name: str, kind: type, width: int = 1) -> np.ndarray:
+    """Return one property of all keys, (K,) or (K, width)."""
+    values = np.empty(len(points) * width, kind)
+    points.foreach_get(name, values)
+    return values.reshape(-1, width) if width > 1 else values
+
+
+def add_keys(points: Any, count: int) -> dict[str, Any]:
+    """Give a curve without keys new ones, all alike; return what they have of ``KEY_FIELDS``."""
+    points.add(1)
+    alike = {name: key_field(points, name, kind)[0] for name, kind in KEY_FIELDS.items()}
+    points.add(count - 1)
+    return alike
+
+
 def is_cyclic(source: Source) -> bool:
     """Return whether the action is marked as a cycle (manual frame range, cyclic animation)."""
     return source.action.use_frame_range and source.action.use_cyclic
@@ -137,6 +185,12 @@ def is_cyclic(source: Source) -> bool:
 def keep(source: Source) -> None:
     """Keep an action in the file, also when nothing uses it."""
     source.action.use_fake_user = True
+
+
+def make(id: bpy.types.ID, name: str) -> Source:
+    """Return a new action without keys, with a slot for a datablock, which does not play it yet."""
+    action = bpy.data.actions.new(name)
+    return Source(action, action.slots.new(id_type=id.id_type, name=id.name) if SLOTTED else None)
 
 
 def remove(source: Source) -> None:
@@ -148,8 +202,8 @@ def remove(source: Source) -> None:
 _STRIP_TIMES = ("action_frame_start", "action_frame_end", "scale", "repeat", "frame_start", "frame_end")
 
 
-def _source_of(user: Any) -> Source | None:
-    """The source of animation data or of an NLA strip."""
+def source_of_user(user: Any) -> Source | None:
+    """Return the source of animation data or of an NLA strip."""
     if user is None or user.action is None:
         return None
     if not SLOTTED:
@@ -161,20 +215,25 @@ def _sources_of(data: Any) -> Iterator[Source]:
     """All of them, heard or not."""
     if data is None:
         return
-    strips = (strip for track in data.nla_tracks for strip in _clips(track.strips))
+    strips = (strip for track in data.nla_tracks for strip in clips(track.strips, muted=True))
     for user in (data, *strips):
-        if source := _source_of(user):
+        if source := source_of_user(user):
             yield source
 
 
-def _clips(strips: Any) -> Iterator[bpy.types.NlaStrip]:
+def clips(strips: Any, *, muted: bool = False) -> Iterator[bpy.types.NlaStrip]:
+    """Yield the strips that play actions, those inside of meta strips too, and on request muted ones."""
     for strip in strips:
-        if strip.mute:
+        if strip.mute and not muted:
             continue
         if strip.type == "META":
-            yield from _clips(strip.strips)
+            yield from clips(strip.strips, muted=muted)
         elif strip.type == "CLIP":
             yield strip
+
+
+def _tweaked(id: bpy.types.ID) -> str:
+    return f"{label(id)} is in NLA tweak mode: leave it first (Tab in the NLA editor)"
 
 
 def _set(user: Any, source: Source) -> None:

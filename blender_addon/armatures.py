@@ -6,12 +6,17 @@ from typing import Any
 
 import bpy
 import numpy as np
+from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smpl_tools.rotations import quat_wxyz_to_matrix
 
 from .curves import target_of
-from .pose_channels import Channels, rotation_channel
+from .pose_channels import Channels, Sampler, sampled
 from .posing import Rig
+from .rotation_modes import channel_name, to_quat_wxyz
+
+Array = NDArray[np.float64]
 
 
 def read_rig(obj: bpy.types.Object) -> Rig:
@@ -59,12 +64,37 @@ def rest_channels(obj: bpy.types.Object) -> Channels:
     modes = tuple(bone.rotation_mode for bone in bones)
     return Channels(
         modes=modes,
-        rotations=tuple(
-            np.array(getattr(bone, rotation_channel(mode)), np.float64) for bone, mode in zip(bones, modes, strict=True)
-        ),
+        rotations=tuple(_rotation(bone) for bone in bones),
         locations=np.array([bone.location for bone in bones], np.float64).reshape(-1, 3),
         scales=np.array([bone.scale for bone in bones], np.float64).reshape(-1, 3),
     )
+
+
+def sample_world(obj: bpy.types.Object, sampler: Sampler, count: int) -> Array:
+    """Return an object's matrix in the scene: (T, 4, 4) if F-curves of its own move it, (4, 4) as it stands if not.
+
+    Its parent and its constraints are taken as they are at the present frame.
+
+    Args:
+        obj: any object.
+        sampler: called with each curve's key; its values (T,), or None where there is no such curve.
+        count: T.
+    """
+    turn, turns = sampled(channel_name(obj.rotation_mode), _rotation(obj), sampler, count)
+    place, moves = sampled("location", obj.location, sampler, count)
+    size, grows = sampled("scale", obj.scale, sampler, count)
+    world = np.array(obj.matrix_world, np.float64)
+    if not (turns or moves or grows):
+        return world
+    basis = np.tile(np.eye(4), (count, 1, 1))
+    basis[:, :3, :3] = quat_wxyz_to_matrix(to_quat_wxyz(turn, obj.rotation_mode))
+    if obj.rotation_mode != "AXIS_ANGLE":  # of that mode Blender shows no delta
+        name = "quaternion" if obj.rotation_mode == "QUATERNION" else "euler"
+        delta = np.array(getattr(obj, f"delta_rotation_{name}"), np.float64)
+        basis[:, :3, :3] = quat_wxyz_to_matrix(to_quat_wxyz(delta[None], obj.rotation_mode)) @ basis[:, :3, :3]
+    basis[:, :3, :3] *= (size * np.array(obj.delta_scale))[:, None]
+    basis[:, :3, 3] = place + np.array(obj.delta_location)
+    return world @ np.linalg.inv(np.array(obj.matrix_basis, np.float64)) @ basis
 
 
 def selected_bones(obj: bpy.types.Object) -> list[str]:
@@ -102,7 +132,7 @@ def constrained_bones(obj: bpy.types.Object) -> dict[str, str]:
         ValueError: the object is no armature.
     """
     found: dict[str, list[str]] = {}
-    for name, bone in _pose_bones(obj).items():
+    for bone in _pose_bones(obj).values():
         for constraint in bone.constraints:
             if constraint.mute or not constraint.is_valid:
                 continue
@@ -126,6 +156,10 @@ def driven_bones(obj: bpy.types.Object) -> set[str]:
 def metres_per_unit(scene: bpy.types.Scene) -> float:
     """Return how many metres one unit of a scene is."""
     return float(scene.unit_settings.scale_length)
+
+
+def _rotation(owner: Any) -> Array:
+    return np.array(getattr(owner, channel_name(owner.rotation_mode)), np.float64)
 
 
 def _moved_by(bone: Any, constraint: Any) -> list[str]:
@@ -175,3 +209,14 @@ def _states(obj: Any) -> dict[str, Any]:
     if "select" in bpy.types.PoseBone.bl_rna.properties:
         return _pose_bones(obj)
     return {bone.name: bone for bone in _sorted_bones(obj)}
+
+
+def hierarchy(obj: bpy.types.Object) -> tuple[list[str], list[int]]:
+    """Return the names of the bones, in the order of :func:`read_rig`, and the place of each one's parent (-1: none).
+
+    Raises:
+        ValueError: the object is no armature.
+    """
+    bones = _sorted_bones(obj)
+    at = {bone.name: k for k, bone in enumerate(bones)}
+    return list(at), [at[bone.parent.name] if bone.parent else -1 for bone in bones]

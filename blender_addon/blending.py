@@ -7,7 +7,6 @@ action, which is kept; so any mixture can be made again, also after the file was
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -101,7 +100,7 @@ def share_of(mix: Mix, overall: float, parts: Mapping[str, float]) -> float:
 
 
 def packed(mixes: Sequence[Mix]) -> bytes:
-    """Return the channels as bytes, in float32 as Blender's own keys, compressed."""
+    """Return the channels as bytes, in float32 as Blender's own keys; Blender's files are compressed as a whole."""
     arrays: list[bytes] = []
     known: dict[bytes, int] = {}
     size = 0
@@ -133,17 +132,16 @@ def packed(mixes: Sequence[Mix]) -> bytes:
         for mix in mixes
     ]
     head = json.dumps({"version": _VERSION, "channels": entries}).encode()
-    return zlib.compress(len(head).to_bytes(8, "little") + head + b"".join(arrays), 1)
+    return b"".join([len(head).to_bytes(8, "little"), head, *arrays])
 
 
-def unpacked(stored: bytes) -> list[Mix]:
+def unpacked(raw: bytes) -> list[Mix]:
     """Return what :func:`packed` stored.
 
     Raises:
         ValueError: it is not that.
     """
     try:
-        raw = zlib.decompress(stored)
         start = 8 + int.from_bytes(raw[:8], "little")
         head = json.loads(raw[8:start])
         if head["version"] != _VERSION:
@@ -168,5 +166,5 @@ def unpacked(stored: bytes) -> list[Mix]:
             )
             for e in head["channels"]
         ]
-    except (KeyError, TypeError, ValueError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the stored refinement cannot be read ({error}): refine again") from error

@@ -20,7 +20,8 @@ KEY_TYPES = ("KEYFRAME", "BREAKDOWN", "MOVING_HOLD", "EXTREME", "JITTER", "GENER
 
 _BONE = re.compile(r'pose\.bones\["((?:[^"\\]|\\.)*)"\]\.(\w+)')
 _SHAPE_KEY = re.compile(r'key_blocks\["((?:[^"\\]|\\.)*)"\]\.value')
-_ESCAPE = re.compile(r"\\(.)")
+# Blender leaves a backslash before any other letter alone.
+_ESCAPE = re.compile(r'\\([\\"ntrabf])')
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f"}
 
 

@@ -13,35 +13,61 @@ import numpy as np
 
 from .action_copy import duplicate, duplicate_in_pieces
 from .actions import (
+    KEY_FIELDS,
     Source,
     active_source,
+    add_keys,
     assign,
     editable_problem,
     holder,
     is_cyclic,
     keep,
+    key_field,
     label,
+    make,
     nla_sources,
     remove,
     users,
 )
 from .curves import INTERPOLATIONS, KEY_TYPES, Array, Curve, CurveKey
+from .players import (
+    counterpart,
+    identity,
+    players,
+    slot_identifier,
+    source_of,
+    sources_of,
+    sources_played,
+    to_action_time,
+)
 
 __all__ = [
     "Source",
     "active_source",
     "assign",
+    "counterpart",
+    "curve_count",
     "duplicate",
     "duplicate_in_pieces",
+    "each_curve",
     "editable_problem",
     "evaluate",
+    "identity",
     "is_cyclic",
     "keep",
     "label",
+    "make",
     "nla_sources",
+    "players",
     "read_curves",
     "remove",
     "replace_keys",
+    "set_handles",
+    "slot_identifier",
+    "source_of",
+    "sources_of",
+    "sources_played",
+    "to_action_time",
     "users",
     "write_in_pieces",
     "write_values",
@@ -50,19 +76,9 @@ __all__ = [
 # Keys this near in frames are at the same time; Blender's own evaluation takes 1e-4 for its own.
 _SAME_TIME = 1e-3
 _NEAR_KEY = 1e-4
-# Kept where a key stays; positions are kept relative to the key.
-_KEPT = {
-    "type": np.int32,
-    "handle_left_type": np.int32,
-    "handle_right_type": np.int32,
-    "easing": np.int32,
-    "back": np.float32,
-    "amplitude": np.float32,
-    "period": np.float32,
-    "select_control_point": np.bool_,
-    "select_left_handle": np.bool_,
-    "select_right_handle": np.bool_,
-}
+_LINEAR = INTERPOLATIONS.index("LINEAR")
+_HANDLES = ("handle_left", "handle_right")
+_FLOATS = {"location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale", "value"}
 _CYCLES = {"REPEAT": "REPEAT", "REPEAT_OFFSET": "OFFSET"}
 
 
@@ -74,11 +90,23 @@ def read_curves(source: Source, *, marks: bool = True) -> list[Curve]:
         marks: read also what type each key has and which are selected, which is half of the work; otherwise all keys
             are ordinary ones, not selected.
     """
+    return list(each_curve(source, marks=marks))
+
+
+def each_curve(source: Source, *, marks: bool = True) -> Iterator[Curve]:
+    """Read as :func:`read_curves`, a curve at a time; :func:`curve_count` says how many there are."""
     bag = holder(source)
     if bag is None:
-        return []
+        return
     groups = {group.name: group.mute or group.lock for group in bag.groups}
-    return [_read(curve, groups, marks) for curve in bag.fcurves]
+    for curve in bag.fcurves:
+        yield _read(curve, groups, marks)
+
+
+def curve_count(source: Source) -> int:
+    """Return how many F-curves a source has."""
+    bag = holder(source)
+    return 0 if bag is None else len(bag.fcurves)
 
 
 def write_values(source: Source, values: Mapping[CurveKey, Array]) -> None:
@@ -131,40 +159,72 @@ def replace_keys(
         group: name of the group of a curve that is made.
 
     Raises:
-        ValueError: the arrays do not fit each other, are not finite or not rising, or an interpolation is unknown.
+        ValueError: no key, arrays that do not fit each other, are not finite or not rising, an unknown interpolation.
     """
     count = len(times)
+    if not count:
+        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: expected at least one key")
     _check(source, key, values, count)
     moments = np.asarray(times, np.float32)
     if not np.isfinite(moments).all() or (np.diff(moments) <= 0.0).any():
         raise ValueError(f"Action {source.action.name}, curve {_name(key)}: the times of keys must rise")
-    names = [interpolation] * count if isinstance(interpolation, str) else list(interpolation)
-    if len(names) != count:
-        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(names)} interpolations, {count} keys")
-    if unknown := set(names) - set(INTERPOLATIONS):
-        raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
+    modes = _interpolation_numbers(source, key, interpolation, count)
 
-    curve = _curves_by_key(source).get(key) or _new_curve(source, key, group)
+    curve = _find(source, key) or _new_curve(source, key, group)
     points = curve.keyframe_points
-    old = {name: _get(points, name, kind) for name, kind in _KEPT.items()}
-    old_co, old_left, old_right = (_get(points, name, np.float32, 2) for name in ("co", "handle_left", "handle_right"))
+    old_co = key_field(points, "co", np.float32, 2)
     here, there = _same_times(moments, old_co[:, 0])
+    kept, handles = {}, {}
+    if len(here):
+        kept = {name: key_field(points, name, kind)[there] for name, kind in KEY_FIELDS.items()}
+        handles = {name: (key_field(points, name, np.float32, 2) - old_co)[there] for name in _HANDLES}
 
     points.clear()
-    points.add(count)
+    fresh = add_keys(points, count)
     co = np.column_stack([moments, np.asarray(values, np.float32)])
     points.foreach_set("co", co.ravel())
-    points.foreach_set("interpolation", _INTERPOLATION_VALUES[[INTERPOLATIONS.index(name) for name in names]])
-    fresh = {name: _get(points, name, kind) for name, kind in _KEPT.items()}
-    for name in fresh:
-        if name.startswith("select"):
-            fresh[name][:] = False
-        fresh[name][here] = old[name][there]
-        points.foreach_set(name, fresh[name])
-    for name, position in (("handle_left", old_left), ("handle_right", old_right)):
+    points.foreach_set("interpolation", modes)
+    for name, kind in KEY_FIELDS.items():
+        if name == "interpolation":
+            continue
+        field = np.full(count, False if name.startswith("select") else fresh[name], kind)
+        if name in kept:
+            field[here] = kept[name]
+        if (field != fresh[name]).any():
+            points.foreach_set(name, field)
+    for name, offsets in handles.items():
         moved = co.copy()
-        moved[here] += position[there] - old_co[there]
+        moved[here] += offsets
         points.foreach_set(name, moved.ravel())
+    curve.update()
+
+
+def set_handles(source: Source, key: CurveKey, left: Array, right: Array) -> None:
+    """Give the keys of a curve handles of their own, ALIGNED ones, and BEZIER interpolation.
+
+    Args:
+        source: action and slot.
+        key: which curve.
+        left: (K, 2) frame and value of each key's left handle.
+        right: (K, 2) of its right handle, in line with the left one.
+
+    Raises:
+        ValueError: there is no such curve, or it has another number of keys.
+    """
+    curve = _curves_by_key(source).get(key)
+    if curve is None:
+        raise ValueError(f"Action {source.action.name}: there is no curve {_name(key)}")
+    points = curve.keyframe_points
+    for handles in (left, right):
+        if np.shape(handles) != (len(points), 2):
+            count = np.shape(handles)[0]
+            raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(points)} keys, {count} handles")
+    aligned = bpy.types.Keyframe.bl_rna.properties["handle_left_type"].enum_items["ALIGNED"].value
+    bezier = _INTERPOLATION_VALUES[INTERPOLATIONS.index("BEZIER")]
+    points.foreach_set("interpolation", np.full(len(points), bezier, np.int32))
+    for side, handles in (("left", left), ("right", right)):
+        points.foreach_set(f"handle_{side}_type", np.full(len(points), aligned, np.int32))
+        points.foreach_set(f"handle_{side}", np.asarray(handles, np.float32).ravel())
     curve.update()
 
 
@@ -174,23 +234,19 @@ def evaluate(source: Source, key: CurveKey, frames: Array) -> Array:
     Raises:
         ValueError: there is no such curve.
     """
-    curve = _curves_by_key(source).get(key)
+    curve = _find(source, key)
     if curve is None:
         raise ValueError(f"Action {source.action.name}: there is no curve {_name(key)}")
     # Blender's own precision of time.
     frames = np.asarray(frames, np.float32).astype(np.float64)
-    modified = any(not modifier.mute for modifier in curve.modifiers)
-    if len(curve.keyframe_points) and not modified:
-        co = _get(curve.keyframe_points, "co", np.float32, 2).astype(np.float64)
-        modes = _INTERPOLATION_PLACES[_get(curve.keyframe_points, "interpolation", np.int32)]
+    points = curve.keyframe_points
+    if len(points) and not any(not modifier.mute for modifier in curve.modifiers) and _is_float(key):
+        co = key_field(points, "co", np.float32, 2).astype(np.float64)
+        modes = _INTERPOLATION_PLACES[key_field(points, "interpolation", np.int32)]
         inside = not len(frames) or (co[0, 0] <= frames.min() and frames.max() <= co[-1, 0])
-        # Not for whole-number properties, whose curves jump: they are not told apart here, and are never smoothed.
-        if inside and (modes <= _LINEAR).all() and (np.diff(co[:, 0]) > _SAME_TIME).all() and _is_float(key):
+        if inside and (modes <= _LINEAR).all() and (np.diff(co[:, 0]) > _SAME_TIME).all():
             return _straight(co[:, 0], co[:, 1], modes, frames)
     return np.fromiter(map(curve.evaluate, frames.tolist()), np.float64, len(frames))
-
-
-_LINEAR = INTERPOLATIONS.index("LINEAR")
 
 
 def _straight(times: Array, values: Array, modes: np.ndarray, frames: Array) -> Array:
@@ -205,17 +261,14 @@ def _straight(times: Array, values: Array, modes: np.ndarray, frames: Array) -> 
 
 
 def _is_float(key: CurveKey) -> bool:
-    """Whether the property is surely not one of whole numbers."""
+    """Whether the property is surely not one of whole numbers, whose curves jump."""
     return key.path.rpartition(".")[2] in _FLOATS
-
-
-_FLOATS = {"location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale", "value"}
 
 
 def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool) -> Curve:
     points = curve.keyframe_points
     count = len(points)
-    co = _get(points, "co", np.float32, 2).astype(np.float64)
+    co = key_field(points, "co", np.float32, 2).astype(np.float64)
     cycle, modified = _modifiers(curve)
     group = curve.group
     return Curve(
@@ -223,9 +276,9 @@ def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool) -> C
         index=curve.array_index,
         times=co[:, 0].copy(),
         values=co[:, 1].copy(),
-        interpolation=_INTERPOLATION_PLACES[_get(points, "interpolation", np.int32)],
-        key_types=_KEY_TYPE_PLACES[_get(points, "type", np.int32)] if marks else np.zeros(count, np.uint8),
-        selected=_get(points, "select_control_point", np.bool_) if marks else np.zeros(count, np.bool_),
+        interpolation=_INTERPOLATION_PLACES[key_field(points, "interpolation", np.int32)],
+        key_types=_KEY_TYPE_PLACES[key_field(points, "type", np.int32)] if marks else np.zeros(count, np.uint8),
+        selected=key_field(points, "select_control_point", np.bool_) if marks else np.zeros(count, np.bool_),
         locked=curve.mute or curve.lock or (group is not None and groups[group.name]),
         cycle=cycle,
         modified=modified,
@@ -249,7 +302,7 @@ def _modifiers(curve: bpy.types.FCurve) -> tuple[str, bool]:
 def _write_each(curves: Mapping[CurveKey, Any], values: Mapping[CurveKey, Array]) -> Iterator[float]:
     for done, (key, new) in enumerate(values.items(), start=1):
         points = curves[key].keyframe_points
-        co = _get(points, "co", np.float32, 2)
+        co = key_field(points, "co", np.float32, 2)
         new = np.asarray(new, np.float32)
         if not np.array_equal(co[:, 1], new):
             co[:, 1] = new
@@ -262,6 +315,11 @@ def _write_each(curves: Mapping[CurveKey, Any], values: Mapping[CurveKey, Array]
 def _curves_by_key(source: Source) -> dict[CurveKey, Any]:
     bag = holder(source)
     return {} if bag is None else {CurveKey(curve.data_path, curve.array_index): curve for curve in bag.fcurves}
+
+
+def _find(source: Source, key: CurveKey) -> bpy.types.FCurve | None:
+    bag = holder(source)
+    return None if bag is None else bag.fcurves.find(key.path, index=key.index)
 
 
 def _new_curve(source: Source, key: CurveKey, group: str) -> bpy.types.FCurve:
@@ -287,12 +345,6 @@ def _same_times(new: np.ndarray, old: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.flatnonzero(same), nearest[same]
 
 
-def _get(points: Any, name: str, kind: type, width: int = 1) -> np.ndarray:
-    values = np.empty(len(points) * width, kind)
-    points.foreach_get(name, values)
-    return values.reshape(-1, width) if width > 1 else values
-
-
 def _check(source: Source, key: CurveKey, values: Array, count: int) -> None:
     if np.shape(values) != (count,):
         shape = "x".join(str(size) for size in np.shape(values))
@@ -303,6 +355,20 @@ def _check(source: Source, key: CurveKey, values: Array, count: int) -> None:
 
 def _name(key: CurveKey) -> str:
     return f"{key.path}[{key.index}]"
+
+
+def _interpolation_numbers(source: Source, key: CurveKey, names: str | Sequence[str], count: int) -> np.ndarray:
+    """Blender's numbers of the interpolations of ``count`` keys."""
+    each = [names] * count if isinstance(names, str) else list(names)
+    if len(each) != count:
+        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(each)} interpolations, {count} keys")
+    kinds = set(each)
+    if unknown := kinds - set(INTERPOLATIONS):
+        raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
+    numbers = {name: int(_INTERPOLATION_VALUES[INTERPOLATIONS.index(name)]) for name in kinds}
+    if len(kinds) == 1:
+        return np.full(count, numbers[each[0]], np.int32)
+    return np.array([numbers[name] for name in each], np.int32)
 
 
 def _values_of(prop: str, names: Sequence[str]) -> np.ndarray:

@@ -6,14 +6,14 @@ shape key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .curves import KEY_TYPES, Curve, CurveKey, target_of
-from .grids import Grid, grid_of, in_gaps, is_sparse
+from .grids import Grid, gaps, grid_of, is_sparse
 
 ROTATIONS = {"rotation_quaternion": 4, "rotation_axis_angle": 4, "rotation_euler": 3}
 EULER_MODES = ("XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX")
@@ -64,14 +64,14 @@ class Body:
 
     Attributes:
         modes: rotation mode of each bone; of the object itself under the empty name.
-        present: the present value of an F-curve's property, for components without keys.
+        present: present values of the components that :func:`unkeyed` names.
         roots: bones whose location is that of the whole: those without parent, and hips.
         parts: part of each bone.
         limits: smallest and largest value of each shape key.
     """
 
     modes: Mapping[str, str]
-    present: Callable[[CurveKey], float]
+    present: Mapping[CurveKey, float]
     roots: frozenset[str] = frozenset()
     parts: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -178,12 +178,25 @@ def plan_take(curves: Sequence[Curve], body: Body, options: Options, *, fps: flo
             continue
         if all(np.ptp(curve.values) == 0 for curve in members):
             continue  # Nothing moves: there is nothing to say about it.
-        sparse = all(is_sparse(curve.times, fps) for curve in members)
+        sparse = all(is_sparse(curve.times, curve.values, fps) for curve in members)
         if sparse and not options.bake_sparse:
             skipped.append(Skipped(owner, channel, "fewer than 5 keys a second"))
             continue
         channels.append(_channel(owner, channel, members, size, body, options, fps, repeats, sparse))
     return Plan(tuple(channels), tuple(skipped))
+
+
+def unkeyed(curves: Sequence[Curve]) -> list[CurveKey]:
+    """Return the components without curve of rotations and locations that have curves for others."""
+    keys = {curve.key for curve in curves}
+    found: dict[CurveKey, None] = {}
+    for members in _groups(curves).values():
+        channel = members[0].path.rpartition(".")[2]
+        for index in range(ROTATIONS.get(channel, 3 if channel == "location" else 1)):
+            key = CurveKey(members[0].path, index)
+            if key not in keys:
+                found[key] = None
+    return list(found)
 
 
 def _moved(curves: Iterable[Curve]) -> Iterable[tuple[str, str]]:
@@ -242,7 +255,9 @@ def _channel(
         grid = grid_of([curve.times for curve in members])
         added = np.empty(0)
         if options.fill_gaps:
-            unseen = in_gaps(times, grid, fps, options.longest_gap)
+            unseen = np.zeros(grid.count, bool)
+            for first, end in gaps(times, grid, fps, options.longest_gap):
+                unseen[first:end] = True
             added = grid.times[unseen]
     # Three of four numbers of a quaternion do not say how it turns.
     incomplete = len(by_index) < size and channel in ("rotation_quaternion", "rotation_axis_angle")
@@ -257,7 +272,7 @@ def _channel(
         mode=body.modes[owner] if channel in ROTATIONS else "",
         keys=keys,
         curves=tuple(by_index.get(index) for index in range(size)),
-        present=tuple(0.0 if index in by_index else body.present(keys[index]) for index in range(size)),
+        present=tuple(0.0 if index in by_index else body.present.get(keys[index], 0.0) for index in range(size)),
         part=part,
         grid=grid,
         times=np.union1d(times, added),

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from smoothnet_core._checks import mismatch
 
 from .curves import Curve, CurveKey, bone_path
-from .rotation_modes import to_quat_wxyz
+from .rotation_modes import channel_name, to_quat_wxyz
 
 Array = NDArray[np.float64]
 Sampler = Callable[[CurveKey], "Array | None"]
@@ -41,11 +41,6 @@ class Pose(NamedTuple):
     quats: Array
     locations: Array
     scales: Array | None
-
-
-def rotation_channel(mode: str) -> str:
-    """Return Blender's property that holds a bone's rotation in a mode."""
-    return {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}.get(mode, "rotation_euler")
 
 
 def linear_sampler(curves: Iterable[Curve], frames: ArrayLike) -> Sampler:
@@ -77,17 +72,27 @@ def sample_pose(names: Sequence[str], present: Channels, sampler: Sampler, count
     scales = np.empty((count, len(names), 3))
     for bone, name in enumerate(names):
         mode = present.modes[bone]
-        values, moving = _sampled(name, rotation_channel(mode), present.rotations[bone], sampler, count)
+        values, moving = sampled(bone_path(name, channel_name(mode)), present.rotations[bone], sampler, count)
         # One frame tells all of a bone whose rotation stands still.
         quats[:, bone] = to_quat_wxyz(values if moving else values[:1], mode)
-        locations[:, bone], _ = _sampled(name, "location", present.locations[bone], sampler, count)
-        scales[:, bone], _ = _sampled(name, "scale", present.scales[bone], sampler, count)
+        locations[:, bone], _ = sampled(bone_path(name, "location"), present.locations[bone], sampler, count)
+        scales[:, bone], _ = sampled(bone_path(name, "scale"), present.scales[bone], sampler, count)
     return Pose(quats, locations, None if (scales == 1).all() else scales)
 
 
-def _sampled(name: str, channel: str, present: Array, sampler: Sampler, count: int) -> tuple[Array, bool]:
-    """Return a property's numbers (T, n), and whether any has a curve."""
-    path = bone_path(name, channel)
+def sampled(path: str, present: ArrayLike, sampler: Sampler, count: int) -> tuple[Array, bool]:
+    """Return the numbers (T, n) of the property at a data path, and whether any has a curve.
+
+    Args:
+        path: Blender's data path.
+        present: (n,) its present numbers, for those without a curve.
+        sampler: as of :func:`sample_pose`.
+        count: T.
+
+    Raises:
+        ValueError: a sampler's answer has another shape.
+    """
+    present = np.asarray(present, np.float64)
     values, moving = np.empty((count, len(present))), False
     for index, number in enumerate(present):
         found = sampler(CurveKey(path, index))

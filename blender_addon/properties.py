@@ -37,8 +37,12 @@ _TYPE_NAMES = {
 }
 
 
+# Each run of an operator starts from the scene's settings, not from what the last run had.
+_OWN = {"SKIP_SAVE"}
+
+
 def _strength(name: str, text: str) -> FloatProperty:
-    return FloatProperty(name=name, description=text, default=1.0, min=0.0, max=1.0, subtype="FACTOR")
+    return FloatProperty(name=name, description=text, default=1.0, min=0.0, max=1.0, subtype="FACTOR", options=_OWN)
 
 
 class RefineSettings:
@@ -53,16 +57,19 @@ class RefineSettings:
             ("LOCATION", "Root Location", "The location of roots and objects alone"),
         ),
         default="BOTH",
+        options=_OWN,
     )
     all_locations: BoolProperty(
         name="All Locations",
         description="Refine the location of every bone, not of roots alone, as rigs for faces need it",
+        options=_OWN,
     )
     bones: EnumProperty(
         name="Bones",
         description="Which bones of the selected armatures are refined",
         items=(("ALL", "All", "All bones"), ("SELECTED", "Selected", "Selected bones alone")),
         default="ALL",
+        options=_OWN,
     )
     frames: EnumProperty(
         name="Range",
@@ -73,10 +80,16 @@ class RefineSettings:
             ("PREVIEW", "Preview", "The preview range of the timeline"),
         ),
         default="ALL",
+        options=_OWN,
     )
-    model: EnumProperty(name="Model", description="The network that refines", items=MODELS, default="default")
+    model: EnumProperty(
+        name="Model", description="The network that refines", items=MODELS, default="default", options=_OWN
+    )
     model_file: StringProperty(
-        name="File", description="Weights made by smoothnet train, or a published checkpoint", subtype="FILE_PATH"
+        name="File",
+        description="Weights made by smoothnet train, or a published checkpoint",
+        subtype="FILE_PATH",
+        options=_OWN,
     )
     strength: _strength("Strength", "Where the blend between the original and the refined take starts")
     strength_root: _strength("Root", "Strength for the root, times the overall one")
@@ -90,9 +103,13 @@ class RefineSettings:
         name="Repair Spikes",
         description="Single values far off are replaced by what their neighbours say",
         default=True,
+        options=_OWN,
     )
     fill_gaps: BoolProperty(
-        name="Fill Gaps", description="Add the missing keys of an otherwise densely keyed curve", default=True
+        name="Fill Gaps",
+        description="Add the missing keys of an otherwise densely keyed curve",
+        default=True,
+        options=_OWN,
     )
     longest_gap: FloatProperty(
         name="Longest Gap",
@@ -102,17 +119,22 @@ class RefineSettings:
         soft_max=5.0,
         subtype="TIME_ABSOLUTE",
         unit="TIME_ABSOLUTE",
+        options=_OWN,
     )
-    keep_feet: BoolProperty(name="Keep Feet", description="Feet that stand stay where they stand; legs give way")
+    keep_feet: BoolProperty(
+        name="Keep Feet", description="Feet that stand stay where they stand; legs give way", options=_OWN
+    )
     marked: EnumProperty(
         name="Keep Keys",
         description="Keys of these types stay exactly as they are",
         items=tuple((name, _TYPE_NAMES[name], f"{_TYPE_NAMES[name]} keys", 1 << i) for i, name in enumerate(KEY_TYPES)),
-        options={"ENUM_FLAG"},
+        options={"ENUM_FLAG", *_OWN},
         default={"EXTREME"},
     )
     keep_selected: BoolProperty(
-        name="Keep Selected Keys", description="Keys selected in the editors stay exactly as they are"
+        name="Keep Selected Keys",
+        description="Keys selected in the editors stay exactly as they are",
+        options=_OWN,
     )
     cyclic: EnumProperty(
         name="Cyclic",
@@ -123,15 +145,18 @@ class RefineSettings:
             ("OFF", "Off", "The clip does not repeat"),
         ),
         default="AUTO",
+        options=_OWN,
     )
     bake_sparse: BoolProperty(
         name="Bake Sparse Curves",
         description="Give curves with fewer than 5 keys a second one on every frame; otherwise they are left alone",
+        options=_OWN,
     )
     from_original: BoolProperty(
         name="Start from Original",
         description="Refine the original again, not what was already refined",
         default=True,
+        options=_OWN,
     )
 
 
@@ -149,6 +174,15 @@ class SMOOTHNET_PG_settings(RefineSettings, bpy.types.PropertyGroup):
         soft_max=5.0,
         precision=2,
     )
+    tolerance_location: FloatProperty(
+        name="Location Tolerance",
+        description="Keys are left out where locations stay within this distance",
+        default=0.001,
+        min=0.0,
+        soft_max=0.1,
+        precision=4,
+        unit="LENGTH",
+    )
     reduce_keys: BoolProperty(name="Reduce Keys", description="On Apply, leave out keys that are not needed")
 
 
@@ -156,6 +190,10 @@ def _blend_changed(self: "SMOOTHNET_PG_record", context: bpy.types.Context) -> N
     from . import results
 
     results.blend_changed(self.id_data)
+
+
+# The bpy module of Blender 4.2 crashes at exit where a property had a callback: scripts there use smoothnet.set_blend.
+_FOLLOW = {} if not bpy.app.binary_path and bpy.app.version < (4, 3) else {"update": _blend_changed}
 
 
 def _blend(name: str, text: str) -> FloatProperty:
@@ -166,15 +204,13 @@ def _blend(name: str, text: str) -> FloatProperty:
         min=0.0,
         max=1.0,
         subtype="FACTOR",
-        update=_blend_changed,
+        **_FOLLOW,
     )
 
 
 class SMOOTHNET_PG_record(bpy.types.PropertyGroup):
-    """What is remembered on an action: of a refined one its original, of an original its refined one."""
+    """What is remembered on a refined action, besides its original (see :mod:`.results`)."""
 
-    original: PointerProperty(type=bpy.types.Action, name="Original")
-    refined: PointerProperty(type=bpy.types.Action, name="Refined")
     had_fake_user: BoolProperty()
     blend: _blend("Blend", "From the original to the refined take")
     blend_root: _blend("Root", "Blend for the root, times the overall one")

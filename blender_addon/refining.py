@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .curves import INTERPOLATIONS, Curve, CurveKey
+from .grids import Grid
+from .measures import rotation_spikes, spikes
 from .plan import Channel, Options
 from .quaternions import log_quat_wxyz, multiplied, power, turned
 from .rotation_modes import from_quat_wxyz, to_quat_wxyz
@@ -84,11 +87,10 @@ def _at(curve: Curve, key: CurveKey, frames: Array, evaluate: Evaluate) -> Array
 def refine_take(
     sampled: Sequence[Sampled],
     options: Options,
+    tick: Tick = lambda share: None,
     *,
     fps: float,
     refine: RefineArray,
-    spikes: Callable[[Array, str, float], NDArray[np.bool_]] | None = None,
-    tick: Tick = lambda share: None,
 ) -> list[Refined]:
     """Refine the channels of a take at full strength.
 
@@ -96,8 +98,7 @@ def refine_take(
         sampled: channels and their values.
         options: the animator's.
         fps: frames a second at which the action's frames play.
-        refine: ``smoothnet_core.refine`` or what an engine has in its place.
-        spikes: (values (T, N, n), kind, fps) -> (T, N) True for what is not to be believed.
+        refine: as ``smoothnet_core.refine``, with a ``tick`` of its own besides.
         tick: told the share that is done; may raise to stop.
     """
     total = sum(s.grid.size for s in sampled) or 1
@@ -106,7 +107,9 @@ def refine_take(
     for batch in _batches(sampled):
         members = [sampled[i] for i in batch]
         values = np.stack([_network_values(s) for s in members], axis=1)
-        new = _refined(values, [s.channel for s in members], options, fps, refine, spikes)
+        size = sum(s.grid.size for s in members)
+        told = partial(_share, tick, done / total, size / total)
+        new = _refined(values, [s.channel for s in members], options, fps, partial(refine, tick=told))
         for mode, plain in _plain(members, options, fps).items():
             # All rotations of a take at once, as most takes allow: many small steps would cost more than the network.
             before = np.stack([members[column].keys for column in plain], axis=1)
@@ -118,9 +121,13 @@ def refine_take(
         for column, i in enumerate(batch):
             if i not in refined:
                 refined[i] = _at_keys(sampled[i], values[:, column], new[:, column], options, fps)
-        done += sum(s.grid.size for s in members)
+        done += size
         tick(done / total)
     return [refined[i] for i in range(len(sampled))]
+
+
+def _share(tick: Tick, start: float, length: float, share: float) -> None:
+    tick(start + length * share)
 
 
 def _batches(sampled: Sequence[Sampled]) -> Iterable[list[int]]:
@@ -148,7 +155,6 @@ def _refined(
     options: Options,
     fps: float,
     refine: RefineArray,
-    spikes: Callable[[Array, str, float], NDArray[np.bool_]] | None,
 ) -> Array:
     """Refine (T, N, n) on one grid."""
     first = channels[0]
@@ -158,8 +164,8 @@ def _refined(
     for column, channel in enumerate(channels):
         if channel.unseen is not None:
             mask[:, column] = ~channel.unseen
-    if spikes is not None:
-        mask &= ~spikes(values, kind, rate)
+    if options.repair_spikes:
+        mask &= ~(rotation_spikes(values, rate) if kind == "quat_wxyz" else spikes(values, rate))
     track, pad = values, 0
     if first.cycle and len(values) > 2:
         pad = round(_AROUND * rate)
@@ -216,21 +222,23 @@ def _at_keys(s: Sampled, old: Array, new: Array, options: Options, fps: float) -
     exact = (on_grid >= 0).all()
     if channel.kind == "rotation":
         start = to_quat_wxyz(before, channel.mode)
-        change = turned(start, new[on_grid]) if exact else _between(channel, turned(old, new))
+        change = turned(start, new[on_grid]) if exact else between(channel.grid, channel.times, turned(old, new))
         quats = multiplied(power(change, weight), start)
         after = from_quat_wxyz(quats, channel.mode, before)
     else:
-        change = new[on_grid] - before if exact else _between(channel, new - old, log=False)
+        change = new[on_grid] - before if exact else between(channel.grid, channel.times, new - old, log=False)
         after = _limited(s, before + weight[:, None] * change)
     after[weight == 0] = before[weight == 0]
     return Refined(channel, before, after)
 
 
-def _between(channel: Channel, change: Array, log: bool = True) -> Array:
-    """Interpolate changes (T, n) on the grid to the times of the keys; rotations through their logarithms."""
+def between(grid: Grid, times: Array, change: Array, log: bool = True) -> Array:
+    """Interpolate changes (T, n) on a grid to other times; turns (T, 4) through their logarithms."""
+    places = grid.index_of(times)
+    if (places >= 0).all():
+        return change[places]
     numbers = log_quat_wxyz(change) if log else change
-    columns = [np.interp(channel.times, channel.grid.times, column) for column in numbers.T]
-    at_keys = np.stack(columns, axis=1)
+    at_keys = np.stack([np.interp(times, grid.times, column) for column in numbers.T], axis=1)
     return to_quat_wxyz(_angle_axis(at_keys), "AXIS_ANGLE") if log else at_keys
 
 

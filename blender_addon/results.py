@@ -1,7 +1,8 @@
 """A refined action and its original: which is which, what the sliders mix, and what is shown.
 
-Both actions name each other in ``action.smoothnet``; the refined one keeps its channels at full strength in a custom
-property of its own (see :mod:`.blending`), so that it can be blended after the file was saved and opened again.
+Both actions point at each other in custom properties (not in registered ones: in Blender 5.0 these go on pointing at
+an action that was removed); the refined one keeps its channels at full strength in a third (see :mod:`.blending`), so
+that it can be blended after the file was saved and opened again. Sliders and numbers are in ``action.smoothnet``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,13 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import keyframes
-from .blending import Mix, packed, share_of, unpacked, values
+from .blending import PARTS, Mix, packed, share_of, unpacked, values
+from .curves import Array, CurveKey
 
-STORED = "smoothnet_channels"
+STORED, ORIGINAL, REFINED = "smoothnet_channels", "smoothnet_original", "smoothnet_refined"
+
+# Keys computed before they are written.
+_AT_ONCE = 1_000_000
 
 _unpacked: dict[int, list[Mix]] = {}
 # While a script sets several sliders, keys are written once, at the end.
@@ -31,11 +36,11 @@ def pair_of(action: bpy.types.Action | None) -> Pair | None:
     """Return the pair to which an action belongs; None for one that was never refined."""
     if action is None:
         return None
-    record = action.smoothnet
-    if record.original is not None:
-        return Pair(record.original, action)
-    if record.refined is not None and record.refined.smoothnet.original == action:
-        return Pair(action, record.refined)
+    original, refined = action.get(ORIGINAL), action.get(REFINED)
+    if isinstance(original, bpy.types.Action):
+        return Pair(original, action)
+    if isinstance(refined, bpy.types.Action) and refined.get(ORIGINAL) == action:
+        return Pair(action, refined)
     return None
 
 
@@ -52,9 +57,9 @@ def shown_pair(id_: bpy.types.ID | None) -> Pair | None:
 def link(pair: Pair, mixes: Sequence[Mix], stored: bytes) -> None:
     """Remember that one action was refined from the other."""
     original, refined = pair
-    refined.smoothnet.original = original
+    refined[ORIGINAL] = original
     refined.smoothnet.had_fake_user = original.use_fake_user
-    original.smoothnet.refined = refined
+    original[REFINED] = refined
     original.use_fake_user = True
     refined[STORED] = stored
     _unpacked[refined.session_uid] = list(mixes)
@@ -62,11 +67,15 @@ def link(pair: Pair, mixes: Sequence[Mix], stored: bytes) -> None:
 
 def unlink(pair: Pair) -> None:
     """Forget it again; the actions stay."""
-    original, refined = pair
-    refined.smoothnet.original = None
-    original.smoothnet.refined = None
-    refined.pop(STORED, None)
-    _unpacked.pop(refined.session_uid, None)
+    pair.original.pop(REFINED, None)
+    forget(pair.refined)
+
+
+def forget(action: bpy.types.Action) -> None:
+    """Clear what is remembered on an action."""
+    for name in (ORIGINAL, REFINED, STORED):
+        action.pop(name, None)
+    _unpacked.pop(action.session_uid, None)
 
 
 def pack(mixes: Sequence[Mix]) -> bytes:
@@ -88,6 +97,15 @@ def mixes_of(refined: bpy.types.Action) -> list[Mix]:
     return _unpacked[refined.session_uid]
 
 
+def parts_of(refined: bpy.types.Action) -> list[str]:
+    """Return the parts of the body that a refined action moves; all of them where it does not tell."""
+    try:
+        found = {mix.part for mix in mixes_of(refined)}
+    except ValueError:
+        return list(PARTS)
+    return [part for part in PARTS if part in found]
+
+
 def write_blend(refined: bpy.types.Action) -> None:
     """Write the keys that the sliders ask for.
 
@@ -102,18 +120,23 @@ def write_blend_in_pieces(refined: bpy.types.Action, mixes: Sequence[Mix]) -> It
     """Write the keys of some channels piece by piece; yields the share that is done."""
     record = refined.smoothnet
     overall, parts = record.blend, record.parts()
-    by_slot: dict[str, dict[Any, Any]] = {}
-    for mix in mixes:
-        by_slot.setdefault(mix.slot, {}).update(values(mix, share_of(mix, overall, parts)))
-    for number, (slot, new) in enumerate(by_slot.items()):
-        source = keyframes.source_of(refined, slot)
-        for share in keyframes.write_in_pieces(source, new):
-            yield (number + share) / len(by_slot)
+    waiting: dict[CurveKey, Array] = {}
+    keys = 0
+    for number, mix in enumerate(mixes):
+        last = number == len(mixes) - 1
+        waiting |= values(mix, share_of(mix, overall, parts))
+        keys += mix.after.size
+        # Curves are looked up for many at once, and never so many that the window would seem to hang.
+        if last or keys > _AT_ONCE or mixes[number + 1].slot != mix.slot:
+            source = keyframes.source_of(refined, mix.slot)
+            for _ in keyframes.write_in_pieces(source, waiting):
+                yield number / len(mixes)
+            waiting, keys = {}, 0
 
 
 def blend_changed(action: bpy.types.Action) -> None:
     """Follow a slider; what cannot be written is said in the sidebar, since a slider has no other way to say it."""
-    if _quiet or action.smoothnet.original is None:
+    if _quiet or STORED not in action:
         return
     try:
         write_blend(action)

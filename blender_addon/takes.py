@@ -1,17 +1,18 @@
 """What there is to refine in a scene: actions with those who play them, and what must be known of these."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import bpy
 
 from . import armatures, keyframes
-from .curves import CurveKey, target_of
+from .curves import Curve, CurveKey, target_of
 from .grids import real_fps
 from .keyframes import Source
 from .parts import part_of
-from .plan import Body, Options
+from .plan import Body, Options, unkeyed
 from .results import pair_of
+from .standing import Armature
 
 
 @dataclass
@@ -48,9 +49,9 @@ def chosen(context: bpy.types.Context) -> list[bpy.types.ID]:
     return with_shape_keys(objects)
 
 
-def everything() -> list[bpy.types.ID]:
-    """Return all objects of the file and their shape keys."""
-    return with_shape_keys(bpy.data.objects)
+def everything(scene: bpy.types.Scene | None = None) -> list[bpy.types.ID]:
+    """Return all objects of a scene, or of the file, and their shape keys."""
+    return with_shape_keys(bpy.data.objects if scene is None else scene.objects)
 
 
 def with_shape_keys(objects: Iterable[bpy.types.Object]) -> list[bpy.types.ID]:
@@ -132,13 +133,15 @@ def originals(takes: Iterable[Take]) -> None:
             take.source = keyframes.counterpart(take.source, pair.original)
 
 
-def body_of(id_: bpy.types.ID) -> Body:
-    """Return what a plan must know of an object or of shape keys."""
-
-    def present(key: CurveKey) -> float:
-        value = id_.path_resolve(key.path)
-        return float(value[key.index]) if hasattr(value, "__len__") else float(value)
-
+def body_of(id_: bpy.types.ID, curves: Sequence[Curve]) -> Body:
+    """Return what a plan for some curves must know of an object or of shape keys."""
+    present: dict[CurveKey, float] = {}
+    for key in unkeyed(curves):
+        try:
+            value = id_.path_resolve(key.path)
+        except ValueError:
+            continue  # Curves outlive the bones that they were made for.
+        present[key] = float(value[key.index])
     if isinstance(id_, bpy.types.Key):
         limits = {block.name: (block.slider_min, block.slider_max) for block in id_.key_blocks}
         return Body(modes={}, present=present, limits=limits)
@@ -147,6 +150,7 @@ def body_of(id_: bpy.types.ID) -> Body:
         return Body(modes=modes, present=present)
     modes |= armatures.rotation_modes(id_)
     parts = bone_parts(id_)
+    # A rig may hang its hips on a root of its own, which then carries nothing.
     roots = {bone.name for bone in id_.pose.bones if bone.parent is None or parts[bone.name] == "ROOT"}
     return Body(modes=modes, present=present, roots=frozenset(roots), parts=parts)
 
@@ -156,6 +160,11 @@ def bone_parts(obj: bpy.types.Object) -> dict[str, str]:
     bones = obj.pose.bones
     guessed = part_of({bone.name: bone.parent.name if bone.parent else None for bone in bones})
     return {bone.name: guessed[bone.name] if bone.smoothnet_part == "AUTO" else bone.smoothnet_part for bone in bones}
+
+
+def armature_of(obj: bpy.types.Object, curves: Sequence[Curve], scene: bpy.types.Scene) -> Armature:
+    """Return what must be known of an armature to pose it without Blender."""
+    return Armature(armatures.read_rig(obj), armatures.rest_channels(obj), curves, scene.unit_settings.scale_length)
 
 
 def options_of(settings: bpy.types.PropertyGroup, take: Take, context: bpy.types.Context) -> Options:

@@ -7,9 +7,17 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty
 
 from .. import keyframes, results
+from ..blending import PARTS
 from ..jobs import Background, JobOperator, Progress
+from ..reducing import Thinned, thinned
 from ..results import Pair
 from ..takes import chosen
+
+
+def _share(name: str, text: str) -> FloatProperty:
+    return FloatProperty(
+        name=name, description=text, default=1.0, min=0.0, max=1.0, subtype="FACTOR", options={"SKIP_SAVE"}
+    )
 
 
 class SMOOTHNET_OT_compare(bpy.types.Operator):
@@ -39,6 +47,41 @@ class SMOOTHNET_OT_compare(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class SMOOTHNET_OT_set_blend(bpy.types.Operator):
+    """Blend the refined takes of the selected objects with their originals, as the sliders do"""
+
+    bl_idname = "smoothnet.set_blend"
+    bl_label = "Set Blend"
+    bl_options = {"REGISTER", "UNDO"}
+
+    blend: _share("Blend", "From the original (0) to the refined take (1)")
+    root: _share("Root", "For the root, times the overall one")
+    spine: _share("Spine", "For the spine, times the overall one")
+    head: _share("Head", "For neck, head and face, times the overall one")
+    arms: _share("Arms", "For the arms, times the overall one")
+    hands: _share("Hands", "For hands and fingers, times the overall one")
+    legs: _share("Legs", "For the legs, times the overall one")
+    other: _share("Other", "For everything else, times the overall one")
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Something selected must have been refined."""
+        return refined(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Set the sliders that were given, and write the keys."""
+        parts = {part: getattr(self, part.lower()) for part in PARTS if self.properties.is_property_set(part.lower())}
+        try:
+            for pair in pairs_of(chosen(context)):
+                blend = self.blend if self.properties.is_property_set("blend") else pair.refined.smoothnet.blend
+                results.set_blends(pair.refined, blend, parts)
+                results.write_blend(pair.refined)
+        except ValueError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
 class SMOOTHNET_OT_apply(JobOperator, bpy.types.Operator):
     """Make the refined take the take: the blend is settled, the original stays as an action of the file"""
 
@@ -46,9 +89,27 @@ class SMOOTHNET_OT_apply(JobOperator, bpy.types.Operator):
     bl_label = "Apply"
     bl_options = {"REGISTER", "UNDO"}
 
-    reduce_keys: BoolProperty(name="Reduce Keys", description="Leave out keys that are not needed")
+    reduce_keys: BoolProperty(
+        name="Reduce Keys", description="Leave out keys that are not needed", options={"SKIP_SAVE"}
+    )
     tolerance: FloatProperty(
-        name="Tolerance", description="In degrees", default=0.2, min=0.0, soft_max=5.0, precision=2
+        name="Tolerance",
+        description="Rotations stay within this angle, in degrees",
+        default=0.2,
+        min=0.0,
+        soft_max=5.0,
+        precision=2,
+        options={"SKIP_SAVE"},
+    )
+    tolerance_location: FloatProperty(
+        name="Location Tolerance",
+        description="Locations stay within this distance",
+        default=0.001,
+        min=0.0,
+        soft_max=0.1,
+        precision=4,
+        unit="LENGTH",
+        options={"SKIP_SAVE"},
     )
 
     @classmethod
@@ -59,20 +120,22 @@ class SMOOTHNET_OT_apply(JobOperator, bpy.types.Operator):
     def job(self, context: bpy.types.Context) -> Generator[Progress | Background, Any, None]:
         """Settle every refined take of the selected objects."""
         settings = context.scene.smoothnet
-        for name in ("reduce_keys", "tolerance"):
+        for name in ("reduce_keys", "tolerance", "tolerance_location"):
             if not self.properties.is_property_set(name):
                 setattr(self, name, getattr(settings, name))
         ids = chosen(context)
         pairs = pairs_of(ids)
-        fewer = []
+        fewer: list[Thinned] = []
         if self.reduce_keys:
             for number, pair in enumerate(pairs):
-                span = (number / len(pairs), (number + 1) / len(pairs))
-                fewer.append((yield from reduced(pair, self.tolerance, span)))
+                span = (0.5 * number / len(pairs), 0.5 * (number + 1) / len(pairs))
+                fewer.append((yield from thinned(pair.refined, self, span)))
         for pair in pairs:
             results.show(pair, True, ids)
             results.unlink(pair)
-        removed = "".join(f", {before} to {after} keys" for before, after in fewer)
+        for one in fewer:
+            one.write()
+        removed = "".join(f", {one.before} to {one.after} keys" for one in fewer)
         self.report({"INFO"}, f"Applied {', '.join(pair.refined.name for pair in pairs)}{removed}")
 
 
@@ -129,4 +192,4 @@ def shows_refined(ids: list[bpy.types.ID]) -> bool:
     return False
 
 
-CLASSES = (SMOOTHNET_OT_compare, SMOOTHNET_OT_apply, SMOOTHNET_OT_revert)
+CLASSES = (SMOOTHNET_OT_compare, SMOOTHNET_OT_set_blend, SMOOTHNET_OT_apply, SMOOTHNET_OT_revert)

@@ -183,9 +183,16 @@ def _scene(person: Person, feet: FeetTracks, up: str | None, metres: float | Non
         return _Scene(up, metres, False)
     if feet.stated_metres is not None:
         return _Scene(up, feet.stated_metres, False)
-    # In the unit in which the leg is nearest to a grown person's; in none, as if it were one's.
+    return _Scene(up, leg_unit(length), True)
+
+
+def leg_unit(length: float) -> float:
+    """Return the metres of a unit, told from the length of a leg from hip to ankle in it.
+
+    The unit of rigs in which the leg is nearest to a grown person's; if it is near one in none, as if it were one.
+    """
     near = [u for u in RIG_UNITS.values() if 1 / _LEG_FACTOR <= length * u / _LEG <= _LEG_FACTOR]
-    return _Scene(up, min(near, key=lambda u: abs(np.log(length * u / _LEG)), default=_LEG / length), True)
+    return min(near, key=lambda u: abs(np.log(length * u / _LEG)), default=_LEG / length)
 
 
 def _kept(

@@ -1,0 +1,345 @@
+"""How much a take jitters, where it is off or held, and what a refinement did to it: numbers from arrays alone.
+
+Vectors are (T, N, D) in one unit: positions (D = 3), single values (D = 1), or rotations through :func:`as_vectors`.
+Frames follow each other at ``fps`` a second and every number is finite. All is elementwise, since the NumPy of
+Blender's own builds has no BLAS.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core.rotations import continuous_quat_wxyz
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+# Frames are compared with others this far away or as near to it as whole frames allow, so that a take reads the same
+# at every rate: what is noise at 30 frames a second.
+_RATE = 30.0
+# Of the fourth difference of noise, its size in sizes of the noise: the root of 1 + 16 + 36 + 16 + 1.
+_FOURTH = math.sqrt(70.0)
+# From the median length of a Gaussian vector in three dimensions to its root mean square.
+_TYPICAL = 1.126
+_FEWEST = 8
+
+# A spike lasts at most so long at 30 frames a second; it is farther off than `_OVER_SPEED` of the fastest steps around
+# it and than `_OVER_USUAL` of what is usual in that second. Found on 1,200 s of clean capture, with spikes put in.
+_LONGEST_SPIKE, _STEPS_AROUND = 3, 3
+_OVER_SPEED, _OVER_USUAL = 2.0, 6.0
+SPIKE_DEGREES = 4.0
+# Of values with no unit of their own, in shares of the range they lie in.
+_SPIKE_SHARE = 0.05
+_STILL_SHARE = 1e-3
+# Vectors times frames looked at together: what is between input and result stays in the processor's cache.
+_TOGETHER = 2**17
+
+# A value is held for at least so many seconds; it would have moved on at the speed of a least step each side.
+_HELD_SECONDS, _HELD_DEGREES_A_SECOND, _HELD_SHARE_A_SECOND = 0.1, 15.0, 0.1
+_SAME_DEGREES, _SAME_SHARE = 1e-3, 1e-6
+# A step as many times as long as the next is the jump to where the tracker found it again.
+_CAUGHT_UP = 3.0
+
+
+def as_vectors(quat_wxyz: Array) -> Array:
+    """Return rotations as vectors whose differences have lengths in degrees.
+
+    Twice the unit quaternion without jumps of sign: a chord of it is the angle between two rotations, 1 % short at
+    57 degrees.
+
+    Args:
+        quat_wxyz: (T, B, 4), finite.
+
+    Returns:
+        (T, B, 4).
+    """
+    unit = quat_wxyz / np.sqrt(_squares(quat_wxyz))[..., None]
+    return np.degrees(2.0) * continuous_quat_wxyz(unit)
+
+
+def jitter(vectors: Array, fps: float) -> Array:
+    """Return how far (N,) each vector is, frame by frame, from the smooth path through the frames around it.
+
+    A cubic through two frames on either side misses the frame between them by noise, hardly by motion; of this the
+    median in each second is averaged over the take, so a spike does not count and a second of jitter does. For white
+    noise it is the root mean square of the noise. 0 where there are fewer than 8 frames.
+
+    Args:
+        vectors: (T, N, D).
+        fps: frames a second.
+
+    Returns:
+        (N,) in the unit of the vectors: degrees for rotations.
+    """
+    lag = _stride(fps)
+    if len(vectors) < max(_FEWEST, 4 * lag + 1):
+        return np.zeros(vectors.shape[1])
+    missed = vectors
+    for _ in range(4):
+        missed = missed[lag:] - missed[:-lag]
+    lengths = np.sqrt(_squares(missed))
+    typical = [np.median(lengths[rows], axis=0) for rows in _blocks(len(lengths), fps)]
+    return np.mean(typical, axis=0) * (_TYPICAL / _FOURTH)
+
+
+def rotation_spikes(quat_wxyz: Array, fps: float) -> Flags:
+    """Return which rotations (T, B) of (T, B, 4) are far off for a moment, as :func:`spikes` says, by 4 degrees."""
+    return _all_spikes(as_vectors(quat_wxyz), fps, np.float64(SPIKE_DEGREES), signs=True)
+
+
+def spikes(vectors: Array, fps: float) -> Flags:
+    """Return which vectors are far off for a moment, up to a tenth of a second, and back again: not to be believed.
+
+    A run of one to three frames (at 30 a second) is a spike where every frame of it lies far from the path between the
+    frames around the run: farther than twice the fastest step among the three before and after, six times as far as
+    is usual in that second, and than 5 % of the range that it moves in. Fast movement speeds up before it turns round,
+    so it is none. The first and last two frames are never spikes: nothing tells. After F. R. Hampel, "The influence
+    curve and its role in robust estimation", JASA 69 (1974): far is many times the median.
+
+    Args:
+        vectors: (T, N, D) positions or single values; rotations go to :func:`rotation_spikes`.
+        fps: frames a second.
+
+    Returns:
+        (T, N).
+    """
+    return _all_spikes(vectors, fps, _SPIKE_SHARE * _sizes(vectors), signs=False)
+
+
+def extent(vectors: Array) -> Array:
+    """Return the size (N,) of what each vector of (T, N, D) moves in, the outermost 2 % left out."""
+    if not len(vectors):
+        return np.zeros(vectors.shape[1])
+    low, high = np.percentile(vectors, (2.0, 98.0), axis=0)
+    return np.sqrt(_squares(high - low))
+
+
+def _sizes(vectors: Array) -> Array:
+    """Return extents (N,), of what moves less than a thousandth of what moves most, infinite: that is rounding."""
+    size = extent(vectors)
+    return np.where(size > _STILL_SHARE * size.max(initial=0.0), size, np.inf)
+
+
+def held(vectors: Array, fps: float, rotations: bool) -> Flags:
+    """Return where a moving vector stays exactly the same while others move: where a tracker had lost it.
+
+    Args:
+        vectors: (T, N, D), rotations from :func:`as_vectors`.
+        fps: frames a second.
+        rotations: whether lengths are degrees.
+
+    Returns:
+        (T, N) True at the frames that only repeat the one before them.
+    """
+    frames, count = vectors.shape[:2]
+    result = np.zeros((frames, count), bool)
+    if frames < 3:
+        return result
+    moves = np.diff(vectors, axis=0)
+    steps = np.sqrt(_squares(moves))
+    if rotations:
+        same, least = np.full(count, _SAME_DEGREES), np.full(count, _HELD_DEGREES_A_SECOND / fps)
+    else:
+        size = _sizes(vectors)
+        same, least = _SAME_SHARE * size, _HELD_SHARE_A_SECOND * size / fps
+    still = steps <= same
+    # Bones that never move say nothing of whether the others do.
+    moving = ~still.all(axis=0)
+    shortest = max(2, math.ceil(_HELD_SECONDS * fps - 1e-6))
+    for n in np.flatnonzero(moving & still.any(axis=0)):
+        others = moving.copy()
+        others[n] = False
+        for start, stop in runs(still[:, n]):
+            if stop - start < shortest or start == 0 or stop == len(still):
+                continue
+            if min(steps[start - 1, n], steps[stop, n]) < least[n]:
+                continue  # it had come to rest
+            onwards = (moves[start - 1, n] * moves[stop, n]).sum() > 0
+            caught_up = stop + 1 < len(steps) and steps[stop, n] > _CAUGHT_UP * steps[stop + 1, n]
+            if not (onwards or caught_up):
+                continue  # it turned round at a joint's limit
+            if others.any() and still[start:stop, others].mean() > 0.5:
+                continue  # all rest
+            result[start + 1 : stop + 1, n] = True
+    return result
+
+
+def runs(flags: Flags) -> list[tuple[int, int]]:
+    """Return the runs of True in (T,) flags as (start, stop)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+class Change(NamedTuple):
+    """The farthest a refinement moved anything: how far, and which vector at which frame (places in the arrays)."""
+
+    size: float
+    frame: int
+    vector: int
+
+
+def largest_change(before: Array, after: Array) -> Change:
+    """Return where two takes (T, N, D) are farthest apart, in their unit; rotations go to :func:`largest_turn`."""
+    return _largest(np.sqrt(_squares(after - before)))
+
+
+def largest_turn(before_quat_wxyz: Array, after_quat_wxyz: Array) -> Change:
+    """Return where two takes of rotations (T, B, 4) are farthest apart, in degrees."""
+    near = np.minimum(_squares(after_quat_wxyz - before_quat_wxyz), _squares(after_quat_wxyz + before_quat_wxyz))
+    return _largest(np.degrees(4.0 * np.arcsin(np.minimum(np.sqrt(near) / 2.0, 1.0))))
+
+
+def speed_kept(before: Array, after: Array, fps: float) -> float:
+    """Return how much of a take's movement is left after refinement: 1 is all of it.
+
+    Of velocities below 6 Hz, those of the result squared over their product with those of the input. What was taken
+    away as noise has nothing to do with the movement, and drops out of the product; movement that was flattened to a
+    share ``a`` of itself gives ``a`` squared over ``a``. NaN for fewer than 8 frames and where nothing moves.
+
+    Args:
+        before: (T, N, D) the input, most tellingly world positions.
+        after: the same of the result; of rotations, vectors of :func:`as_vectors`.
+        fps: frames a second.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    if len(before) < _FEWEST or not before.size:
+        return math.nan
+    # A Gaussian of this deviation halves the amplitude at 6 Hz.
+    sigma = math.sqrt(2.0 * math.log(2.0)) / (2.0 * math.pi * 6.0) * fps
+    slow = [gaussian_filter1d(np.diff(x, axis=0), sigma, axis=0, mode="nearest") for x in (before, after)]
+    # Of a quaternion the other sign is the same rotation.
+    share, whole = float(np.square(slow[1]).sum()), float((slow[0] * slow[1]).sum())
+    still = (1e-6 * float(np.abs(before).max(initial=0.0))) ** 2 * len(before)
+    return share / whole if whole > still else math.nan
+
+
+def foot_slides(before: Array, after: Array, fps: float, metres: float, kinds: list[int]) -> tuple[float, float]:
+    """Return how fast standing feet slide before and after refinement, in mm/s; NaN where none ever stands.
+
+    When a foot stands is told by the refined take, whose feet jitter less, for both.
+
+    Args:
+        before: (T, F, 3) world positions of points of the feet, z up.
+        after: the same of the result.
+        fps: frames a second.
+        metres: one scene unit in metres.
+        kinds: (F,) equal for points that stand at the same height, as ``smpl_tools.contacts.feet.foot_points`` says.
+    """
+    from smpl_tools.contacts.detection import contacts, foot_slide
+
+    standing = contacts(after, fps=fps, up="z", metres=metres, kinds=kinds)
+    first, second = (foot_slide(x, standing, fps=fps, up="z", metres=metres) for x in (before, after))
+    seen = np.isfinite(first) & np.isfinite(second)
+    return (float(first[seen].mean()), float(second[seen].mean())) if seen.any() else (math.nan, math.nan)
+
+
+def _largest(lengths: Array) -> Change:
+    if not lengths.size:
+        return Change(0.0, 0, 0)
+    frame, vector = np.unravel_index(int(lengths.argmax()), lengths.shape)
+    return Change(float(lengths[frame, vector]), int(frame), int(vector))
+
+
+def _all_spikes(vectors: Array, fps: float, least: Array | np.float64, signs: bool) -> Flags:
+    frames, count = vectors.shape[:2]
+    result = np.zeros((frames, count), bool)
+    stride = _stride(fps)
+    least = np.broadcast_to(least, (count,))
+    together = max(1, _TOGETHER // max(frames, 1))
+    for first in range(0, count, together):
+        some = slice(first, first + together)
+        parts = np.ascontiguousarray(np.moveaxis(vectors[:, some], 2, 0))
+        for phase in range(stride):
+            result[phase::stride, some] = _spikes(parts[:, phase::stride], fps / stride, least[some], signs)
+    return result
+
+
+def _spikes(x: Array, fps: float, least: Array, signs: bool) -> Flags:
+    """Return spikes (T, N) of vectors (D, T, N) at about 30 frames a second."""
+    frames = x.shape[1]
+    result = np.zeros(x.shape[1:], bool)
+    if frames < _FEWEST:
+        return result
+    # steps[t] goes from t - 1 to t; beyond the ends nothing moves. The fastest of the steps before and after each:
+    steps = np.zeros((frames + 1, x.shape[2]))
+    steps[1:frames] = _lengths(x[:, 1:] - x[:, :-1])
+    padded = np.pad(steps, ((_STEPS_AROUND, _STEPS_AROUND), (0, 0)))
+    before, after = (
+        np.maximum.reduce([padded[k : k + frames + 1] for k in range(start, start + _STEPS_AROUND)])
+        for start in (0, _STEPS_AROUND + 1)
+    )
+    # By the triangle inequality steps into and out of a spike are so long; few are, and only these are looked at.
+    long_in, long_out = ((steps > 0.5 * least) & (steps > around) for around in (before, after))
+    usual = _usual(_lengths(x[:, 1:-1] - 0.5 * (x[:, :-2] + x[:, 2:])), fps)
+    for length in range(1, _LONGEST_SPIKE + 1):
+        # The run is [s, s + length) for s from 2 on; two frames are known on either side of it.
+        count = frames - length - 3
+        if count <= 0:
+            break
+        s, n = np.nonzero(long_in[2 : 2 + count] & long_out[2 + length : 2 + length + count])
+        s += 2
+        a2, a1, b1, b2 = x[:, s - 2, n], x[:, s - 1, n], x[:, s + length, n], x[:, s + length + 1, n]
+        if signs:
+            sign = np.where((a1 * b1).sum(axis=0) < 0, -1.0, 1.0)
+            b1, b2 = b1 * sign, b2 * sign
+        off = np.minimum.reduce(
+            [_off(x[:, s + k, n], (a2, a1, b1, b2), (k + 1) / (length + 1), length, signs) for k in range(length)]
+        )
+        around = np.maximum(np.maximum(before[s, n], after[s + length, n]), _lengths(b1 - a1) / (length + 1))
+        hit = (off > least[n]) & (off > _OVER_SPEED * around) & (off > _OVER_USUAL * usual[s - 1, n])
+        for k in range(length):
+            result[s[hit] + k, n[hit]] = True
+    return result
+
+
+def _off(x: Array, around: tuple[Array, Array, Array, Array], share: float, length: int, signs: bool) -> Array:
+    """Return how far (K,) vectors (D, K) are from the paths, straight and curved, between the frames around a run."""
+    a2, a1, b1, b2 = around
+    straight = (1 - share) * a1 + share * b1
+    # The cubic through a1 and b1 with the speeds into a1 and out of b1 (Hermite).
+    rest = share * (1 - share)
+    bend = (length + 1) * rest * ((1 - share) * (a1 - a2) - share * (b2 - b1)) + rest * (1 - 2 * share) * (a1 - b1)
+    if signs:
+        x = x * np.where((x * straight).sum(axis=0) < 0, -1.0, 1.0)
+    apart = x - straight
+    return np.minimum(_lengths(apart), _lengths(apart - bend))
+
+
+def _usual(off: Array, fps: float) -> Array:
+    """Return (K, N) the median of lengths in the second around, the largest of that and its two neighbours."""
+    blocks = list(_blocks(len(off), fps))
+    middle = np.stack([np.median(off[rows], axis=0) for rows in blocks])
+    padded = np.pad(middle, ((1, 1), (0, 0)), mode="edge")
+    largest = np.maximum(np.maximum(padded[:-2], padded[2:]), middle)
+    return np.repeat(largest, [rows.stop - rows.start for rows in blocks], axis=0)
+
+
+def _blocks(frames: int, fps: float) -> Iterator[slice]:
+    """Yield pieces of about a second that cover all frames."""
+    edges = np.linspace(0, frames, max(1, round(frames / fps)) + 1).astype(int).tolist()
+    for start, stop in itertools.pairwise(edges):
+        yield slice(start, stop)
+
+
+def _stride(fps: float) -> int:
+    return max(1, round(fps / _RATE))
+
+
+def _lengths(x: Array) -> Array:
+    """Return the lengths of vectors whose numbers lie along the first axis."""
+    return np.sqrt(np.square(x).sum(axis=0))
+
+
+def _squares(x: Array) -> Array:
+    """Return squared lengths over the last axis, number by number: faster than a sum over an axis so short."""
+    total = np.square(x[..., 0])
+    for place in range(1, x.shape[-1]):
+        total = total + np.square(x[..., place])
+    return total

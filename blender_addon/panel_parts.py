@@ -1,0 +1,112 @@
+"""What the sidebar shows of measures and trails; called by the panels."""
+
+import bpy
+
+from . import trails
+from .keyframes import active_source
+from .operators.results import pairs_of
+from .takes import chosen
+
+_MOST_ROWS = 10
+# Share of a line that the name takes.
+_NAME = 0.52
+
+
+class SMOOTHNET_UL_readings(bpy.types.UIList):
+    """Bones, the most jittery first."""
+
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
+        """Name, jitter, and how much there is to look at."""
+        split = layout.split(factor=_NAME)
+        split.label(text=item.name)
+        _right(split, f"{item.jitter:.2f}{item.unit}")
+        _right(split, str(item.spikes + item.gaps) if item.spikes or item.gaps else "–")
+
+
+def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw the button, the list and the way through the markers."""
+    view = context.scene.smoothnet_view
+    row = layout.row(align=True)
+    row.operator("smoothnet.analyze", icon="VIEWZOOM")
+    row.operator("smoothnet.clear_analysis", text="", icon="X")
+    row = layout.row(align=True)
+    row.prop(view, "color_bones", text="Colors", toggle=True, icon="COLOR")
+    row.prop(view, "set_markers", text="Markers", toggle=True, icon="MARKER_HLT")
+    obj = context.object
+    analysis = obj.smoothnet_analysis if obj is not None else None
+    if analysis is not None and analysis.action:
+        column = layout.column(align=True)
+        head = column.split(factor=_NAME)
+        head.label(text="Bone" if obj.type == "ARMATURE" else "Channel")
+        _right(head, "Jitter")
+        _right(head, "Marks")
+        rows = min(_MOST_ROWS, max(3, len(analysis.readings)))
+        column.template_list(
+            "SMOOTHNET_UL_readings", "", analysis, "readings", analysis, "active", rows=rows, maxrows=rows
+        )
+        if 0 <= analysis.active < len(analysis.readings):
+            chosen_one = analysis.readings[analysis.active]
+            column.label(text=f"{_count(chosen_one.spikes, 'Spike')}, {_count(chosen_one.gaps, 'Gap')}")
+        source = active_source(obj)
+        if source is not None and source.action.name not in analysis.action:
+            column.label(text=f"Of {analysis.action}", icon="INFO")
+        if analysis.note:
+            column.label(text=analysis.note, icon="INFO")
+    marks = len(context.scene.smoothnet_view.marks)
+    if marks:
+        row = layout.row(align=True)
+        row.operator("smoothnet.jump_marker", text="", icon="TRIA_LEFT").direction = "PREVIOUS"
+        row.label(text=_count(marks, "Marker"))
+        row.operator("smoothnet.jump_marker", text="", icon="TRIA_RIGHT").direction = "NEXT"
+
+
+def draw_numbers(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw what the refinement of the selected take did."""
+    pairs = pairs_of(chosen(context))
+    record = pairs[0].refined.smoothnet if pairs else None
+    if record is None or not record.has_numbers:
+        return
+    column = layout.column(align=True)
+    rows = [
+        ("Jitter", f"{record.jitter_before:.2f}° → {record.jitter_after:.2f}°"),
+        ("Speed Kept", f"{record.speed_kept:.0%}"),
+        ("Largest Change", f"{record.largest_change:.1f}°"),
+    ]
+    if record.largest_bone:
+        rows.append(("", f"{record.largest_bone}, {record.largest_frame:g}"))
+    if record.slide_before >= 0.0:
+        rows.append(("Foot Slide", f"{record.slide_before:.0f} → {record.slide_after:.0f} mm/s"))
+    for name, text in rows:
+        split = column.split(factor=0.42)
+        split.label(text=name)
+        split.label(text=text)
+
+
+def draw_trails(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw the switch, and what is shown."""
+    view = context.scene.smoothnet_view
+    on = trails.is_on()
+    layout.operator("smoothnet.trails", icon="CURVE_PATH", depress=on)
+    if trails.problem() and not on:
+        layout.label(text=trails.problem(), icon="ERROR")
+    column = layout.column()
+    column.active = on
+    column.row().prop(view, "trail_range", expand=True)
+    if view.trail_range == "AROUND":
+        column.prop(view, "trail_frames", text="± Frames")
+    row = column.row(align=True)
+    row.prop(view, "trail_points", toggle=True)
+    row.prop(view, "trail_original", toggle=True)
+
+
+def _right(layout: bpy.types.UILayout, text: str) -> None:
+    cell = layout.row()
+    cell.alignment = "RIGHT"
+    cell.label(text=text)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
+CLASSES = (SMOOTHNET_UL_readings,)

@@ -1,0 +1,233 @@
+"""Refined copies of actions: read, computed in a worker thread, written, and only then played."""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import bpy
+
+from . import engines, keyframes, preferences, results
+from .blending import PARTS, Mix, mixes, share_of, values
+from .computing import Computed, Given, compute, prepare, question
+from .curves import Curve
+from .jobs import Background, Progress
+from .keyframes import Source
+from .numbers import Numbers
+from .results import Pair
+from .takes import Take, armature_of, body_of, options_of, originals
+
+# What a refined action is called after its original.
+SUFFIX = "_refined"
+
+Step = Progress | Background
+
+
+@dataclass
+class Made:
+    """A refined action before anybody plays it.
+
+    Attributes:
+        original: the action it was refined from.
+        refined: the new one; None where nothing was to be refined.
+        takes: those of its slots that were refined.
+        mixes: their channels.
+        stored: the same as the action keeps it.
+        skipped: what was left alone, a line each.
+        told: what the engine said.
+        numbers: of the first of its takes in which bones turn.
+    """
+
+    original: bpy.types.Action
+    refined: bpy.types.Action | None
+    takes: list[Take]
+    mixes: list[Mix]
+    stored: bytes
+    skipped: list[str]
+    told: list[str]
+    numbers: Numbers | None
+
+
+def refine_takes(
+    context: bpy.types.Context, takes: list[Take], settings: Any, of: tuple[int, int] = (0, 1)
+) -> Generator[Step, Any, list[Made]]:
+    """Refine takes; the file changes at the end alone, all at once.
+
+    Args:
+        context: of the operator.
+        takes: what is refined.
+        settings: a :class:`.properties.RefineSettings`.
+        of: which piece this is of how many, for the progress that is shown.
+
+    Raises:
+        ValueError: nothing can be refined; the message says why.
+    """
+    if settings.from_original:
+        originals(takes)
+    by_action: dict[bpy.types.Action, list[Take]] = {}
+    for take in takes:
+        by_action.setdefault(take.source.action, []).append(take)
+    made: list[Made] = []
+    try:
+        for number, (action, members) in enumerate(by_action.items()):
+            start, end = ((of[0] + (number + i) / len(by_action)) / of[1] for i in range(2))
+            made.append((yield from _made(context, action, members, settings, (start, end - start))))
+        done = [one for one in made if one.refined is not None]
+        if not done:
+            reasons = dict.fromkeys(line for one in made for line in one.skipped)
+            raise ValueError("nothing to refine: " + ("; ".join(reasons) or "no curve moves"))
+    except BaseException:
+        for one in made:
+            if one.refined is not None:
+                bpy.data.actions.remove(one.refined)
+        raise
+    for one in done:
+        _take_over(one, _refined_before(one.original))
+    return done
+
+
+def _refined_before(action: bpy.types.Action) -> bpy.types.Action | None:
+    """Return the action that was refined from this one before."""
+    pair = results.pair_of(action)
+    return pair.refined if pair is not None and pair.original == action else None
+
+
+def _made(
+    context: bpy.types.Context, action: bpy.types.Action, members: list[Take], settings: Any, span: tuple[float, float]
+) -> Generator[Step, Any, Made]:
+    """Make the refined copy of one action."""
+    at = partial(_at, span)
+    told: list[str] = []
+    skipped: list[str] = []
+    found: Numbers | None = None
+    new: list[Mix] = []
+    for take in members:
+        computed, left = yield from _computed(context, take, options_of(settings, take, context), told, at)
+        skipped += left
+        found = found or computed.numbers
+        told += computed.notes
+        new += mixes(computed.refined, keyframes.slot_identifier(take.source))
+    if not new:
+        return Made(action, None, members, [], b"", skipped, told, None)
+    channels = [*new, *_still_wanted(action, new, members, settings)]
+    stored = yield Background(lambda tick: results.pack(channels), at(0.7), at(0.75), f"Storing {action.name}")
+    copy = yield from _copied(members[0].source, action.name + SUFFIX, partial(at, 0.75, 0.1))
+    try:
+        # The copy has a record like its original's, which may name another refined action.
+        results.forget(copy)
+        for share in _write(copy, channels, settings):
+            yield Progress(at(0.85 + 0.15 * share), f"Writing {copy.name}")
+    except BaseException:
+        bpy.data.actions.remove(copy)
+        raise
+    return Made(action, copy, members, channels, stored, skipped, told, found)
+
+
+def _at(span: tuple[float, float], share: float, length: float = 0.0, within: float = 0.0) -> float:
+    return span[0] + span[1] * (share + length * within)
+
+
+def _computed(
+    context: bpy.types.Context, take: Take, options: Any, told: list[str], at: Callable[[float], float]
+) -> Generator[Step, Any, tuple[Computed, list[str]]]:
+    """Read and compute one take; return also what is left alone."""
+    name = take.source.action.name
+    curves: list[Curve] = []
+    count = keyframes.curve_count(take.source)
+    for curve in keyframes.each_curve(take.source):
+        curves.append(curve)
+        yield Progress(at(0.1 * len(curves) / count), f"Reading {name}")
+    armature = None
+    if getattr(take.owner, "type", "") == "ARMATURE":
+        armature = armature_of(take.owner, curves, context.scene)
+    repeats = keyframes.is_cyclic(take.source)
+    given = Given(curves, body_of(take.owner, curves), options, take.fps, repeats, armature)
+    prepared = yield Background(partial(prepare, given), at(0.1), at(0.12), f"Reading {name}")
+    answers = {}
+    for number, (key, frames) in enumerate(prepared.asked):
+        answers[key, question(frames)] = keyframes.evaluate(take.source, key, frames)
+        yield Progress(at(0.12 + 0.05 * number / len(prepared.asked)), f"Reading {name}")
+    refine = _with(preferences.chosen_engine(context), told)
+    work = partial(compute, given, prepared, answers, refine)
+    computed = yield Background(work, at(0.17), at(0.7), f"Refining {name}")
+    return computed, [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in prepared.plan.skipped]
+
+
+def _with(engine: engines.Engine, told: list[str]) -> Callable[..., Any]:
+    """Return what refines an array with an engine; where it fails the built-in one does, and ``told`` says why."""
+
+    def refine(track: Any, *, tick: Callable[[float], None], **how: Any) -> Any:
+        new, message = engines.run_with_fallback(engine, track, tick=tick, **how)
+        if message and message not in told:
+            told.append(message)
+        return new
+
+    return refine
+
+
+def _still_wanted(action: bpy.types.Action, new: list[Mix], members: list[Take], settings: Any) -> list[Mix]:
+    """Return channels refined before that stay as they are: other slots', and other bones' than the selected ones."""
+    before = _refined_before(action)
+    if before is None:
+        return []
+    slots = {keyframes.slot_identifier(take.source) for take in members}
+    known = {(mix.slot, mix.path) for mix in new}
+    return [
+        mix
+        for mix in results.mixes_of(before)
+        if (mix.slot, mix.path) not in known and (mix.slot not in slots or settings.bones == "SELECTED")
+    ]
+
+
+def _copied(source: Source, name: str, at: Callable[[float], float]) -> Generator[Step, Any, bpy.types.Action]:
+    pieces = keyframes.duplicate_in_pieces(source, name)
+    try:
+        while True:
+            try:
+                share = next(pieces)
+            except StopIteration as end:
+                return end.value.action
+            yield Progress(at(share), f"Copying {source.action.name}")
+    finally:
+        pieces.close()
+
+
+def _write(copy: bpy.types.Action, channels: list[Mix], settings: Any) -> Iterator[float]:
+    """Write the channels of all slots into the copy; yields the share that is done."""
+    parts = {part: getattr(settings, f"strength_{part.lower()}") for part in PARTS}
+    results.set_blends(copy, settings.strength, parts)
+    for mix in channels:
+        if mix.rekeyed:
+            source = keyframes.source_of(copy, mix.slot)
+            for key, new in values(mix, share_of(mix, settings.strength, parts)).items():
+                keyframes.replace_keys(source, key, mix.times, new)
+            yield 0.0
+    yield from results.write_blend_in_pieces(copy, [mix for mix in channels if not mix.rekeyed])
+
+
+def _take_over(one: Made, earlier: bpy.types.Action | None) -> None:
+    """Let the players play the refined action, in place of an earlier one from the same original."""
+    original, refined = one.original, one.refined
+    assert refined is not None  # since only those that were made are taken over
+    if earlier is not None:
+        original.use_fake_user = earlier.smoothnet.had_fake_user
+        results.replace(earlier, refined)
+        results.unlink(Pair(original, earlier))
+        bpy.data.actions.remove(earlier)
+        refined.name = original.name + SUFFIX
+    for take in one.takes:
+        source = keyframes.counterpart(take.source, refined)
+        for player in take.players:
+            keyframes.assign(player.id, source, player.strip)
+    if not any(take.players for take in one.takes):
+        # Nobody plays it, and it must not be lost when the file is saved.
+        refined.use_fake_user = True
+    results.link(Pair(original, refined), one.mixes, one.stored)
+    record, numbers = refined.smoothnet, one.numbers
+    record.skipped = "\n".join(one.skipped)
+    record.has_numbers = numbers is not None
+    if numbers is not None:
+        for name in ("jitter_before", "jitter_after", "speed_kept", "largest_change", "largest_bone", "largest_frame"):
+            setattr(record, name, getattr(numbers, name))
+        slides = numbers.slides
+        record.slide_before, record.slide_after = (-1.0, -1.0) if slides is None else (slides.before, slides.after)
