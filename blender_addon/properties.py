@@ -10,6 +10,7 @@ from bpy.props import (
 )
 
 from .blending import PARTS
+from .callbacks import blend_changed
 from .curves import KEY_TYPES
 
 PART_NAMES = {
@@ -186,16 +187,6 @@ class SMOOTHNET_PG_settings(RefineSettings, bpy.types.PropertyGroup):
     reduce_keys: BoolProperty(name="Reduce Keys", description="On Apply, leave out keys that are not needed")
 
 
-def _blend_changed(self: "SMOOTHNET_PG_record", context: bpy.types.Context) -> None:
-    from . import results
-
-    results.blend_changed(self.id_data)
-
-
-# The bpy module of Blender 4.2 crashes at exit where a property had a callback: scripts there use smoothnet.set_blend.
-_FOLLOW = {} if not bpy.app.binary_path and bpy.app.version < (4, 3) else {"update": _blend_changed}
-
-
 def _blend(name: str, text: str) -> FloatProperty:
     return FloatProperty(
         name=name,
@@ -204,7 +195,7 @@ def _blend(name: str, text: str) -> FloatProperty:
         min=0.0,
         max=1.0,
         subtype="FACTOR",
-        **_FOLLOW,
+        update=blend_changed,
     )
 
 

@@ -10,7 +10,7 @@ from bpy_extras.io_utils import ExportHelper
 from smpl_tools import formats
 from smpl_tools.convert import make, makeable, prepared_for
 
-from .. import motion_files
+from .. import callbacks, motion_files
 from ..armature_motion import RECORD
 from ..curves import Array
 from ..evaluated_motion import Take, points_motion, rig_motion, smpl_motion
@@ -27,7 +27,8 @@ _RANGES = (
 _items: list[tuple[str, str, str]] = []
 
 
-def _formats(self: bpy.types.Operator, context: bpy.types.Context | None) -> list[tuple[str, str, str]]:
+def format_items(context: bpy.types.Context | None) -> list[tuple[str, str, str]]:
+    """Return the formats that the active armature can be written in, as an enumeration has them."""
     if not _items:
         known = sorted(makeable(), key=lambda name: (name not in ("bvh", "gltf"), name))
         for name in known:
@@ -49,7 +50,7 @@ class SMOOTHNET_OT_export_motion(bpy.types.Operator, ExportHelper):
     check_extension = None
     filter_glob: StringProperty(default="*", options={"HIDDEN"})
 
-    format: EnumProperty(name="Format", description="Format of the file", items=_formats)
+    format: EnumProperty(name="Format", description="Format of the file", items=callbacks.export_formats)
     range: EnumProperty(name="Range", description="Which frames are written", items=_RANGES)
     fps: FloatProperty(
         name="Frame Rate",
