@@ -76,7 +76,11 @@ def test_any_armature_goes_to_bvh_as_it_is_seen(tmp_path):
     ((values, joints),) = places(out).values()
     assert len(values) == 9
     assert "control" not in joints
-    assert read(out).fps == pytest.approx(30)
+    motion = read(out)
+    assert motion.fps == pytest.approx(30)
+    # It stands upright at rest, and only the root moves by itself.
+    assert "joint_positions" not in motion.people[0].tracks
+    assert motion.skeleton.offsets[joints.index("mixamorig:LeftLeg")] == pytest.approx([0, -0.4, 0], abs=1e-5)
     np.testing.assert_allclose(heads(object, joints, range(1, 10)), values, rtol=0, atol=1e-4)
     # And back, as an armature of its own.
     bpy.ops.smoothnet.import_motion(filepath=str(out), set_rate=False)
