@@ -21,8 +21,14 @@ def sampled(
         context: whose scene and view layer are evaluated.
         objects: armatures.
         times: (T,) frames.
+
+    Raises:
+        ValueError: an armature is disabled.
     """
     scene = context.scene
+    for object in objects:
+        if not object.evaluated_get(context.evaluated_depsgraph_get()).is_evaluated:
+            raise ValueError(f"{object.name} is disabled in viewports and does not move: enable it first")
     current, between = scene.frame_current, scene.frame_subframe
     still = [_still(object) for object in objects]
     worlds = [np.empty((len(times), 4, 4)) for _ in objects]
