@@ -12,13 +12,13 @@ from bpy.props import (
     StringProperty,
 )
 
+from . import callbacks
+
 READING_KINDS = (
     ("BONE", "Bone", "A bone of an armature"),
     ("OBJECT", "Object", "The location or rotation of the object"),
     ("SHAPE_KEY", "Shape Key", "A shape key of the object's mesh"),
 )
-
-from . import callbacks
 
 
 def reading_chosen(analysis: "SMOOTHNET_PG_analysis") -> None:

@@ -1,7 +1,7 @@
 """Functions that properties call, apart from all that imports Blender at its top.
 
 Blender keeps them for as long as the process lives, and with them all that their module names: one that names ``bpy``
-makes the bpy module of Blender 4.2 crash at the end of a script.
+makes the bpy module of Blender 4.2 crash at the end of a script. The same holds for methods of property groups.
 """
 
 from __future__ import annotations

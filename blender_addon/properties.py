@@ -9,7 +9,6 @@ from bpy.props import (
     StringProperty,
 )
 
-from .blending import PARTS
 from .callbacks import blend_changed
 from .curves import KEY_TYPES
 
@@ -202,6 +201,8 @@ def _blend(name: str, text: str) -> FloatProperty:
 class SMOOTHNET_PG_record(bpy.types.PropertyGroup):
     """What is remembered on a refined action, besides its original (see :mod:`.results`)."""
 
+    # No methods here: see :mod:`.callbacks`.
+
     had_fake_user: BoolProperty()
     blend: _blend("Blend", "From the original to the refined take")
     blend_root: _blend("Root", "Blend for the root, times the overall one")
@@ -223,10 +224,6 @@ class SMOOTHNET_PG_record(bpy.types.PropertyGroup):
     largest_frame: FloatProperty(name="Frame", description="When the largest change is")
     slide_before: FloatProperty(name="Foot Slide Before", description="In mm a second", default=-1.0)
     slide_after: FloatProperty(name="Foot Slide After", description="In mm a second", default=-1.0)
-
-    def parts(self) -> dict[str, float]:
-        """Return the blend of each part."""
-        return {part: getattr(self, f"blend_{part.lower()}") for part in PARTS}
 
 
 CLASSES = (SMOOTHNET_PG_settings, SMOOTHNET_PG_record)

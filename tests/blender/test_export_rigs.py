@@ -9,10 +9,10 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from mathutils import Matrix, Vector  # noqa: E402
+from mathutils import Matrix, Vector
 
-from smpl_tools.formats import read  # noqa: E402
-from tests.blender.motion_samples import heads, operators, places  # noqa: E402
+from smpl_tools.formats import read
+from tests.blender.motion_samples import heads, operators, places
 
 
 @pytest.fixture(autouse=True)
