@@ -232,8 +232,8 @@ def use() -> dict[str, Any]:
     import safetensors
     import scipy
     import scipy.linalg
-    import smoothnet_core
 
+    import smoothnet_core
     import smpl_tools
 
     for module in (scipy, scipy.linalg, safetensors, smoothnet_core, smpl_tools):
