@@ -147,7 +147,15 @@ def keys_of(action: Any) -> list[Any]:
     """Return all that an action's curves are, bit for bit."""
     out = []
     for c in all_curves(action):
-        fields = ("co", "handle_left", "handle_right", "interpolation", "type", "handle_left_type", "select_control_point")
+        fields = (
+            "co",
+            "handle_left",
+            "handle_right",
+            "interpolation",
+            "type",
+            "handle_left_type",
+            "select_control_point",
+        )
         keys = tuple(column(c, name).tobytes() for name in fields)
         flags = (c.mute, c.lock, c.extrapolation, c.group.name if c.group else "", [m.type for m in c.modifiers])
         out.append((c.data_path, c.array_index, keys, flags))
@@ -163,7 +171,9 @@ def file_state() -> dict[str, Any]:
     for user in (*bpy.data.objects, *bpy.data.shape_keys):
         data = user.animation_data
         if data is not None:
-            strips = [(s.name, s.action, s.frame_start, s.frame_end, s.scale) for t in data.nla_tracks for s in t.strips]
+            strips = [
+                (s.name, s.action, s.frame_start, s.frame_end, s.scale) for t in data.nla_tracks for s in t.strips
+            ]
             slot = getattr(data, "action_slot", None)
             state[f"user {user.name}"] = (data.action, slot.identifier if slot else "", strips)
     return state
