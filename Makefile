@@ -9,8 +9,12 @@ BASE_ENV := .venv-base-$(notdir $(PY))
 # Two processes test at once; with threads of its own in each, BLAS would wait for itself most of the time.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test check test-base test-oldest weights weights-published pairs takes clean
+# Blenders whose bpy module is tested; 5.2 is for Python 3.13 alone.
+BLENDERS := 4.2 4.5 5.0 $(shell $(PY) -c 'import sys; print("5.2" if sys.version_info[:2] == (3, 13) else "")' 2>/dev/null)
+
+.PHONY: demo test check test-base test-oldest test-blender extension weights weights-published pairs takes clean
 .DELETE_ON_ERROR:
+.PRECIOUS: .venv-bpy-%/stamp
 
 demo: .venv-demo/stamp # refine a real BVH take and an AMASS clip into demo_output/
 	mkdir -p demo_output
@@ -20,8 +24,9 @@ demo: .venv-demo/stamp # refine a real BVH take and an AMASS clip into demo_outp
 	.venv-demo/bin/smoothnet evaluate demo_output/dance_smplh.npz $(TAKES)/dance_smplh_truth.npz
 	.venv-demo/bin/smoothnet plot $(TAKES)/dance_smplh.npz demo_output/dance_smplh.npz -o demo_output/before_after.png
 
-test: check # style, types and all tests, with torch
+test: check # style, types and all tests, with torch, and those of the extension in one Blender
 	$(PYTEST) .venv/bin/python -m pytest -n 2
+	$(MAKE) test-blender-5.0
 
 check: .venv/stamp # style and types
 	.venv/bin/ruff check
@@ -33,6 +38,19 @@ test-base: $(BASE_ENV)/stamp # the tests on another Python (PY=python3.13) witho
 
 test-oldest: .venv-oldest/stamp # the tests on the oldest NumPy and SciPy, without torch and the other extras
 	$(PYTEST) .venv-oldest/bin/python -m pytest -n 2
+
+# Two Blenders at once, each in one process: where several share the tests, none sees how the others end.
+test-blender: # the extension's tests in the bpy module of every Blender; PY= names a Python 3.13
+	$(if $(filter 5.2,$(BLENDERS)),,@echo "NOT RUN: bpy 5.2, since $(PY) is no Python 3.13 here")
+	$(MAKE) -j2 --output-sync=target $(BLENDERS:%=test-blender-%)
+
+# A crash or a hang at the end is a failure.
+test-blender-%: .venv-bpy-%/stamp
+	$(PYTEST) timeout --kill-after 10 1800 .venv-bpy-$*/bin/python -m pytest tests/blender
+
+extension: .venv-extension/stamp # the archives that are installed in Blender, into dist/, checked
+	.venv-extension/bin/python -m blender_addon.packaging.build_extension
+	.venv-extension/bin/python -m blender_addon.packaging.check_extension dist/smoothnet-*.zip
 
 weights: .venv/stamp # train the shipped weights again; `body` needs what `make pairs` makes
 	for name in default fast deglitch body body-h36m body-smpl; do \
@@ -52,9 +70,9 @@ takes: .venv-demo/stamp # make the shipped takes again; needs the reference data
 	.venv-demo/bin/python assets/make_takes.py
 
 clean: # remove what the targets above made, environments included
-	rm -rf .venv .venv-demo .venv-base-* .venv-oldest demo_output build dist *.egg-info
+	rm -rf .venv .venv-demo .venv-base-* .venv-oldest .venv-bpy-* .venv-extension demo_output build dist *.egg-info
 	rm -rf .pytest_cache .ruff_cache .hypothesis
-	find assets smoothnet_core smpl_tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find assets blender_addon smoothnet_core smpl_tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call install,PYTHON,CONSTRAINTS,WHAT): setuptools comes first, pinned, since it builds the package.
 define install
@@ -75,3 +93,14 @@ $(BASE_ENV)/stamp: constraints/base.txt pyproject.toml
 
 .venv/stamp: constraints/dev.txt pyproject.toml
 	$(call install,$(PYTHON),$<,'.[dev]')
+
+.venv-extension/stamp: constraints/base.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -c $< setuptools
+	touch $@
+
+# Without our own packages: they are tested from here, and nothing comes along that Blender has not.
+.venv-bpy-%/stamp: constraints/blender-%.txt
+	$(if $(filter 5.2,$*),$(PY),$(PYTHON)) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r $<
+	touch $@

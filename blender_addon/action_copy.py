@@ -55,9 +55,11 @@ def duplicate_in_pieces(source: Source, name: str) -> Generator[float, None, Sou
         slot, pairs = _empty_copy(source, new)
         done = 0
         for old_bag, new_bag, animated in pairs:
-            _copy_groups(old_bag, new_bag)
+            groups = _copy_groups(old_bag, new_bag)
             for curve in old_bag.fcurves:
-                _copy_curve(curve, new_bag, animated)
+                made = _copy_curve(curve, new_bag, animated)
+                if curve.group is not None:
+                    made.group = groups[curve.group.name]
                 done += 1
                 yield done / len(curves)
         _copy_rest(old, new)
@@ -93,32 +95,33 @@ def _empty_copy(source: Source, new: bpy.types.Action) -> tuple[Any, list[tuple[
     return slots[source.slot.handle], pairs
 
 
-def _copy_groups(old: Any, new: Any) -> None:
+def _copy_groups(old: Any, new: Any) -> dict[str, Any]:
+    """The new groups by name, since Blender looks through all for each."""
+    groups = {group.name: new.groups.new(group.name) for group in old.groups}
     for group in old.groups:
-        made = new.groups.new(group.name)
+        made = groups[group.name]
         _set_all(group, made, _GROUP)
         if group.color_set == "CUSTOM":
             _set_all(group.colors, made.colors, ("normal", "select", "active"))
+    return groups
 
 
-def _copy_curve(old: bpy.types.FCurve, bag: Any, animated: list[bpy.types.ID]) -> None:
+def _copy_curve(old: bpy.types.FCurve, bag: Any, animated: list[bpy.types.ID]) -> bpy.types.FCurve:
     if _COPIES_CURVES:
-        new = bag.fcurves.new_from_fcurve(old)
-    else:
-        new = bag.fcurves.new(old.data_path, index=old.array_index)
-        _set_all(old, new, _CURVE)
-        _copy_keys(old.keyframe_points, new.keyframe_points)
-        for modifier in old.modifiers:
-            _copy_modifier(modifier, new.modifiers.new(modifier.type))
-        for modifier, copy in zip(old.modifiers, new.modifiers, strict=True):
-            # Whatever is assigned makes it the active one.
-            if modifier.active:
-                copy.active = True
-        if animated and _resolves(animated[0], old.data_path):
-            # Whether it is a curve of whole numbers.
-            new.update_autoflags(animated[0])
-    if old.group is not None:
-        new.group = bag.groups[old.group.name]
+        return bag.fcurves.new_from_fcurve(old)
+    new = bag.fcurves.new(old.data_path, index=old.array_index)
+    _set_all(old, new, _CURVE)
+    _copy_keys(old.keyframe_points, new.keyframe_points)
+    for modifier in old.modifiers:
+        _copy_modifier(modifier, new.modifiers.new(modifier.type))
+    for modifier, copy in zip(old.modifiers, new.modifiers, strict=True):
+        # Whatever is assigned makes it the active one.
+        if modifier.active:
+            copy.active = True
+    if animated and _resolves(animated[0], old.data_path):
+        # Whether it is a curve of whole numbers.
+        new.update_autoflags(animated[0])
+    return new
 
 
 def _resolves(id: bpy.types.ID, path: str) -> bool:

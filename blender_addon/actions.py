@@ -95,17 +95,10 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     if isinstance(id, bpy.types.Object) and id.type == "ARMATURE" and id.pose is None:
         # Blender since 4.4 crashes on an armature that was never evaluated; this makes its pose.
         id.data = id.data
-    if strip is None:
-        _set(data, source)
-        return
-    kept = {name: getattr(strip, name) for name in _STRIP_TIMES}
-    synced, strip.use_sync_length = strip.use_sync_length, False
-    _set(strip, source)
-    # In this order, since each of them moves those after it.
-    for name, value in kept.items():
-        if getattr(strip, name) != value:
-            setattr(strip, name, value)
-    strip.use_sync_length = synced
+    user = data if strip is None else strip
+    user.action = source.action
+    if SLOTTED:
+        user.action_slot = source.slot
 
 
 def animated() -> Iterator[bpy.types.ID]:
@@ -198,10 +191,6 @@ def remove(source: Source) -> None:
     bpy.data.actions.remove(source.action)
 
 
-# What an NLA strip keeps when its action changes.
-_STRIP_TIMES = ("action_frame_start", "action_frame_end", "scale", "repeat", "frame_start", "frame_end")
-
-
 def source_of_user(user: Any) -> Source | None:
     """Return the source of animation data or of an NLA strip."""
     if user is None or user.action is None:
@@ -234,12 +223,6 @@ def clips(strips: Any, *, muted: bool = False) -> Iterator[bpy.types.NlaStrip]:
 
 def _tweaked(id: bpy.types.ID) -> str:
     return f"{label(id)} is in NLA tweak mode: leave it first (Tab in the NLA editor)"
-
-
-def _set(user: Any, source: Source) -> None:
-    user.action = source.action
-    if SLOTTED:
-        user.action_slot = source.slot
 
 
 def _file(library: bpy.types.Library) -> str:

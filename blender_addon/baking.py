@@ -138,12 +138,15 @@ def bake_pose(obj: bpy.types.Object, bones: Sequence[str], frames: ArrayLike) ->
     )
 
 
-def write_pose(obj: bpy.types.Object, baked: BakedPose, name: str) -> tuple[Source, list[Hold]]:
+def write_pose(
+    obj: bpy.types.Object, baked: BakedPose, name: str
+) -> Generator[Progress, None, tuple[Source, list[Hold]]]:
     """Let an object play a new action with a baked pose, and mute what held the bones.
 
     The new action is a copy of the present one, if there is one, in which the baked channels have LINEAR keys at the
     baked frames, and outside of these the keys that they had; the present one stays in the file. Locations are written
-    of bones that moved, scales of those that constraints scaled.
+    of bones that moved, scales of those that constraints scaled. All takes effect at the end; closed before, the
+    generator leaves nothing.
 
     Args:
         obj: whose pose was baked.
@@ -169,13 +172,13 @@ def write_pose(obj: bpy.types.Object, baked: BakedPose, name: str) -> tuple[Sour
     samples = _samples(baked)
     for key in samples:
         if key in curves and curves[key].locked:
-            bone = target_of(key.path).owner
-            raise ValueError(f"Bone {bone} of {obj.name}: its curve {key.path}[{key.index}] is locked or muted")
+            raise ValueError(f"Bone {_bone(key)} of {obj.name}: its curve {key.path}[{key.index}] is locked or muted")
     holds = holds_of(obj, baked.bones)
     new = keyframes.duplicate(source, name) if source else keyframes.make(obj, name)
     try:
-        for key, values in samples.items():
+        for done, (key, values) in enumerate(samples.items(), start=1):
             _write(new, key, Samples(baked.frames, values), curves.get(key))
+            yield Progress(done / len(samples), f"Writing {new.action.name}")
         off = switch_paths(obj, holds)
         switched = {key: np.full(len(curve.times), off[key.path]) for key, curve in curves.items() if key.path in off}
         keyframes.write_values(new, switched)
@@ -225,12 +228,13 @@ def bake_curves(source: Source, curves: Sequence[Curve]) -> Generator[Progress, 
     return samples
 
 
-def write_curves(source: Source, samples: Mapping[CurveKey, Samples], name: str) -> Source:
+def write_curves(source: Source, samples: Mapping[CurveKey, Samples], name: str) -> Generator[Progress, None, Source]:
     """Return a copy of an action in which some curves have other keys, LINEAR ones; nobody plays it yet."""
     new = keyframes.duplicate(source, name)
     try:
-        for key, sample in samples.items():
+        for done, (key, sample) in enumerate(samples.items(), start=1):
             keyframes.replace_keys(new, key, sample.times, sample.values)
+            yield Progress(done / len(samples), f"Writing {new.action.name}")
     except BaseException:
         keyframes.remove(new)
         raise
@@ -252,6 +256,9 @@ def _problem(obj: Any, bones: Sequence[str]) -> str:
         return f"{name} is hidden: show it to bake, since Blender does not evaluate what is hidden"
     if obj.data.pose_position == "REST":
         return f"{name} shows its rest position: switch to pose position to bake"
+    data = obj.animation_data
+    if data and data.use_nla and data.nla_tracks and (data.action_blend_type != "REPLACE" or data.action_influence < 1):
+        return f"{name} mixes its action into NLA strips: set it to Replace with influence 1 to bake"
     return ""
 
 
@@ -302,7 +309,12 @@ def _write(new: Source, key: CurveKey, sample: Samples, old: Curve | None) -> No
         names = [*named[before], *names, *named[after]]
         times = np.concatenate([old.times[before], times, old.times[after]])
         values = np.concatenate([old.values[before], values, old.values[after]])
-    keyframes.replace_keys(new, key, times, values, interpolation=names, group=target_of(key.path).owner)
+    keyframes.replace_keys(new, key, times, values, interpolation=names, group=_bone(key))
+
+
+def _bone(key: CurveKey) -> str:
+    target = target_of(key.path)
+    return target.owner if target else ""
 
 
 def _is_motion(path: str) -> bool:

@@ -177,22 +177,21 @@ def runs(flags: Flags) -> list[tuple[int, int]]:
 
 
 class Change(NamedTuple):
-    """The farthest a refinement moved anything: how far, and which vector at which frame (places in the arrays)."""
+    """The farthest a refinement turned a bone: how far, and which bone at which frame (places in the arrays)."""
 
     size: float
     frame: int
     vector: int
 
 
-def largest_change(before: Array, after: Array) -> Change:
-    """Return where two takes (T, N, D) are farthest apart, in their unit; rotations go to :func:`largest_turn`."""
-    return _largest(np.sqrt(_squares(after - before)))
-
-
 def largest_turn(before_quat_wxyz: Array, after_quat_wxyz: Array) -> Change:
     """Return where two takes of rotations (T, B, 4) are farthest apart, in degrees."""
     near = np.minimum(_squares(after_quat_wxyz - before_quat_wxyz), _squares(after_quat_wxyz + before_quat_wxyz))
-    return _largest(np.degrees(4.0 * np.arcsin(np.minimum(np.sqrt(near) / 2.0, 1.0))))
+    angles = np.degrees(4.0 * np.arcsin(np.minimum(np.sqrt(near) / 2.0, 1.0)))
+    if not angles.size:
+        return Change(0.0, 0, 0)
+    frame, vector = np.unravel_index(int(angles.argmax()), angles.shape)
+    return Change(float(angles[frame, vector]), int(frame), int(vector))
 
 
 def speed_kept(before: Array, after: Array, fps: float) -> float:
@@ -218,33 +217,6 @@ def speed_kept(before: Array, after: Array, fps: float) -> float:
     share, whole = float(np.square(slow[1]).sum()), float((slow[0] * slow[1]).sum())
     still = (1e-6 * float(np.abs(before).max(initial=0.0))) ** 2 * len(before)
     return share / whole if whole > still else math.nan
-
-
-def foot_slides(before: Array, after: Array, fps: float, metres: float, kinds: list[int]) -> tuple[float, float]:
-    """Return how fast standing feet slide before and after refinement, in mm/s; NaN where none ever stands.
-
-    When a foot stands is told by the refined take, whose feet jitter less, for both.
-
-    Args:
-        before: (T, F, 3) world positions of points of the feet, z up.
-        after: the same of the result.
-        fps: frames a second.
-        metres: one scene unit in metres.
-        kinds: (F,) equal for points that stand at the same height, as ``smpl_tools.contacts.feet.foot_points`` says.
-    """
-    from smpl_tools.contacts.detection import contacts, foot_slide
-
-    standing = contacts(after, fps=fps, up="z", metres=metres, kinds=kinds)
-    first, second = (foot_slide(x, standing, fps=fps, up="z", metres=metres) for x in (before, after))
-    seen = np.isfinite(first) & np.isfinite(second)
-    return (float(first[seen].mean()), float(second[seen].mean())) if seen.any() else (math.nan, math.nan)
-
-
-def _largest(lengths: Array) -> Change:
-    if not lengths.size:
-        return Change(0.0, 0, 0)
-    frame, vector = np.unravel_index(int(lengths.argmax()), lengths.shape)
-    return Change(float(lengths[frame, vector]), int(frame), int(vector))
 
 
 def _all_spikes(vectors: Array, fps: float, least: Array | np.float64, signs: bool) -> Flags:

@@ -189,7 +189,8 @@ def _body_lines(folder: str) -> list[str]:
 def _write(layout: bpy.types.UILayout, text: str, characters: int, icon: str = "NONE") -> None:
     """Draw a text on as many lines as it needs."""
     column = layout.column(align=True)
-    for number, line in enumerate(textwrap.wrap(text, max(20, characters))):
+    lines = [line for paragraph in text.splitlines() for line in textwrap.wrap(paragraph, max(20, characters))]
+    for number, line in enumerate(lines):
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
@@ -212,7 +213,7 @@ class SMOOTHNET_OT_test_engine(JobOperator, bpy.types.Operator):
         get(context).test_result, get(context).test_failed = text, has_failed
         if has_failed:
             raise ValueError(f"Engine: {text}")
-        self.report({"INFO"}, text)
+        self.report({"INFO"}, text.replace("\n", ". "))
 
 
 # Engines that are being tested.
@@ -227,11 +228,11 @@ def _tested(engine: engines.Engine, tick: engines.Tick) -> tuple[str, bool]:
 
 
 def told(measured: engines.Measurement) -> str:
-    """Return what a measurement says, as the user reads it."""
+    """Return what a measurement says, as the user reads it, the hint on a line of its own."""
     text = f"{measured.device}: {measured.frames_per_second:,.0f} frames/s"
     if measured.frames_per_second != measured.built_in:
         text += f" (built-in: {measured.built_in:,.0f})"
-    return f"{text}; {measured.hint}" if measured.hint else text
+    return f"{text}\n{measured.hint[0].upper()}{measured.hint[1:]}" if measured.hint else text
 
 
 CLASSES = (SMOOTHNET_OT_test_engine, SMOOTHNET_AP_preferences)

@@ -20,7 +20,7 @@ DEGREES, MILLIMETRES, PERCENT = "°", " mm", " %"
 SPIKE, GAP, HELD = "Spike", "Gap", "Held"
 _STILL_METRES = 1e-4
 # Frames times vectors looked at before the job can be stopped.
-_AT_ONCE = 2**20
+_AT_ONCE = 2**19
 
 
 class Event(NamedTuple):

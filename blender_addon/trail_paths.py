@@ -1,7 +1,7 @@
 """Where joints go over time, before and after refinement: what trails are drawn from."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import bpy
 import numpy as np
@@ -12,7 +12,7 @@ from . import armatures, keyframes
 from .curves import Curve, CurveKey, target_of
 from .keyframes import Source
 from .parts import leg_joints
-from .players import counterpart, to_action_time
+from .players import counterpart, slot_identifier, to_action_time
 from .pose_channels import Channels, linear_sampler, sample_pose
 from .posing import world_ends
 from .results import pair_of
@@ -46,6 +46,25 @@ class Paths:
     moving: bool
 
 
+class Known(NamedTuple):
+    """What the trails of one action are computed from."""
+
+    action: int
+    slot: str
+    object: int
+    bones: tuple[str, ...]
+    first: int
+    last: int
+
+
+class Line(NamedTuple):
+    """Trails (T, N, 3) of one action, where they have keys (T, N), and whether the object itself moves."""
+
+    points: Array
+    keyed: NDArray[np.bool_]
+    moving: bool
+
+
 def trail_bones(obj: bpy.types.Object) -> list[str]:
     """Return the bones whose trails are drawn: those selected; else hips, head, hands and feet."""
     chosen = armatures.selected_bones(obj) if obj.mode == "POSE" else []
@@ -54,7 +73,9 @@ def trail_bones(obj: bpy.types.Object) -> list[str]:
     return _main_bones(obj)[:MOST_TRAILS]
 
 
-def paths_of(obj: bpy.types.Object, bones: list[str], first: int, last: int) -> Paths | None:
+def paths_of(
+    obj: bpy.types.Object, bones: list[str], first: int, last: int, known: dict[Known, Line] | None = None
+) -> Paths | None:
     """Return the trails of an object's bones, or of its own origin; None where nothing is keyed.
 
     Args:
@@ -62,6 +83,7 @@ def paths_of(obj: bpy.types.Object, bones: list[str], first: int, last: int) -> 
         bones: names; the head of each is drawn, of the last in a chain the tail. Empty for objects without bones.
         first: first frame of the scene.
         last: last frame; long ranges are thinned out.
+        known: trails of single actions from before, and after; who drags a slider changes only one of the two.
     """
     source, strip = _played(obj)
     if source is None:
@@ -70,11 +92,24 @@ def paths_of(obj: bpy.types.Object, bones: list[str], first: int, last: int) -> 
     at = np.array([to_action_time(float(frame), strip) for frame in frames])
     pair = pair_of(source.action)
     sources = [source] if pair is None else [counterpart(source, action) for action in pair]
-    read = [_Read(one, at) for one in sources]
-    moves_itself = any(target_of(c.path) is not None and target_of(c.path).kind == "object" for c in read[-1].curves)
-    points = [_points(obj, bones, one, len(frames), moves_itself) for one in read]
-    keyed = np.stack([read[-1].keyed(owner) for owner in (bones or [""])], axis=1)
-    return Paths(frames, points[0], points[1] if len(points) > 1 else None, keyed, moves_itself)
+    known = {} if known is None else known
+    lines = []
+    for one in sources:
+        place = Known(one.action.session_uid, slot_identifier(one), obj.session_uid, tuple(bones), first, last)
+        if place not in known:
+            known[place] = _line(obj, bones, _Read(one, at))
+        lines.append(known[place])
+    if lines[0].moving != lines[-1].moving:
+        return None
+    after = lines[1].points if len(lines) > 1 else None
+    return Paths(frames, lines[0].points, after, lines[-1].keyed, lines[-1].moving)
+
+
+def _line(obj: bpy.types.Object, bones: list[str], read: "_Read") -> Line:
+    targets = (target_of(curve.path) for curve in read.curves)
+    moving = any(target is not None and target.kind == "object" for target in targets)
+    keyed = np.stack([read.keyed(owner) for owner in (bones or [""])], axis=1)
+    return Line(_points(obj, bones, read, len(read.at), moving), keyed, moving)
 
 
 class _Read:

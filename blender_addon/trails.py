@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
-from .trail_paths import Paths, paths_of, trail_bones
+from .trail_paths import Known, Line, Paths, paths_of, trail_bones
 
 # Told apart by colour-blind eyes too (Okabe and Ito): vermillion the original, sky blue the refined take.
 BEFORE, AFTER, NOW = (0.835, 0.369, 0.0, 0.9), (0.337, 0.706, 0.914, 1.0), (1.0, 1.0, 1.0, 1.0)
@@ -20,6 +20,7 @@ _MOST_OBJECTS = 8
 
 # What is drawn, by object: what it was computed from, and the paths.
 _paths: dict[int, tuple[Any, Paths | None]] = {}
+_lines: dict[Known, Line] = {}
 _batches: dict[Any, tuple[Any, Any]] = {}
 _handler: Any = None
 _problem = ""
@@ -74,7 +75,7 @@ def current_paths(obj: bpy.types.Object, scene: bpy.types.Scene) -> Paths | None
     made_from = (tuple(bones), first, last, _action_of(obj))
     known = _paths.get(obj.session_uid)
     if known is None or known[0] != made_from:
-        known = (made_from, paths_of(obj, bones, first, last))
+        known = (made_from, paths_of(obj, bones, first, last, _lines))
         _paths[obj.session_uid] = known
     return known[1]
 
@@ -222,6 +223,7 @@ def _at(points: Any, frames: Any, frame: float) -> Any:
 
 def _forget() -> None:
     _paths.clear()
+    _lines.clear()
     _batches.clear()
 
 
@@ -237,11 +239,16 @@ def _loading(*_: Any) -> None:
 
 @persistent
 def _changed(scene: Any, depsgraph: Any) -> None:
-    """Forget trails where keys, bones at rest or a bone's channels without keys may have changed."""
+    """Forget trails whose keys or bones at rest have changed."""
     for update in depsgraph.updates:
-        if isinstance(update.id, bpy.types.Action | bpy.types.Armature):
+        if isinstance(update.id, bpy.types.Armature):
             _forget()
             return
+        if isinstance(update.id, bpy.types.Action):
+            changed = update.id.original.session_uid
+            for place in [place for place in _lines if place.action == changed]:
+                del _lines[place]
+            _paths.clear()
 
 
 _FOLLOWED = {

@@ -194,15 +194,16 @@ def _refined(
     run = network.engine(backend, device)
     how: dict[str, Any] = {"window": network.window, "hop": int(hop), "blend": blend}
     if network.body is None or network.first is None:
-        scale, offset = _frame_of_reference(values, network, kind, pixels)
+        frame = partial(_frame_of_reference, network=network, kind=kind, pixels=pixels)
         at_own_rate = _own_rate(network, backend, run, how)
         # Its windows are made for positions. Takes that other networks are made for have no noise to steady.
         if prepared.is_rotation and network.architecture == "vector_filter":
             at_own_rate = _steady(at_own_rate)
+            frame = _rotation_frame
         at_once = max(1, _BLOCK_NUMBERS // max(1, len(values) * values.shape[2]))
     else:
         places = find_joints(network.body, network.name, kind, values.shape, joints)
-        scale, offset = common_frame(values)
+        frame = common_frame
         first = network.first
         by_time = {"window": first.window, "hop": first.hop, "blend": _own_blend(first)}
         smooth = _own_rate(first, backend, first.engine(backend, device), by_time)
@@ -220,9 +221,9 @@ def _refined(
         new = empty_over_time(values.shape)
         for start in range(0, values.shape[1], at_once):
             part = slice(start, start + at_once)
-            inner = (values[:, part] - offset[part]) / scale[part]
-            new[:, part] = in_own_frame(inner, quality[:, part]) * scale[part] + offset[part]
-        new = settled(new, prepared.is_rotation)
+            scale, offset = frame(values[:, part])
+            inner = in_own_frame((values[:, part] - offset) / scale, quality[:, part])
+            new[:, part] = settled(inner * scale + offset, prepared.is_rotation)
     return _Refined(prepared.restore(new, strength), prepared, new, strength, network.name, backend)
 
 
@@ -311,6 +312,11 @@ def _frame_of_reference(values: Array, network: Model, kind: str, pixels: Array 
         return np.maximum(peak / _LARGEST_INPUT, 1.0), offset
     # Our own network gives s * f(x) for s * x: at size 1 nothing overflows or vanishes, whatever the unit.
     return np.where(peak > 0, peak, 1.0), offset
+
+
+def _rotation_frame(values: Array) -> tuple[float, Array]:
+    """Return the same for rotations, whose size is known; what never turns comes out bit for bit."""
+    return 1.0, values[0]
 
 
 def _checked_image_size(image_size: Any, kind: str, size: int) -> Array:

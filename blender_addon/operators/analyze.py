@@ -1,6 +1,8 @@
 """Measure before any change: jitter, spikes and gaps as a list, bone colours and timeline markers."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import bpy
@@ -8,15 +10,17 @@ from bpy.props import EnumProperty
 
 from .. import armatures, keyframes
 from ..bone_colors import color_bone, restore_colors
+from ..computing import Given, prepare, question
 from ..jobs import Background, Job, JobOperator, Progress
-from ..plan import Options, plan_take
+from ..plan import Channel, Options, Skipped
 from ..readings import DEGREES, SPIKE, Event, Reading, marks_of, readings_of
 from ..refining import sample
 from ..takes import Take, body_of, chosen, scene_fps, takes_of
 
 # Seconds within which spikes share a marker, and the most markers there are: more help nobody.
 _NEAR, _MOST = 0.25, 60
-_CURVES = 200
+# All that moves, and gaps of any length.
+_OPTIONS = Options(all_locations=True, fill_gaps=True, longest_gap=math.inf)
 
 
 class SMOOTHNET_OT_analyze(JobOperator, bpy.types.Operator):
@@ -42,25 +46,22 @@ class SMOOTHNET_OT_analyze(JobOperator, bpy.types.Operator):
             raise ValueError(problems[0] if problems else "Nothing selected has keys: select an animated object")
         measured = []
         for number, take in enumerate(takes):
-            start, end = number / len(takes), (number + 1) / len(takes)
+            at = [(number + share) / len(takes) for share in (0.0, 0.3, 0.5, 0.6, 1.0)]
             name = take.source.action.name
-            yield Progress(start, f"Reading {name}")
-            curves = keyframes.read_curves(take.source, marks=False)
-            options = Options(all_locations=True, fill_gaps=True, longest_gap=math.inf)
-            plan = plan_take(curves, body_of(take.owner, curves), options, fps=take.fps)
-            sampled = []
-            for place, channel in enumerate(plan.channels):
-                sampled.append(sample(channel, lambda key, at, source=take.source: keyframes.evaluate(source, key, at)))
-                if place % _CURVES == 0:
-                    yield Progress(start, f"Reading {name}")
+            curves, count = [], keyframes.curve_count(take.source)
+            for curve in keyframes.each_curve(take.source, marks=False):
+                curves.append(curve)
+                yield Progress(at[0] + (at[1] - at[0]) * len(curves) / count, f"Reading {name}")
+            given = Given(curves, body_of(take.owner, curves), _OPTIONS, take.fps, repeats=False, armature=None)
+            prepared = yield Background(partial(prepare, given), at[1], at[2], f"Reading {name}")
+            answers = {}
+            for key, frames in prepared.asked:
+                answers[key, question(frames)] = keyframes.evaluate(take.source, key, frames)
+                yield Progress(at[3], f"Reading {name}")
             metres = armatures.metres_per_unit(scene) * _size(take.owner)
-            found = yield Background(
-                lambda tick, sampled=sampled, fps=take.fps, metres=metres: readings_of(sampled, fps, metres, tick),
-                start,
-                end,
-                f"Measuring {name}",
-            )
-            measured.append((take, found, _note(plan.skipped)))
+            work = partial(_measured, prepared.plan.channels, answers, take.fps, metres)
+            found = yield Background(work, at[3], at[4], f"Measuring {name}")
+            measured.append((take, found, _note(prepared.plan.skipped)))
         _clear({obj for take, _, _ in measured for obj in _objects(take)}, scene)
         events: list[tuple[str, Event]] = []
         for take, found, note in measured:
@@ -129,6 +130,14 @@ class SMOOTHNET_OT_jump_marker(bpy.types.Operator):
             return {"CANCELLED"}
         scene.frame_set(min(frames) if ahead else max(frames))
         return {"FINISHED"}
+
+
+def _measured(
+    channels: Sequence[Channel], answers: Mapping[Any, Any], fps: float, metres: float, tick: Callable[[float], None]
+) -> list[Reading]:
+    """Measure the channels of a take; for a worker thread."""
+    sampled = [sample(channel, lambda key, frames: answers[key, question(frames)]) for channel in channels]
+    return readings_of(sampled, fps, metres, tick)
 
 
 def our_markers(scene: bpy.types.Scene) -> list[bpy.types.TimelineMarker]:
@@ -211,7 +220,7 @@ def _size(owner: bpy.types.ID) -> float:
     return 1.0
 
 
-def _note(skipped: Any) -> str:
+def _note(skipped: Sequence[Skipped]) -> str:
     sparse = sum("keys a second" in one.reason for one in skipped)
     other = len(skipped) - sparse
     parts = [

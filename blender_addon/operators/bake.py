@@ -13,6 +13,8 @@ from ..armatures import selected_bones
 from ..jobs import JobOperator, Progress
 
 SUFFIX = "_baked"
+# Share of the whole that goes to evaluating poses; the rest to writing keys.
+_EVALUATING = 0.8
 
 
 # The custom property in which a baked action points at the one before; see :mod:`..results` for why it is none of ours.
@@ -66,17 +68,19 @@ class SMOOTHNET_OT_bake(JobOperator, bpy.types.Operator):
         armatures = _armatures(context)
         plans = [(obj, bones) for obj in armatures if (bones := self._bones(obj))]
         poses = []
+        share = _EVALUATING / max(1, len(plans))
         for number, (obj, bones) in enumerate(plans):
             frames = _frames(context.scene, obj, self.span)
-            poses.append((obj, (yield from _part(baking.bake_pose(obj, bones, frames), number, len(plans)))))
+            poses.append((obj, (yield from _part(baking.bake_pose(obj, bones, frames), number * share, share))))
         written: list[bpy.types.Object] = []
         curves = 0
         try:
-            for obj, baked in poses:
-                _write(obj, baked)
+            for number, (obj, baked) in enumerate(poses):
+                share = (1 - _EVALUATING) / len(poses)
+                yield from _part(_write(obj, baked), _EVALUATING + number * share, share)
                 written.append(obj)
             for obj in armatures if self.sparse else ():
-                if count := (yield from _bake_sparse(context.scene, obj)):
+                if count := (yield from _bake_sparse(context.scene, obj, fresh=obj in written)):
                     curves += count
                     written.append(obj)
         except BaseException:
@@ -140,16 +144,20 @@ def _record(obj: bpy.types.Object) -> SMOOTHNET_PG_bake | None:
     return action.smoothnet_bake
 
 
-def _write(obj: bpy.types.Object, baked: baking.BakedPose) -> None:
+def _write(obj: bpy.types.Object, baked: baking.BakedPose) -> Generator[Progress, None, None]:
     original = keyframes.active_source(obj)
     name = original.action.name if original else obj.name
     fake = original.action.use_fake_user if original else False
-    new, muted = baking.write_pose(obj, baked, name + SUFFIX)
+    new, muted = yield from baking.write_pose(obj, baked, _name(name))
     record = new.action.smoothnet_bake
     record.had_fake_user = fake
     if original:
         new.action[ORIGINAL] = original.action
     record.muted = baking.packed(muted)
+
+
+def _name(name: str) -> str:
+    return name.removesuffix(SUFFIX) + SUFFIX
 
 
 def _revert(obj: bpy.types.Object) -> None:
@@ -168,10 +176,10 @@ def _revert(obj: bpy.types.Object) -> None:
 def _play(obj: bpy.types.Object, action: bpy.types.Action | None) -> None:
     """Play an action again, or none."""
     present = keyframes.active_source(obj)
-    if action is None:
+    if action is None or present is None:
         if obj.animation_data.use_tweak_mode:
             raise ValueError(f"{keyframes.label(obj)} is in NLA tweak mode: leave it first (Tab in the NLA editor)")
-        obj.animation_data.action = None
+        obj.animation_data.action = action
     else:
         keyframes.assign(obj, keyframes.counterpart(present, action))
 
@@ -188,22 +196,21 @@ def _frames(scene: bpy.types.Scene, obj: bpy.types.Object, span: str) -> np.ndar
     return np.arange(first, last + 1, dtype=np.float64)
 
 
-def _bake_sparse(scene: bpy.types.Scene, obj: bpy.types.Object) -> Generator[Progress, None, int]:
-    """Bake the sparse curves of what an object plays; return how many."""
+def _bake_sparse(scene: bpy.types.Scene, obj: bpy.types.Object, *, fresh: bool) -> Generator[Progress, None, int]:
+    """Bake the sparse curves of what an object plays, in place if its action is fresh; return how many."""
     source = keyframes.active_source(obj)
     fps = scene.render.fps / scene.render.fps_base
     curves = baking.sparse_curves(keyframes.read_curves(source, marks=False), fps) if source else []
-    if not curves:
+    if source is None or not curves:
         return 0
     samples = yield from baking.bake_curves(source, curves)
-    if source.action.get(ORIGINAL) or source.action.smoothnet_bake.muted:
-        # The action is our own already.
+    if fresh:
         for key, sample in samples.items():
             keyframes.replace_keys(source, key, sample.times, sample.values)
         return len(curves)
     if problem := keyframes.editable_problem(obj):
         raise ValueError(problem)
-    new = baking.write_curves(source, samples, source.action.name + SUFFIX)
+    new = yield from baking.write_curves(source, samples, _name(source.action.name))
     record = new.action.smoothnet_bake
     record.had_fake_user = source.action.use_fake_user
     new.action[ORIGINAL] = source.action
@@ -212,12 +219,12 @@ def _bake_sparse(scene: bpy.types.Scene, obj: bpy.types.Object) -> Generator[Pro
     return len(curves)
 
 
-def _part(steps: Generator[Progress, None, Any], number: int, count: int) -> Generator[Progress, None, Any]:
-    """Pass on one of several pieces of work with its share of the whole; return what it returns."""
+def _part(steps: Generator[Progress, None, Any], start: float, share: float) -> Generator[Progress, None, Any]:
+    """Pass on a piece of work with its place in the whole; return what it returns."""
     try:
         while True:
             step = next(steps)
-            yield Progress((number + step.share) / count, step.text)
+            yield Progress(start + step.share * share, step.text)
     except StopIteration as done:
         return done.value
     finally:

@@ -133,7 +133,8 @@ def _wheel_problems(wheels: dict[Wheel, bytes], platform: str) -> Iterator[str]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             tops = {name.split("/")[0] for name in archive.namelist()}
             info = f"{wheel.project}-{wheel.version}.dist-info"
-            if other := sorted(tops - PACKAGES.get(wheel.project, set()) - {info}):
+            # Wheels for Windows hold an empty file of their own name.
+            if other := sorted(tops - PACKAGES.get(wheel.project, set()) - {info, wheel.file}):
                 yield f"{wheel.file} unpacks {', '.join(other)}"
             if not any("LICENSE" in name for name in archive.namelist() if name.startswith(info)):
                 yield f"{wheel.file} brings no licence"

@@ -28,6 +28,10 @@ class BuildError(Exception):
     """The extension cannot be built, or is not as it must be; the message says what to do."""
 
 
+class DownloadError(BuildError):
+    """A wheel cannot be had from pip's index."""
+
+
 @dataclass(frozen=True)
 class Wheel:
     """What a wheel's file name says.
@@ -123,7 +127,7 @@ def fetch(wheel: Wheel, digest: str, folder: Path) -> Path:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         got = Path(temporary) / wheel.file
         if done.returncode or not got.is_file():
-            raise BuildError(f"{wheel.file} could not be downloaded:\n{done.stderr.strip() or done.stdout.strip()}")
+            raise DownloadError(f"{wheel.file} could not be downloaded:\n{done.stderr.strip() or done.stdout.strip()}")
         if (received := sha256(got)) != digest:
             raise BuildError(f"{wheel.file} must have the SHA-256 {digest}, received {received}")
         got.replace(path)

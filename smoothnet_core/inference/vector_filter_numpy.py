@@ -35,7 +35,7 @@ def forward(tensors: Mapping[str, Array], windows: Array, quality: Array) -> Arr
         block = slice(start, start + _BLOCK)
         rows = np.moveaxis(windows[block].astype(np.float64), 2, 0)
         change = network.changes(rows, quality[block])
-        result[block] = windows[block] + np.moveaxis(change, 0, 2)
+        result[block] = windows[block] + change.transpose(2, 0, 1)
     return result
 
 
@@ -72,9 +72,11 @@ def refine_track(
     # windows overlap, each of the whole track. The last window may start out of step.
     regular = len(range(0, length - window + 1, hop))
     groups = [(0, regular)] if regular == len(starts) else [(0, regular), (regular, regular + 1)]
+    share = 1 / norm
     result = np.empty(tracks.shape)
     parts = -(-window // hop)
-    sums = np.zeros((size, regular + parts, hop), np.float32)
+    sums = np.zeros((hop, size, regular + parts), network.dtype)
+    total = np.zeros((size, max(length, sums.shape[2] * hop)))
     for joint in range(count):
         sums[:] = 0
         tail = None
@@ -94,18 +96,16 @@ def refine_track(
                     seen = trust[joint][at[:, None] + np.arange(window)]
                 change = network.changes(view[:, start:stop], seen)
                 if last > regular:
-                    tail = change[:, 0]
+                    tail = change[:, :, 0].T
                     continue
                 for part in range(parts):
-                    piece = change[:, :, part * hop : (part + 1) * hop]
-                    sums[:, start + part : stop + part, : piece.shape[2]] += piece
-        total = sums.reshape(size, -1)[:, :length].astype(np.float64)
-        if total.shape[1] < length:
-            total = np.pad(total, ((0, 0), (0, length - total.shape[1])))
+                    piece = change[part * hop : (part + 1) * hop]
+                    sums[: len(piece), :, start + part : stop + part] += piece
+        total[:, : sums.shape[2] * hop].reshape(size, -1, hop)[...] = sums.transpose(1, 2, 0)
         if tail is not None:
-            total[:, starts[-1] :] += tail
-        total /= norm
-        np.add(tracks[joint], total, out=result[joint])
+            total[:, starts[-1] : length] += tail
+        np.multiply(total[:, :length], share, out=result[joint])
+        result[joint] += tracks[joint]
     return result[:, :, own : own + frames].transpose(2, 0, 1)
 
 
@@ -133,7 +133,7 @@ class _Network:
             quality: (M, W, 2), or None where all of it is 1.
 
         Returns:
-            (D, M, W), overwritten by the next call.
+            (W, D, M), overwritten by the next call: all windows' first frames lie together, then their second ones.
         """
         size, count, window = windows.shape
         t = self.tensors
@@ -166,8 +166,9 @@ class _Network:
         gains += t["gain.bias"]
 
         filtered = linear(rows, t["analysis"], self._room("wide", size * count, len(gains[0])))
-        filtered.reshape(size, count, -1)[:] *= gains
-        return linear(filtered, self.synthesis, squares).reshape(windows.shape)
+        by_window = filtered.reshape(size, count, -1)
+        np.multiply(by_window, gains, out=by_window)
+        return linear(self.synthesis, filtered, squares.reshape(window, -1)).reshape(window, size, count)
 
     def _room(self, name: str, rows: int, columns: int) -> Array:
         if name not in self.room or self.room[name].size < rows * columns:

@@ -17,7 +17,7 @@ from tests.blender.baking_rigs import FRAMES, armature, empty, key, key_all, leg
 
 def bake(obj: Any, bones: list[str] | None = None, frames: np.ndarray = FRAMES) -> tuple[Any, list[baking.Hold]]:
     names = baking.with_chains(obj, bones or baking.constrained_bones(obj))
-    return baking.write_pose(obj, run(baking.bake_pose(obj, names, frames)), "baked")
+    return run(baking.write_pose(obj, run(baking.bake_pose(obj, names, frames)), "baked"))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -113,6 +113,32 @@ def test_parents_that_scale(scene: Any, inherit: str, scale: tuple[float, ...]) 
     before = seen(obj)
     bake(obj)
     np.testing.assert_allclose(seen(obj), before, atol=2e-4)
+
+
+@pytest.mark.parametrize("own", [(-1, 1.2, 1), (-1, -1.2, 1), (-1, -1, -1.3)])
+def test_bones_that_mirror_themselves_keep_their_scale(scene: Any, own: tuple[float, ...]) -> None:
+    obj = two_bones()
+    bone = obj.pose.bones["b"]
+    bone.scale = own
+    turn = bone.constraints.new("COPY_ROTATION")
+    turn.target, turn.mix_mode, turn.target_space, turn.owner_space = moving_target(), "ADD", "LOCAL", "LOCAL"
+    bone.constraints.new("LIMIT_LOCATION").use_max_x = True
+    bpy.context.view_layer.update()
+    before = seen(obj)
+    new, _ = bake(obj)
+    np.testing.assert_allclose(seen(obj), before, atol=1e-4)
+    assert not any(curve.path == 'pose.bones["b"].scale' for curve in keyframes.read_curves(new))
+
+
+def test_constraints_that_mirror_are_baked_as_negative_scale(scene: Any) -> None:
+    obj = two_bones()
+    constraint = obj.pose.bones["b"].constraints.new("COPY_TRANSFORMS")
+    constraint.target = moving_target()
+    constraint.target.scale = (-1, 1.1, 1)
+    bpy.context.view_layer.update()
+    before = seen(obj)
+    bake(obj)
+    np.testing.assert_allclose(seen(obj), before, atol=1e-4)
 
 
 def test_stretch_is_kept_as_scale_keys(scene: Any) -> None:
@@ -214,6 +240,18 @@ def test_stopping_leaves_frame_and_file_as_they_were(scene: Any) -> None:
     np.testing.assert_array_equal([bone.matrix for bone in obj.pose.bones], before)
 
 
+def test_stopping_while_writing_leaves_the_file_as_it_was(scene: Any) -> None:
+    obj, _ = leg()
+    before, actions = keyframes.active_source(obj), list(bpy.data.actions)
+    steps = baking.write_pose(obj, run(baking.bake_pose(obj, ["thigh", "shin"], FRAMES)), "baked")
+    assert next(steps).share == 1 / 8
+    steps.close()
+    assert list(bpy.data.actions) == actions
+    assert keyframes.active_source(obj) == before
+    assert not before.action.use_fake_user
+    assert not obj.pose.bones["shin"].constraints[0].mute
+
+
 def test_locked_curves_are_refused(scene: Any) -> None:
     obj, _ = leg()
     baked = run(baking.bake_pose(obj, ["thigh", "shin"], FRAMES))
@@ -223,7 +261,7 @@ def test_locked_curves_are_refused(scene: Any) -> None:
     curve.lock = True
     actions = len(bpy.data.actions)
     with pytest.raises(ValueError, match="is locked or muted") as error:
-        baking.write_pose(obj, baked, "baked")
+        run(baking.write_pose(obj, baked, "baked"))
     assert str(error.value) == f"Bone shin of rig: its curve {path}[2] is locked or muted"
     assert len(bpy.data.actions) == actions
     assert keyframes.active_source(obj) == source
@@ -238,6 +276,25 @@ def _rest(obj: Any) -> None:
     obj.data.pose_position = "REST"
 
 
+def _mix(obj: Any) -> None:
+    obj.animation_data.nla_tracks.new()
+    obj.animation_data.action_blend_type = "ADD"
+
+
+def test_a_pose_played_by_nla_strips(scene: Any) -> None:
+    obj, _ = leg()
+    data = obj.animation_data
+    source = keyframes.active_source(obj)
+    strip = data.nla_tracks.new().strips.new("walk", 1, source.action)
+    if source.slot:
+        strip.action_slot = source.slot
+    data.action = None
+    before = seen(obj)
+    new, _ = bake(obj)
+    assert {curve.path.split('"')[1] for curve in keyframes.read_curves(new)} == {"thigh", "shin"}
+    np.testing.assert_allclose(seen(obj), before, atol=1e-4)
+
+
 HIDDEN = 'Armature "rig" is hidden: show it to bake, since Blender does not evaluate what is hidden'
 
 
@@ -246,6 +303,12 @@ HIDDEN = 'Armature "rig" is hidden: show it to bake, since Blender does not eval
     [
         (_hide, ["shin"], FRAMES, HIDDEN),
         (_rest, ["shin"], FRAMES, 'Armature "rig" shows its rest position: switch to pose position to bake'),
+        (
+            _mix,
+            ["shin"],
+            FRAMES,
+            'Armature "rig" mixes its action into NLA strips: set it to Replace with influence 1 to bake',
+        ),
         (None, ["tail"], FRAMES, 'Armature "rig" has no bone tail'),
         (None, [], FRAMES, 'Armature "rig": there are no bones to bake'),
         (None, ["shin"], [], 'Armature "rig": there are no frames to bake'),

@@ -9,17 +9,17 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from mathutils import Matrix, Quaternion, Vector
+from mathutils import Matrix, Quaternion, Vector  # noqa: E402
 
-from blender_addon import keyframes
-from blender_addon.curves import CurveKey, bone_path
-from smpl_tools.contents import as_content
-from smpl_tools.coordinates import up_rotation
-from smpl_tools.formats import FORMATS, read
-from smpl_tools.rotations import axis_angle_to_matrix, project_to_so3
-from smpl_tools.skeleton import person_pose, track_matrices
-from tests.blender.motion_samples import SAMPLES, armatures, heads, operators, places, sample
-from tests.helpers import REPOSITORY
+from blender_addon import keyframes  # noqa: E402
+from blender_addon.curves import CurveKey, bone_path  # noqa: E402
+from smpl_tools.contents import as_content  # noqa: E402
+from smpl_tools.coordinates import up_rotation  # noqa: E402
+from smpl_tools.formats import FORMATS, read  # noqa: E402
+from smpl_tools.rotations import axis_angle_to_matrix, project_to_so3  # noqa: E402
+from smpl_tools.skeleton import person_pose, track_matrices  # noqa: E402
+from tests.blender.motion_samples import SAMPLES, armatures, heads, operators, places, sample  # noqa: E402
+from tests.helpers import REPOSITORY  # noqa: E402
 
 TAKES = REPOSITORY / "assets" / "takes"
 

@@ -101,7 +101,8 @@ def test_told() -> None:
     told = preferences.told
     assert told(engines.Measurement("CPU", 1234.5, 1234.5, "")) == "CPU: 1,234 frames/s"
     assert (
-        told(engines.Measurement("NVIDIA X", 99000.0, 9000.0, "h")) == "NVIDIA X: 99,000 frames/s (built-in: 9,000); h"
+        told(engines.Measurement("NVIDIA X", 99000.0, 9000.0, "h i"))
+        == "NVIDIA X: 99,000 frames/s (built-in: 9,000)\nH i"
     )
 
 
@@ -166,3 +167,19 @@ def test_drawn_is_what_matters_and_long_texts_are_wrapped(enabled: Any, monkeypa
     assert {"[TORCH]", "[python]", "[timeout]", "[smpl_folder]"} <= set(lines)
     assert max(map(len, lines)) <= 60
     assert sum("very/long" in line for line in lines) > 2
+    enabled.test_result = "One\nTwo"
+    assert {"One", "Two", "<smoothnet.test_engine>"} <= set(drawn(enabled))
+    monkeypatch.setattr(preferences, "_running", [engines.built_in()])
+    assert "Testing (ESC: Cancel)" in drawn(enabled)
+    assert "<smoothnet.test_engine>" not in drawn(enabled)
+
+
+def test_nothing_stays_marked_as_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_TEST_FRAMES", 60)
+    assert bpy.ops.smoothnet.test_engine() == {"FINISHED"}
+    assert preferences._running == []
+    cancelled = preferences.SMOOTHNET_OT_test_engine.job(None, bpy.context)
+    next(cancelled)
+    assert len(preferences._running) == 1
+    cancelled.close()
+    assert preferences._running == []

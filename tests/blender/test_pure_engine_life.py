@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import smoothnet_core
-from blender_addon import engine_worker, engines
+from blender_addon import engine_external, engine_worker, engines
 from blender_addon.engine_process import safe_environment
 from tests.blender.fake_pythons import fake, gone, take
 
@@ -181,6 +181,28 @@ def test_threads_take_turns() -> None:
         thread.join(60)
     for n, given in takes.items():
         np.testing.assert_allclose(results[n], smoothnet_core.refine(given, kind="quat_wxyz"), atol=2e-5)
+
+
+def test_long_work_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_external, "_SILENCE", 2.0)
+    engine, spent = engines.ExternalEngine(sys.executable), 0.0
+    engine.start()
+    repeats = 2
+    while spent < 2.5:
+        track, begun = np.tile(take(900, 52), (repeats, 1, 1)), time.monotonic()
+        engine.refine(track, kind="quat_wxyz", model="published-video", hop=2)
+        spent, repeats = time.monotonic() - begun, repeats * 2
+
+
+def test_an_idle_process_ends_and_the_next_take_starts_another(tmp_path: Path) -> None:
+    engine = engines.ExternalEngine(fake(tmp_path, "worker.IDLE = 0.5; worker.main()"))
+    engine.start()
+    pid = engine.pid
+    assert pid is not None
+    assert gone(pid)
+    assert engine.pid is None
+    expected = smoothnet_core.refine(take(), kind="quat_wxyz")
+    np.testing.assert_allclose(engine.refine(take(), kind="quat_wxyz"), expected, atol=2e-5)
 
 
 SCRIPT = """

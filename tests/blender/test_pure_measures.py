@@ -85,7 +85,8 @@ def test_short_takes_say_nothing(frames: int) -> None:
     quats = _swing(frames)
     vectors = measures.as_vectors(quats) if frames else np.zeros((0, 3, 4))
     assert not measures.jitter(vectors, 30.0).any()
-    assert not measures.spikes(vectors, 30.0).any() and measures.spikes(vectors, 30.0).shape == (frames, 3)
+    assert not measures.spikes(vectors, 30.0).any()
+    assert measures.spikes(vectors, 30.0).shape == (frames, 3)
     assert not measures.held(vectors, 30.0, rotations=True).any()
     assert math.isnan(measures.speed_kept(vectors, vectors, 30.0))
 
@@ -202,17 +203,15 @@ def test_a_joint_at_its_limit_is_not_held() -> None:
     assert not measures.held(measures.as_vectors(quats), 30.0, rotations=True).any()
 
 
-def test_largest_changes() -> None:
+def test_the_largest_turn() -> None:
     """SciPy says the angle; signs do not matter."""
     before = _swing(50)
     after = before.copy()
     after[20, 2] = -_turned(before[20, 2], np.radians([0.0, 33.0, 0.0]))
     change = measures.largest_turn(before, after)
-    assert (change.frame, change.vector) == (20, 2) and change.size == pytest.approx(33.0)
-    moved = np.zeros((50, 3, 3))
-    moved[7, 1] = [3.0, 0.0, 4.0]
-    assert measures.largest_change(np.zeros((50, 3, 3)), moved) == measures.Change(5.0, 7, 1)
-    assert measures.largest_change(np.zeros((0, 3, 3)), np.zeros((0, 3, 3))) == measures.Change(0.0, 0, 0)
+    assert (change.frame, change.vector) == (20, 2)
+    assert change.size == pytest.approx(33.0)
+    assert measures.largest_turn(before[:0], after[:0]) == measures.Change(0.0, 0, 0)
 
 
 def _walk(noise: float) -> tuple[np.ndarray, np.ndarray]:
@@ -239,19 +238,6 @@ def test_flattened_movement_loses_speed() -> None:
     slow = sosfiltfilt(butter(2, 1.0, fs=30.0, output="sos"), seen, axis=0)
     assert measures.speed_kept(seen, slow, 30.0) < 0.6
     assert math.isnan(measures.speed_kept(np.ones((60, 2, 3)), np.ones((60, 2, 3)), 30.0))
-
-
-def test_feet_that_stand_slide_less_after() -> None:
-    """A foot that drifts 10 cm/s while it stands, against one that does not; one that flies says nothing."""
-    t = np.arange(200) / 30.0
-    steps = np.zeros((200, 2, 3))
-    steps[:, :, 2] = np.where((t % 2 < 1)[:, None], 0.0, 0.3 * np.sin(np.pi * (t % 1))[:, None])
-    drifting = steps.copy()
-    drifting[:, :, 0] = np.where((t % 2 < 1), 0.1 * (t % 2), 0.1)[:, None]
-    before, after = measures.foot_slides(drifting, steps, 30.0, 1.0, [0, 0])
-    assert before == pytest.approx(100.0, abs=15.0) and after == pytest.approx(0.0, abs=1.0)
-    same, _ = measures.foot_slides(100 * drifting, 100 * steps, 30.0, 0.01, [0, 0])
-    assert same == pytest.approx(before)
 
 
 def _sampled(owner: str, kind: str, grid: np.ndarray, unseen: np.ndarray | None = None) -> Sampled:
@@ -295,7 +281,8 @@ def test_readings_name_bones_the_worst_first_and_say_where_to_look() -> None:
     assert by_name["Hips"].events == [Event(GAP, 201.0, 210.0), Event(SPIKE, 51.0, 51.0)]
     assert by_name["Leg"].events == [Event(HELD, 102.0, 108.0)]
     assert by_name["Location"].jitter == pytest.approx(1000 * 0.01 * math.sqrt(3), rel=0.15)
-    assert not by_name["Arm"].events and shares[-1] == pytest.approx(1.0)
+    assert not by_name["Arm"].events
+    assert shares[-1] == pytest.approx(1.0)
 
 
 def test_markers_are_few_and_say_what_is_there() -> None:
@@ -308,7 +295,9 @@ def test_markers_are_few_and_say_what_is_there() -> None:
         ("Hand", Event(SPIKE, 40.0, 40.0)),
     ]
     marks, left_out = marks_of(events, 5.0, 10)
-    assert marks == [(10, "Spike Hand +1"), (12, "Gap Hips"), (40, "Spike Hand")] and left_out == 0
+    assert marks == [(10, "Spike Hand +1"), (12, "Gap Hips"), (40, "Spike Hand")]
+    assert left_out == 0
     marks, left_out = marks_of(events, 5.0, 1)
-    assert marks == [(10, "Spike Hand +1")] and left_out == 2
+    assert marks == [(10, "Spike Hand +1")]
+    assert left_out == 2
     assert marks_of([], 5.0, 10) == ([], 0)

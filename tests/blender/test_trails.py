@@ -41,7 +41,9 @@ def test_trails_are_where_blender_puts_the_bones(scene: Any, mode: str) -> None:
     bpy.context.view_layer.update()
     bones = ["Spine", "Hand"]
     paths = paths_of(obj, bones, 1, 40)
-    assert paths is not None and paths.after is None and not paths.moving
+    assert paths is not None
+    assert paths.after is None
+    assert not paths.moving
     own = np.array(obj.matrix_world)
     world = paths.before @ own[:3, :3].T + own[:3, 3]
     np.testing.assert_allclose(world, _heads(obj, bones, range(1, 41)), atol=2e-5)
@@ -63,10 +65,12 @@ def test_sparse_keys_and_a_moving_object_are_followed(scene: Any) -> None:
         obj.keyframe_insert("location", frame=frame)
         obj.keyframe_insert("rotation_euler", frame=frame)
     paths = paths_of(obj, ["Hand"], 1, 40)
-    assert paths is not None and paths.moving
+    assert paths is not None
+    assert paths.moving
     np.testing.assert_allclose(paths.before, _heads(obj, ["Hand"], range(1, 41)), atol=2e-5)
     spine = paths_of(obj, ["Spine"], 1, 40)
-    assert spine is not None and np.flatnonzero(spine.keyed[:, 0]).tolist() == [0, 10, 39]
+    assert spine is not None
+    assert np.flatnonzero(spine.keyed[:, 0]).tolist() == [0, 10, 39]
 
 
 def test_empties_have_trails_and_objects_without_keys_none(scene: Any) -> None:
@@ -104,7 +108,8 @@ def test_before_and_after_are_the_original_and_the_refined_take(scene: Any) -> N
     for shown in (source, refined):
         keyframes.assign(obj, shown)
         paths = paths_of(obj, ["Hand"], 1, 30)
-        assert paths is not None and paths.after is not None
+        assert paths is not None
+        assert paths.after is not None
         np.testing.assert_allclose(paths.before, original, atol=2e-5)
         assert np.abs(paths.after - paths.before).max() > 0.05
     np.testing.assert_allclose(paths.after, _heads(obj, ["Hand"], range(1, 31)), atol=2e-5)
@@ -133,6 +138,8 @@ def test_selected_bones_are_drawn_and_else_those_that_tell_most(scene: Any) -> N
 
 def test_paths_are_kept_until_keys_change(scene: Any, drawing: Any) -> None:
     """Another frame or range around it computes nothing."""
+    from blender_addon import keyframes
+
     obj = armature(frames=60)
     scene.frame_start, scene.frame_end = 1, 60
     drawing.turn_on()
@@ -146,6 +153,11 @@ def test_paths_are_kept_until_keys_change(scene: Any, drawing: Any) -> None:
     obj.pose.bones["Spine"].keyframe_insert("location", frame=20)
     bpy.context.view_layer.update()
     assert drawing.current_paths(obj, scene) is not first
+    for curve in keyframes.read_curves(keyframes.active_source(obj)):
+        second = drawing.current_paths(obj, scene)
+        keyframes.write_values(keyframes.active_source(obj), {curve.key: curve.values + 0.1})
+        bpy.context.view_layer.update()
+        assert drawing.current_paths(obj, scene) is not second
     scene.frame_end = 50
     assert len(drawing.current_paths(obj, scene).frames) == 50
 
@@ -165,9 +177,12 @@ def test_nothing_stays_behind(scene: Any, drawing: Any, tmp_path: Any) -> None:
     ):
         drawing.turn_on()
         drawing.turn_on()
-        assert drawing.is_on() and ours() == len(drawing._FOLLOWED)
+        assert drawing.is_on()
+        assert ours() == len(drawing._FOLLOWED)
         end()
-        assert not drawing.is_on() and not ours() and not drawing._paths
+        assert not drawing.is_on()
+        assert not ours()
+        assert not drawing._paths
 
 
 def test_a_failure_while_drawing_is_said_once(scene: Any, drawing: Any, monkeypatch: Any) -> None:
@@ -181,7 +196,9 @@ def test_a_failure_while_drawing_is_said_once(scene: Any, drawing: Any, monkeypa
     monkeypatch.setattr(drawing, "_draw_all", fail)
     drawing.turn_on()
     drawing._draw()
-    assert calls == [1] and not drawing.is_on() and drawing.problem() == "Trails are off: no context"
+    assert calls == [1]
+    assert not drawing.is_on()
+    assert drawing.problem() == "Trails are off: no context"
     drawing.turn_on()
     assert drawing.problem() == ""
 

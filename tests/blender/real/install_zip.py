@@ -1,11 +1,16 @@
 """Install an archive of the extension into an empty profile, refine a take with it, and see that it leaves nothing.
 
-Runs in Blender and in the bpy module alike, each with an empty ``BLENDER_USER_RESOURCES``::
+Runs in Blender and in the bpy module alike, twice, with ``BLENDER_USER_RESOURCES`` naming a folder that is empty at
+first: the first start installs, the second uses what is installed::
 
-    blender --background --python-exit-code 3 --python install_zip.py -- ARCHIVE.zip
-    python install_zip.py -- ARCHIVE.zip
+    blender --background --python install_zip.py -- ARCHIVE.zip
+    blender --background --python install_zip.py
+    python install_zip.py ARCHIVE.zip
+    python install_zip.py
 
-Whatever is not as it must be raises. No network can be used: every attempt is recorded and refused.
+Whatever is not as it must be raises. No network can be used: every attempt is recorded and refused. Where the
+extension's SciPy is unpacked, Blender looks last until it is started again; a SciPy that this Python has of its own is
+therefore used in the first start, and must serve too.
 """
 
 from __future__ import annotations
@@ -15,6 +20,8 @@ import math
 import random
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +30,8 @@ import bpy
 MODULE = "bl_ext.user_default.smoothnet"
 FRAMES = 90
 ROUNDS = 20
+# What the extension does without.
+HEAVY = {"torch", "typer", "rich", "matplotlib", "trimesh", "smplx"}
 
 network: list[str] = []
 timers: list[Any] = []
@@ -37,7 +46,8 @@ def refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
         raise RuntimeError(f"no network may be used, received {event}")
 
 
-def watch() -> None:
+@contextmanager
+def watched() -> Iterator[None]:
     """Keep account of what Blender gives no list of: timers, draw handlers, message bus subscriptions."""
     register, subscribe, clear = bpy.app.timers.register, bpy.msgbus.subscribe_rna, bpy.msgbus.clear_by_owner
 
@@ -53,11 +63,16 @@ def watch() -> None:
         subscribed[:] = [other for other in subscribed if other is not owner]
         return clear(owner)
 
+    kinds = [getattr(bpy.types, name) for name in dir(bpy.types) if name.startswith("Space") and name != "Space"]
+    spaces = [kind for kind in kinds if hasattr(kind, "draw_handler_add")]
     bpy.app.timers.register, bpy.msgbus.subscribe_rna, bpy.msgbus.clear_by_owner = timer, subscription, cleared
-    for name in dir(bpy.types):
-        space = getattr(bpy.types, name)
-        if name.startswith("Space") and hasattr(space, "draw_handler_add"):
-            _watch_draw_handlers(space)
+    for space in spaces:
+        _watch_draw_handlers(space)
+    yield
+    bpy.app.timers.register, bpy.msgbus.subscribe_rna, bpy.msgbus.clear_by_owner = register, subscribe, clear
+    for space in spaces:
+        # Blender 4.2 crashes at its end if they stay.
+        del space.draw_handler_add, space.draw_handler_remove
 
 
 def _watch_draw_handlers(space: Any) -> None:
@@ -109,8 +124,8 @@ def registered() -> dict[str, list[str]]:
             if item.idname.startswith("smoothnet.")
         ),
         "timers": sorted(repr(timer) for timer in timers if bpy.app.timers.is_registered(timer)),
-        "draw handlers": [repr(handle) for handle in draw_handlers],
-        "subscriptions": [repr(owner) for owner in subscribed],
+        "draw handlers": ["draw handler" for _ in draw_handlers],
+        "subscriptions": ["subscription" for _ in subscribed],
     }
 
 
@@ -164,8 +179,6 @@ def shaking(track: list[list[float]]) -> float:
 def refine(folder: Path) -> dict[str, float]:
     """Import a take, refine it, undo nothing; return how much it shook before and after."""
     write_take(folder / "take.bvh")
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    bpy.ops.preferences.addon_enable(module=MODULE)
     assert bpy.ops.import_anim.bvh(filepath=str(folder / "take.bvh"), update_scene_fps=True) == {"FINISHED"}
     armature = bpy.context.object
     original = armature.animation_data.action
@@ -186,22 +199,36 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
 
 
-def main(archive: str) -> None:
-    """Do all of it and print what was seen, as JSON in one line."""
-    sys.addaudithook(refuse_network)
-    watch()
-    assert not bpy.app.online_access
-    clean = registered()
+def install(archive: str) -> dict[str, Any]:
+    """Install, and refine in the same session; return what was seen."""
+    import addon_utils  # Blender's own; there once bpy is
+
+    before = registered()
     done = bpy.ops.extensions.package_install_files(filepath=archive, repo="user_default", enable_on_install=True)
     assert done == {"FINISHED"}, done
     assert MODULE in bpy.context.preferences.addons, list(bpy.context.preferences.addons.keys())
+    with tempfile.TemporaryDirectory() as folder:
+        seen = refine(Path(folder))
+    bpy.ops.wm.save_userpref()
+    addon_utils.disable(MODULE, refresh_handled=True)
+    same(before, registered(), "disabled")
+    return seen
+
+
+def use() -> dict[str, Any]:
+    """Refine with what is installed, enable and disable it; return what was seen."""
     import addon_utils  # Blender's own; there once bpy is
 
-    assert addon_utils.check(MODULE) == (True, True), addon_utils.check(MODULE)
-    enabled = registered()
     extensions = Path(bpy.utils.user_resource("EXTENSIONS"))
+    if addon_utils.check(MODULE)[1]:  # The bpy module reads no saved preferences.
+        addon_utils.disable(MODULE, refresh_handled=True)
+    clean = registered()
+    assert bpy.ops.preferences.addon_enable(module=MODULE) == {"FINISHED"}
+    enabled = registered()
+    assert enabled["operators"], "the extension registered no operator"
     installed = files(extensions / "user_default" / "smoothnet")
-
+    with tempfile.TemporaryDirectory() as folder:
+        seen: dict[str, Any] = refine(Path(folder))
     import safetensors
     import scipy
     import scipy.linalg
@@ -209,30 +236,35 @@ def main(archive: str) -> None:
 
     import smpl_tools
 
-    seen: dict[str, Any] = {"blender": bpy.app.version_string, "python": sys.version.split()[0]}
     for module in (scipy, scipy.linalg, safetensors, smoothnet_core, smpl_tools):
         place = Path(str(module.__file__))
         assert (extensions / ".local").resolve() in place.resolve().parents, f"{module.__name__} lies at {place}"
-        seen[module.__name__] = str(place)
-    seen["scipy version"], seen["version"] = scipy.__version__, smoothnet_core.__version__
-    with tempfile.TemporaryDirectory() as folder:
-        seen |= refine(Path(folder))
-    heavy = {"torch", "typer", "rich", "matplotlib", "trimesh", "smplx"} & set(sys.modules)
-    assert not heavy, f"imported: {heavy}"
-
-    # Refining loaded a new file, which is free to drop handlers that do not persist.
+    seen |= {"scipy": scipy.__version__, "smoothnet_core": smoothnet_core.__version__}
+    heavy = HEAVY & set(sys.modules)
+    assert not heavy, f"imported: {sorted(heavy)}"
     for _ in range(ROUNDS):
-        assert bpy.ops.preferences.addon_disable(module=MODULE) == {"FINISHED"}
+        # The operators of the preferences would unpack the wheels again each time.
+        addon_utils.disable(MODULE, refresh_handled=True)
         same(clean, registered(), "disabled")
-        assert bpy.ops.preferences.addon_enable(module=MODULE) == {"FINISHED"}
+        assert addon_utils.enable(MODULE, refresh_handled=True)
         same(enabled, registered(), "enabled again")
     assert files(extensions / "user_default" / "smoothnet") == installed, "it wrote into its own folder"
-    bpy.ops.preferences.addon_disable(module=MODULE)
-    same(clean, registered(), "disabled at last")
+    addon_utils.disable(MODULE, refresh_handled=True)
+    return seen
+
+
+def main(arguments: list[str]) -> None:
+    """Do one of the two and print what was seen, as JSON in one line."""
+    sys.addaudithook(refuse_network)
+    assert not bpy.app.online_access
+    with watched():
+            # Blender takes no relative path here.
+        seen = install(str(Path(arguments[0]).resolve())) if arguments else use()
     assert not network, network
+    seen |= {"blender": bpy.app.version_string, "python": sys.version.split()[0]}
     print("SEEN " + json.dumps(seen))
 
 
 if __name__ == "__main__":
-    # real Blender's own arguments stand before the "--".
-    main(sys.argv[-1])
+    # Blender's own arguments stand before the "--".
+    main(sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else [] if bpy.app.binary_path else sys.argv[1:])
