@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from .curves import CurveKey
 from .quaternions import multiplied, power, turned
-from .refining import Refined
-from .rotation_modes import from_quat_wxyz, to_quat_wxyz
+from .refining import Refined, held_values
+from .rotation_modes import to_quat_wxyz
 
 Array = NDArray[np.float64]
 
@@ -82,7 +82,8 @@ def mixed(mix: Mix, share: float) -> Array:
         return mix.before + share * (mix.after - mix.before)
     old = to_quat_wxyz(mix.before, mix.mode)
     change = turned(old, to_quat_wxyz(mix.after, mix.mode))
-    return from_quat_wxyz(multiplied(power(change, np.full(len(old), share)), old), mix.mode, mix.after)
+    quats = multiplied(power(change, np.full(len(old), share)), old)
+    return held_values(quats, mix.mode, mix.after, (mix.before == mix.after).all(axis=1))
 
 
 def values(mix: Mix, share: float) -> dict[CurveKey, Array]:

@@ -94,7 +94,8 @@ class Channel:
         rekeyed: all components get a key at each of ``times``: gaps are filled, few keys baked, or a component of a
             quaternion was without keys.
         unseen: (T,) frames of the grid in gaps: nothing is known there.
-        cycle: ``""``, ``REPEAT`` or ``OFFSET``.
+        cycles: for each of the n components, where the take is a cycle, ``REPEAT``, ``OFFSET`` or ``""`` where its
+            curve does not say which; empty where the take does not repeat.
         limits: of a shape key.
     """
 
@@ -109,7 +110,7 @@ class Channel:
     times: NDArray[np.float64]
     rekeyed: bool = False
     unseen: NDArray[np.bool_] | None = None
-    cycle: str = ""
+    cycles: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
 
     @property
@@ -173,6 +174,8 @@ def plan_take(curves: Sequence[Curve], body: Body, options: Options, *, fps: flo
             reason = "muted or locked"
         elif any(curve.modified for curve in members):
             reason = "it has F-curve modifiers"
+        elif not any(_within(curve, options) for curve in members):
+            reason = "no key lies in the range"
         if reason:
             skipped.append(Skipped(owner, channel, reason))
             continue
@@ -224,6 +227,13 @@ def _wanted(owner: str, channel: str, body: Body, options: Options) -> bool:
     return True
 
 
+def _within(curve: Curve, options: Options) -> bool:
+    """Whether a key lies between the ends of the range, where it may change."""
+    first = -np.inf if options.first is None else options.first
+    last = np.inf if options.last is None else options.last
+    return bool(((curve.times > first) & (curve.times < last)).any())
+
+
 def _in_use(channel: str, mode: str) -> bool:
     if mode == "QUATERNION":
         return channel == "rotation_quaternion"
@@ -261,10 +271,10 @@ def _channel(
             added = grid.times[unseen]
     # Three of four numbers of a quaternion do not say how it turns.
     incomplete = len(by_index) < size and channel in ("rotation_quaternion", "rotation_axis_angle")
-    cycles = {curve.cycle for curve in members}
-    cycle = ""
-    if options.cyclic == "ON" or (options.cyclic == "AUTO" and (repeats or cycles != {""})):
-        cycle = "OFFSET" if "OFFSET" in cycles or channel == "location" else "REPEAT"
+    cycles: tuple[str, ...] = ()
+    if options.cyclic == "ON" or (options.cyclic == "AUTO" and (repeats or any(curve.cycle for curve in members))):
+        unsaid = "" if channel == "location" else "REPEAT"
+        cycles = tuple(by_index[i].cycle or unsaid if i in by_index else "REPEAT" for i in range(size))
     part = "ROOT" if not owner else "OTHER" if channel == "value" else body.parts.get(owner, "OTHER")
     return Channel(
         owner=owner,
@@ -278,6 +288,6 @@ def _channel(
         times=np.union1d(times, added),
         rekeyed=bool(len(added)) or incomplete,
         unseen=unseen if unseen is not None and unseen.any() else None,
-        cycle=cycle,
+        cycles=cycles,
         limits=body.limits.get(owner) if channel == "value" else None,
     )

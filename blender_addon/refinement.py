@@ -74,8 +74,9 @@ def refine_takes(
             made.append((yield from _made(context, action, members, settings, (start, end - start))))
         done = [one for one in made if one.refined is not None]
         if not done:
-            reasons = dict.fromkeys(line for one in made for line in one.skipped)
-            raise ValueError("nothing to refine: " + ("; ".join(reasons) or "no curve moves"))
+            reasons = list(dict.fromkeys(line for one in made for line in one.skipped))
+            more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+            raise ValueError(f"nothing to refine: {'; '.join(reasons[:3]) or 'no curve moves'}{more}")
     except BaseException:
         for one in made:
             if one.refined is not None:

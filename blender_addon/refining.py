@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .curves import INTERPOLATIONS, Curve, CurveKey
+from .cycles import cycle_shift, with_neighbours
 from .grids import Grid
 from .measures import rotation_spikes, spikes
 from .plan import Channel, Options
@@ -135,7 +136,9 @@ def _batches(sampled: Sequence[Sampled]) -> Iterable[list[int]]:
     groups: dict[Any, list[int]] = {}
     for i, s in enumerate(sampled):
         c = s.channel
-        groups.setdefault((c.kind, round(c.grid.start, 3), round(c.grid.step, 6), c.grid.count, c.cycle), []).append(i)
+        groups.setdefault(
+            (c.kind, round(c.grid.start, 3), round(c.grid.step, 6), c.grid.count, bool(c.cycles)), []
+        ).append(i)
     for group in groups.values():
         size = max(1, _AT_ONCE // max(1, 4 * sampled[group[0]].channel.grid.count))
         for start in range(0, len(group), size):
@@ -166,11 +169,12 @@ def _refined(
             mask[:, column] = ~channel.unseen
     if options.repair_spikes:
         mask &= ~(rotation_spikes(values, rate) if kind == "quat_wxyz" else spikes(values, rate))
-    track, pad = values, 0
-    if first.cycle and len(values) > 2:
+    track, pad, shift = values, 0, 0.0
+    if first.cycles and len(values) > 2:
         pad = round(_AROUND * rate)
-        track = _around(values, pad, kind, first.cycle)
-        mask = _around(mask[..., None], pad, "channels", "REPEAT")[..., 0]
+        shift = cycle_shift(values, channels)
+        track = with_neighbours(values, pad, shift)
+        mask = with_neighbours(mask, pad)
     unsure = {} if mask.all() else {"mask": mask}
     if kind == "channels":
         track = track[..., 0]
@@ -178,20 +182,8 @@ def _refined(
     new = new.reshape(len(track), *values.shape[1:])
     if pad:
         new = new[pad : pad + len(values)].copy()
-        shift = values[-1] - values[0] if first.cycle == "OFFSET" and kind != "quat_wxyz" else 0.0
         new[-1] = new[0] + shift
     return new
-
-
-def _around(values: Array, pad: int, kind: str, cycle: str) -> Array:
-    """Return a cycle with ``pad`` frames of its neighbours on both sides; its last frame is the next one's first."""
-    count = len(values) - 1
-    rows = np.arange(-pad, count + 1 + pad)
-    out = values[np.mod(rows, count)]
-    if cycle == "OFFSET" and kind != "quat_wxyz":
-        rounds = np.floor_divide(rows, count).reshape(-1, *[1] * (values.ndim - 1))
-        out = out + rounds * (values[-1] - values[0])
-    return out
 
 
 def _plain(members: Sequence[Sampled], options: Options, fps: float) -> dict[str, list[int]]:
@@ -224,12 +216,43 @@ def _at_keys(s: Sampled, old: Array, new: Array, options: Options, fps: float) -
         start = to_quat_wxyz(before, channel.mode)
         change = turned(start, new[on_grid]) if exact else between(channel.grid, channel.times, turned(old, new))
         quats = multiplied(power(change, weight), start)
-        after = from_quat_wxyz(quats, channel.mode, before)
+        after = held_values(quats, channel.mode, before, weight == 0)
     else:
         change = new[on_grid] - before if exact else between(channel.grid, channel.times, new - old, log=False)
         after = _limited(s, before + weight[:, None] * change)
     after[weight == 0] = before[weight == 0]
     return Refined(channel, before, after)
+
+
+def held_values(quat_wxyz: Array, mode: str, like: Array, held: NDArray[np.bool_]) -> Array:
+    """Return channel values (U, n) of rotations (U, 4), some of which must stay as they are.
+
+    From one held key to the next they are continuous, as :func:`.rotation_modes.from_quat_wxyz` makes them. Where that
+    would not arrive at the held key (it lies whole turns away, or is of the other sign), they are those nearest to
+    ``like``: what wraps in between goes on wrapping where it did, and there is no leap next to a held key.
+
+    Args:
+        quat_wxyz: (U, 4) rotations; those of held keys are what ``like`` says.
+        mode: rotation mode.
+        like: (U, n) values before.
+        held: (U,) which keys stay.
+    """
+    stays = np.flatnonzero(held)
+    if not len(stays):
+        return from_quat_wxyz(quat_wxyz, mode, like)
+    nearest = from_quat_wxyz(quat_wxyz[None], mode, like[None])[0]
+    out = nearest.copy()
+    first, last = stays[0], stays[-1]
+    # Before the first one nothing is given but its own end, so that is where it starts.
+    out[: first + 1] = from_quat_wxyz(quat_wxyz[first::-1], mode, like[first::-1])[::-1]
+    out[last:] = from_quat_wxyz(quat_wxyz[last:], mode, like[last:])
+    for start, end in zip(stays, stays[1:], strict=False):
+        if end - start > 1:
+            run = from_quat_wxyz(quat_wxyz[start : end + 1], mode, like[start : end + 1])
+            if np.abs(run[-1] - nearest[end]).max() < 1e-3:
+                out[start : end + 1] = run
+    out[held] = like[held]
+    return out
 
 
 def between(grid: Grid, times: Array, change: Array, log: bool = True) -> Array:

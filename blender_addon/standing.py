@@ -16,8 +16,8 @@ from .plan import Options
 from .pose_channels import Channels, Pose, sample_pose
 from .posing import Rig
 from .quaternions import multiplied, power, turned
-from .refining import Refined, between, weights
-from .rotation_modes import from_quat_wxyz, to_quat_wxyz
+from .refining import Refined, between, held_values, weights
+from .rotation_modes import to_quat_wxyz
 
 Array = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ def keep_feet(armature: Armature, refined: Sequence[Refined], options: Options, 
             change = turned(pose.quats[:, places[owner]], kept.quats[owner])
             change = power(between(grid, r.channel.times, change), weight)
             quats = multiplied(change, to_quat_wxyz(r.after, r.channel.mode))
-            out.append(dataclasses.replace(r, after=from_quat_wxyz(quats, r.channel.mode, r.after)))
+            out.append(dataclasses.replace(r, after=held_values(quats, r.channel.mode, r.after, weight == 0)))
         elif kind == "location" and owner in kept.locations:
             change = between(grid, r.channel.times, kept.locations[owner] - pose.locations[:, places[owner]], log=False)
             out.append(dataclasses.replace(r, after=r.after + weight[:, None] * change))
