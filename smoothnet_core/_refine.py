@@ -8,21 +8,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothnet_core import rotations
 from smoothnet_core._array_api import is_tensor
 from smoothnet_core._body import common_frame, find_joints, refine_body
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._reading import one_line
+from smoothnet_core._rotation_planes import angle_between
 from smoothnet_core._steady_rotations import steadied
 from smoothnet_core.inference.select import resolve_backend
+from smoothnet_core.inference.vector_filter_numpy import refine_track
 from smoothnet_core.model import Model, Run, load_model
 from smoothnet_core.rates import refine_at_rate, same_rate
-from smoothnet_core.tracks import FASTEST_FPS, as_matrices, checked_strength, frame_blocks, number, prepare, settled
+from smoothnet_core.tracks import (
+    FASTEST_FPS,
+    Prepared,
+    checked_strength,
+    empty_over_time,
+    number,
+    parts,
+    prepare,
+    settled,
+    to_planes,
+)
 from smoothnet_core.windows import BLENDS, refine_windows
 
 Array = NDArray[np.float64]
@@ -30,8 +41,8 @@ Run64 = Callable[[Array, Array], Array]
 
 # The published network's float32 inputs stay below this; its offsets vanish beside numbers that are larger.
 _LARGEST_INPUT = 1e20
-# Joints refined at once: as many as make this many numbers.
-_BLOCK_NUMBERS = 2**22
+# Joints refined at once: as many as make this many numbers, which stay in the cache.
+_BLOCK_NUMBERS = 2**16
 # Fewer frames a second would resample a short take to more frames than memory holds.
 _SLOWEST_FPS = 0.1
 
@@ -108,21 +119,9 @@ def refine(
         ValueError: an argument is not as above; the message says what was expected and received.
         MissingExtraError: the backend is not installed.
     """
-    return refine_with_report(
-        track,
-        fps=fps,
-        kind=kind,
-        model=model,
-        strength=strength,
-        mask=mask,
-        confidence=confidence,
-        joints=joints,
-        image_size=image_size,
-        order=order,
-        hop=hop,
-        blend=blend,
-        backend=backend,
-    )[0]
+    return _refined(
+        track, fps, kind, model, strength, mask, confidence, joints, image_size, order, hop, blend, backend
+    ).output
 
 
 def refine_with_report(
@@ -142,6 +141,39 @@ def refine_with_report(
     backend: str = "auto",
 ) -> tuple[Any, RefineReport]:
     """As :func:`refine`; returns the refined track and what was filled and changed."""
+    refined = _refined(
+        track, fps, kind, model, strength, mask, confidence, joints, image_size, order, hop, blend, backend
+    )
+    prepared, values = refined.prepared, refined.prepared.values
+    changed = _distance(values, refined.values, prepared.is_rotation) * refined.strength
+    report = RefineReport(~prepared.observed, changed, prepared.never_observed, refined.model, refined.backend)
+    return refined.output, report
+
+
+class _Refined(NamedTuple):
+    output: Any
+    prepared: Prepared
+    values: Array
+    strength: float
+    model: str
+    backend: str
+
+
+def _refined(
+    track: Any,
+    fps: float | None,
+    kind: str,
+    model: str | os.PathLike[str] | Model,
+    strength: float,
+    mask: Any,
+    confidence: Any,
+    joints: Sequence[str] | None,
+    image_size: tuple[float, float] | None,
+    order: str,
+    hop: int | None,
+    blend: str,
+    backend: str,
+) -> _Refined:
     strength = checked_strength(strength)
     one_of("blend", blend, ("auto", *BLENDS))
     fps = None if fps is None else _checked_fps(fps)
@@ -162,18 +194,19 @@ def refine_with_report(
     run = network.engine(backend, device)
     how: dict[str, Any] = {"window": network.window, "hop": int(hop), "blend": blend}
     if network.body is None or network.first is None:
-        scale, offset = _frame_of_reference(values, network, kind, pixels)
-        at_own_rate = _by_joint(_in_float32(run) if network.is_published else _centred(run), how)
+        frame = partial(_frame_of_reference, network=network, kind=kind, pixels=pixels)
+        at_own_rate = _own_rate(network, backend, run, how)
         # Its windows are made for positions. Takes that other networks are made for have no noise to steady.
         if prepared.is_rotation and network.architecture == "vector_filter":
             at_own_rate = _steady(at_own_rate)
+            frame = _rotation_frame
         at_once = max(1, _BLOCK_NUMBERS // max(1, len(values) * values.shape[2]))
     else:
         places = find_joints(network.body, network.name, kind, values.shape, joints)
-        scale, offset = common_frame(values)
+        frame = common_frame
         first = network.first
         by_time = {"window": first.window, "hop": first.hop, "blend": _own_blend(first)}
-        smooth = _by_joint(_centred(first.engine(backend, device)), by_time)
+        smooth = _own_rate(first, backend, first.engine(backend, device), by_time)
         at_own_rate = partial(refine_body, smooth=smooth, run=run, body=network.body, places=places, **how)
         at_once = max(1, values.shape[1])
 
@@ -185,15 +218,13 @@ def refine_with_report(
     new = values
     if len(values) > 1 and values.shape[1] and strength:
         quality = _quality(prepared.observed, prepared.confidence)
-        new = np.empty(values.shape)
+        new = empty_over_time(values.shape)
         for start in range(0, values.shape[1], at_once):
             part = slice(start, start + at_once)
-            inner = (values[:, part] - offset[part]) / scale[part]
-            new[:, part] = in_own_frame(inner, quality[:, part]) * scale[part] + offset[part]
-        new = settled(new, prepared.is_rotation)
-    output = prepared.restore(new, strength)
-    changed = _distance(values, new, prepared.is_rotation) * strength
-    return output, RefineReport(~prepared.observed, changed, prepared.never_observed, network.name, backend)
+            scale, offset = frame(values[:, part])
+            inner = in_own_frame((values[:, part] - offset) / scale, quality[:, part])
+            new[:, part] = settled(inner * scale + offset, prepared.is_rotation)
+    return _Refined(prepared.restore(new, strength), prepared, new, strength, network.name, backend)
 
 
 def _own_blend(network: Model) -> str:
@@ -208,6 +239,13 @@ def _checked_fps(fps: float) -> float:
     if not _SLOWEST_FPS <= rate <= FASTEST_FPS:
         raise mismatch("fps", f"{_SLOWEST_FPS:g} to {FASTEST_FPS:,} frames a second", fps)
     return rate
+
+
+def _own_rate(network: Model, backend: str, run: Run, how: dict[str, Any]) -> Run64:
+    """Return the function from a track (T, N, D) and its quality (T, N, 2) to the refined track, each joint alone."""
+    if network.architecture == "vector_filter" and backend == "numpy":
+        return partial(refine_track, network.tensors, **how)
+    return _by_joint(_in_float32(run) if network.is_published else _centred(run), how)
 
 
 def _by_joint(refined: Run64, how: dict[str, Any]) -> Run64:
@@ -276,6 +314,11 @@ def _frame_of_reference(values: Array, network: Model, kind: str, pixels: Array 
     return np.where(peak > 0, peak, 1.0), offset
 
 
+def _rotation_frame(values: Array) -> tuple[float, Array]:
+    """Return the same for rotations, whose size is known; what never turns comes out bit for bit."""
+    return 1.0, values[0]
+
+
 def _checked_image_size(image_size: Any, kind: str, size: int) -> Array:
     expected = "(width, height) > 0 of 2D positions"
     try:
@@ -291,7 +334,8 @@ def _distance(before: Array, after: Array, is_rotation: bool) -> Array:
     """Return (T, N) distances; radians between rotation matrices."""
     if not is_rotation:
         return np.linalg.norm(after - before, axis=-1)
-    angles = np.empty(before.shape[:2])
-    for rows in frame_blocks(before):
-        angles[rows] = rotations.geodesic_angle(as_matrices(before[rows]), as_matrices(after[rows]))
+    angles = np.empty(before.shape[1::-1]).T
+    for part in parts(before.shape):
+        between = angle_between(to_planes(before[part]), to_planes(after[part]))
+        angles[part] = between.reshape(angles[part].shape[::-1]).T
     return angles

@@ -32,15 +32,21 @@ def steadied(before: Array, after: Array, sigma: float = _SIGMA, frames: float =
     """
     if len(after) < 2:
         return after
-    steps = np.square(np.diff(after, axis=0)).sum(axis=2) * frames**2
-    speed = _averaged(np.concatenate([steps[:1], steps]), frames)
-    noise = _averaged(np.square(after - before).sum(axis=2), frames)
+    # Each number over time lies by itself in memory, as the filters below read and write it.
+    old, new = (np.ascontiguousarray(track.transpose(1, 2, 0)) for track in (before, after))
+    steps = np.square(np.diff(new)).sum(axis=1) * frames**2
+    speed = _averaged(np.concatenate([steps[:, :1], steps], axis=1), frames)
+    noise = _averaged(np.square(new - old).sum(axis=1), frames)
     # Of the energies' squares, so of the fourth powers of lengths: the change from one to the other is quick.
-    both = np.square(noise) + np.square(speed)
-    share = np.divide(np.square(noise), both, out=np.zeros_like(both), where=both > 0)
-    smooth = gaussian_filter1d(after, sigma * frames, axis=0, mode="nearest")
-    return after + share[:, :, None] * (smooth - after)
+    np.square(noise, out=noise)
+    both = noise + np.square(speed)
+    share = np.divide(noise, both, out=np.zeros_like(both), where=both > 0)
+    smooth = gaussian_filter1d(new, sigma * frames, axis=2, mode="nearest")
+    smooth -= new
+    smooth *= share[:, None]
+    smooth += new
+    return smooth.transpose(2, 0, 1)
 
 
 def _averaged(energy: Array, frames: float) -> Array:
-    return gaussian_filter1d(energy, _AROUND * frames, axis=0, mode="nearest")
+    return gaussian_filter1d(energy, _AROUND * frames, axis=1, mode="nearest")

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothnet_core import _rotation_planes as planes
 from smoothnet_core import rotations
 from smoothnet_core._array_api import fill_along_time, is_tensor
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core._polar import determinants, to_nearest_rotations
 from smoothnet_core._reading import one_line
 
 Array = NDArray[np.float64]
@@ -27,7 +29,7 @@ _LARGEST = 1e100
 # Sine of the angle, or volume of unit edges, below which vectors no longer tell a rotation.
 _DEGENERATE = 1e-6
 # Rotations converted at once: their temporaries stay in the cache, and small beside the track.
-_BLOCK = 2**14
+_BLOCK = 2**13
 # Whole turns of an angle beyond this leave no digit to the angle itself.
 _LARGEST_ANGLE = 1e12
 
@@ -57,7 +59,8 @@ class Prepared:
     """A track as float64 vectors over time, and the way back.
 
     Attributes:
-        values: (T, N, D) without gaps: what was not observed is interpolated in time, or held at the ends.
+        values: (T, N, D) without gaps: what was not observed is interpolated in time, or held at the ends. In memory
+            each number of each vector lies by itself over time: everything that is done along time is then faster.
         observed: (T, N) True where the caller's numbers were used.
         confidence: (T, N) in [0, 1], or None where the caller gave none, or nothing but 0.
         never_observed: (N,) True for vectors that no frame shows; they follow the mean of the others.
@@ -125,8 +128,9 @@ def prepare(track: Any, *, kind: str, order: str = "columns", mask: Any = None, 
     def restore(new: Array, strength: float) -> Any:
         result = _from_vectors(_blend(values, new, strength, is_rotation), flat, observed, kind, order)
         # A joint that did not change keeps its very bits, which a trip through matrices would not.
-        same = observed & (np.all(new == values, axis=(0, 2)) if strength else True)
-        result[same] = flat[same]
+        same = observed if not strength else observed & _equal_over_time(new, values)
+        if same.any():
+            result[same] = flat[same]
         return _like(result.reshape(original.shape), track)
 
     return Prepared(values, observed, trust, never, is_rotation, restore)
@@ -136,10 +140,45 @@ def settled(vectors: Array, is_rotation: bool) -> Array:
     """Return (T, N, D) the vectors, or for rotations the nearest rotations."""
     if not is_rotation:
         return vectors
-    nearest = np.empty(vectors.shape)
-    for rows in frame_blocks(vectors):
-        nearest[rows] = rotations.project_to_so3(as_matrices(vectors[rows])).reshape(nearest[rows].shape)
+    nearest = empty_over_time(vectors.shape)
+    for part in parts(vectors.shape):
+        entries = to_planes(vectors[part])
+        found = to_nearest_rotations(entries)
+        if not found.all():
+            given = to_planes(vectors[part])[:, ~found].T.reshape(-1, 3, 3)
+            entries[:, ~found] = rotations.project_to_so3(given).reshape(-1, 9).T
+        _put(nearest, part, entries)
     return nearest
+
+
+def empty_over_time(shape: tuple[int, ...]) -> Array:
+    """Return an array (T, N, D) to be written to, in memory (N, D, T)."""
+    frames, count, size = shape
+    return np.empty((count, size, frames)).transpose(2, 0, 1)
+
+
+def to_planes(values: Array) -> Array:
+    """Return a copy (D, M) of values (T, N, D) with all vectors' first numbers in a row, then the second, ..."""
+    return np.array(values.transpose(2, 1, 0), order="C").reshape(values.shape[2], -1)
+
+
+def from_planes(entries: Array, frames: int) -> Array:
+    """Return the values (T, N, D), a view, whose :func:`to_planes` are ``entries`` (D, T N)."""
+    return entries.reshape(len(entries), entries.shape[1] // max(1, frames), frames).transpose(2, 1, 0)
+
+
+def _put(values: Array, part: tuple[slice, slice], entries: Array) -> None:
+    target = values[part]
+    target[...] = from_planes(entries, len(target))
+
+
+def parts(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    """Yield slices of frames and vectors that cover (T, N, ...), each a few thousand vectors."""
+    frames, count = shape[:2]
+    together = max(1, _BLOCK // max(1, frames))
+    for n in range(0, count, together):
+        for t in range(0, frames, _BLOCK):
+            yield slice(t, t + _BLOCK), slice(n, n + together)
 
 
 def as_matrices(vectors: Array) -> Array:
@@ -233,44 +272,87 @@ def _spread(
 def _to_vectors(flat: Array, kind: str, order: str) -> tuple[Array, NDArray[np.bool_]]:
     """Return (T, N, D) vectors and where they are usable: numbers, and for rotations not degenerate."""
     if kind == "channels":
-        return flat[..., None].copy(), np.abs(flat) < _LARGEST
-    if kind == "position":
-        return flat.copy(), np.asarray((np.abs(flat) < _LARGEST).all(axis=-1))
-    vectors, valid = np.empty((*flat.shape[:2], 9)), np.empty(flat.shape[:2], bool)
-    for rows in frame_blocks(flat):
-        vectors[rows], valid[rows] = _to_matrices(flat[rows], kind, order)
+        flat = flat[..., None]
+    valid = np.empty(flat.shape[:2], bool)
+    if kind in ("channels", "position"):
+        vectors = empty_over_time(flat.shape)
+        vectors[...] = flat
+        return vectors, np.asarray((np.abs(flat) < _LARGEST).all(axis=-1))
+    vectors = empty_over_time((*flat.shape[:2], 9))
+    for part in parts(flat.shape):
+        piece = flat[part]
+        if kind == "rotation_6d":
+            matrices, valid[part] = _six_d_to_matrices(piece, order)
+            vectors[part] = matrices.reshape((*piece.shape[:2], 9))
+            continue
+        entries, usable = _PLANES[kind](to_planes(piece.reshape(*piece.shape[:2], -1)))
+        _put(vectors, part, entries)
+        valid[part] = usable.reshape(piece.shape[1], piece.shape[0]).T
     return vectors, valid
 
 
-def _to_matrices(flat: Array, kind: str, order: str) -> tuple[Array, NDArray[np.bool_]]:
-    axes = tuple(range(2, flat.ndim))
-    valid: NDArray[np.bool_] = np.asarray((np.abs(flat) < _LARGEST).all(axis=axes))
+def _axis_angles_to_planes(given: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Return matrices (9, M) of rotation vectors (3, M), and which of them are some; overwrites what is given."""
+    valid = np.abs(given).max(axis=0) < _LARGEST
+    given[:, ~valid] = 0.0
+    far = np.sqrt(np.square(given).sum(axis=0)) >= _LARGEST_ANGLE
+    given[:, far] = 0.0
+    return planes.matrix_of_quat(planes.quat_of_axis_angle(given)), valid & ~far
 
-    def where_valid(values: Array, otherwise: Any) -> Array:
-        return np.where(valid.reshape(valid.shape + (1,) * len(axes)), values, otherwise)
 
-    safe = where_valid(flat, 0.0)
-    if kind == "axis_angle":
-        valid &= np.linalg.norm(safe, axis=-1) < _LARGEST_ANGLE
-        return rotations.axis_angle_to_matrix(where_valid(safe, 0.0)).reshape((*flat.shape[:2], 9)), valid
-    # The other kinds mean the same at any size; at size 1 no product of theirs overflows or vanishes.
-    peak = np.abs(safe).max(axis=axes, keepdims=True)
-    valid &= peak.reshape(valid.shape) > 0
-    safe = safe / np.where(peak > 0, peak, 1.0)
-    if kind == "quat_wxyz":
-        matrices = rotations.quat_wxyz_to_matrix(where_valid(safe, [1.0, 0.0, 0.0, 0.0]))
-    elif kind == "rotation_6d":
-        first, second = (safe[..., index] for index in _SIX_D_VECTORS[order])
-        lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
-        # Two vectors span a plane unless one vanishes or they are parallel.
-        valid &= np.linalg.norm(np.cross(first, second), axis=-1) > _DEGENERATE * lengths
-        identity = rotations.matrix_to_rotation_6d(np.eye(3), order)
-        matrices = rotations.rotation_6d_to_matrix(where_valid(safe, identity), order)
-    else:
-        # Two dependent columns leave the nearest rotation undefined; so does a reflection.
-        valid &= np.linalg.det(safe) > _DEGENERATE * np.linalg.norm(safe, axis=-2).prod(axis=-1)
-        matrices = rotations.project_to_so3(where_valid(safe, np.eye(3)))
-    return matrices.reshape((*flat.shape[:2], 9)), valid
+def _quats_to_planes(given: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Return matrices (9, M) of quaternions (4, M), and which of them are some; overwrites what is given."""
+    peak = np.abs(given).max(axis=0)
+    valid = (peak < _LARGEST) & (peak > 0)
+    given[:, ~valid] = 1.0
+    return planes.matrix_of_quat(given), valid
+
+
+def _matrices_to_planes(given: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the rotations nearest to matrices (9, M), and which are usable; overwrites what is given."""
+    peak = np.abs(given).max(axis=0)
+    valid = (peak < _LARGEST) & (peak > 0)
+    given[:, ~valid] = np.eye(3).reshape(9, 1)
+    # At size 1 no product overflows or vanishes.
+    given /= np.where(valid, peak, 1.0)
+    # Two dependent columns leave the nearest rotation undefined; so does a reflection.
+    edges = np.square(given).reshape(3, 3, -1).sum(axis=0).prod(axis=0)
+    valid &= determinants(given) > _DEGENERATE * np.sqrt(edges)
+    given[:, ~valid] = np.eye(3).reshape(9, 1)
+    nearest = given.copy()
+    found = to_nearest_rotations(nearest)
+    if not found.all():
+        nearest[:, ~found] = rotations.project_to_so3(given[:, ~found].T.reshape(-1, 3, 3)).reshape(-1, 9).T
+    return nearest, valid
+
+
+_PLANES = {
+    "axis_angle": _axis_angles_to_planes,
+    "quat_wxyz": _quats_to_planes,
+    "rotation_matrix": _matrices_to_planes,
+}
+
+
+def _six_d_to_matrices(flat: Array, order: str) -> tuple[Array, NDArray[np.bool_]]:
+    peak = np.abs(flat).max(axis=2)
+    valid = np.asarray((peak < _LARGEST) & (peak > 0))
+    # They mean the same at any size; at size 1 no product of theirs overflows or vanishes.
+    safe = np.where(valid[..., None], flat, 0.0) / np.where(valid, peak, 1.0)[..., None]
+    first, second = (safe[..., index] for index in _SIX_D_VECTORS[order])
+    lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+    # Two vectors span a plane unless one vanishes or they are parallel.
+    valid &= np.linalg.norm(np.cross(first, second), axis=-1) > _DEGENERATE * lengths
+    identity = rotations.matrix_to_rotation_6d(np.eye(3), order)
+    return rotations.rotation_6d_to_matrix(np.where(valid[..., None], safe, identity), order), valid
+
+
+def _equal_over_time(first: Array, second: Array) -> NDArray[np.bool_]:
+    """Return (N,) which vectors (T, N, D) are the same in every frame."""
+    # One frame tells it of nearly all.
+    same = (first[-1] == second[-1]).all(axis=1) if len(first) else np.ones(first.shape[1], bool)
+    for n in np.flatnonzero(same):
+        same[n] = np.array_equal(first[:, n], second[:, n])
+    return same
 
 
 def _fill(values: Array, observed: NDArray[np.bool_], never: NDArray[np.bool_], is_rotation: bool) -> None:
@@ -300,11 +382,10 @@ def _blend(old: Array, new: Array, strength: float, is_rotation: bool) -> Array:
         return new
     if not is_rotation:
         return old + strength * (new - old)
-    between = np.empty(old.shape)
-    for rows in frame_blocks(old):
-        matrices = rotations.interpolate(as_matrices(old[rows]), as_matrices(new[rows]), strength)
-        between[rows] = matrices.reshape(between[rows].shape)
-    return between
+    result = empty_over_time(old.shape)
+    for part in parts(old.shape):
+        _put(result, part, planes.between(to_planes(old[part]), to_planes(new[part]), strength))
+    return result
 
 
 def _from_vectors(vectors: Array, flat: Array, observed: NDArray[np.bool_], kind: str, order: str) -> Array:
@@ -322,29 +403,34 @@ def _from_vectors(vectors: Array, flat: Array, observed: NDArray[np.bool_], kind
         return result
     # In gaps the caller's way is that of the frame before.
     written = flat if observed.all() else np.nan_to_num(fill_along_time(np.where(observed[..., None], flat, np.nan)))
-    if kind == "quat_wxyz":
-        for rows in frame_blocks(vectors):
-            result[rows] = rotations.matrix_to_quat_wxyz(as_matrices(vectors[rows]))
-        return _signed_like_first(rotations.continuous_quat_wxyz(result), written)
-    for rows in frame_blocks(vectors):
-        result[rows] = _wrapped_like(rotations.matrix_to_axis_angle(as_matrices(vectors[rows])), written[rows])
+    if kind == "axis_angle":
+        for part in parts(vectors.shape):
+            quats = planes.quat_of_matrix(to_planes(vectors[part]))
+            _put(result, part, planes.axis_angle_of_quat(quats, to_planes(written[part])))
+        return result
+    together = max(1, _BLOCK // max(1, len(vectors)))
+    for start in range(0, vectors.shape[1] if len(vectors) else 0, together):
+        # Whole curves: signs are a matter of these.
+        own = (slice(None), slice(start, start + together))
+        quats = from_planes(planes.quat_of_matrix(to_planes(vectors[own])), len(vectors))
+        result[own] = _continuous_like_first(quats, written[own][:1])
     return result
 
 
-def _signed_like_first(quat_wxyz: Array, reference: Array) -> Array:
-    """Flip whole curves so that each starts on the hemisphere of the caller's first frame."""
-    return np.where((reference[:1] * quat_wxyz[:1]).sum(axis=-1, keepdims=True) < 0, -quat_wxyz, quat_wxyz)
+def _continuous_like_first(quat_wxyz: Array, reference: Array) -> Array:
+    """Turn the signs of quaternions (T, N, 4), in place, so that curves have no jumps.
 
-
-def _wrapped_like(axis_angle: Array, reference: Array) -> Array:
-    """Write each rotation as the caller wrote it: add the whole turns that bring it nearest to the caller's vector.
-
-    So a file in which angles pass pi, or stop there, stays as it was.
+    Each starts on the hemisphere of the caller's first frame (1, N, 4).
     """
-    angle = np.linalg.norm(axis_angle, axis=-1, keepdims=True)
-    # A rotation by nothing has no axis of its own; whole turns are then counted about the caller's.
-    along = np.where(angle > 1e-9, axis_angle, reference)
-    length = np.linalg.norm(along, axis=-1, keepdims=True)
-    axis = along / np.where(length > 0, length, 1.0)
-    turns = np.round(np.sum((reference - axis_angle) * axis, axis=-1, keepdims=True) / (2 * np.pi))
-    return axis_angle + 2 * np.pi * turns * axis
+    signs = np.ones(quat_wxyz.shape[:2])
+    opposite = _dots(quat_wxyz[1:], quat_wxyz[:-1]) < 0
+    signs[1:] -= 2 * (np.cumsum(opposite, axis=0) % 2)
+    signs *= np.where(_dots(reference, quat_wxyz[:1]) < 0, -1.0, 1.0)
+    quat_wxyz *= signs[..., None]
+    return quat_wxyz
+
+
+def _dots(first: Array, second: Array) -> Array:
+    """Return (T, N) products of vectors (T, N, 4)."""
+    a, b = first, second
+    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2] + a[..., 3] * b[..., 3]

@@ -35,6 +35,25 @@ def blend_weights(blend: str, window: int) -> NDArray[np.float64]:
     return np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
 
 
+def lengthened(values: Windows, quality: Windows, window: int) -> tuple[Windows, Windows, int]:
+    """Continue a track shorter than one window beyond its ends by point reflection, and its quality by reflection.
+
+    Args:
+        values: (T, N, D), T >= 1.
+        quality: (T, N, Q).
+        window: frames that there are to be at least.
+
+    Returns:
+        values, quality, and the index of the track's first frame in them.
+    """
+    missing = max(0, window - len(values))
+    if not missing:
+        return values, quality, 0
+    before = missing // 2
+    ends = ((before, missing - before), (0, 0), (0, 0))
+    return np.pad(values, ends, mode="reflect", reflect_type="odd"), np.pad(quality, ends, mode="reflect"), before
+
+
 def refine_windows(
     values: Windows,
     quality: Windows,
@@ -63,14 +82,12 @@ def refine_windows(
         raise mismatch("hop", f"a whole number of frames from 1 to the window, {window}", hop)
     count, frames, size = values.shape
     weights = blend_weights(blend, window)
-    missing = max(0, window - frames)
-    if missing:
-        before = missing // 2
-        ends = ((0, 0), (before, missing - before), (0, 0))
-        values = np.pad(values, ends, mode="reflect", reflect_type="odd")
-        quality = np.pad(quality, ends, mode="reflect")
+    if frames < window:
+        longer = (a.transpose(1, 0, 2) for a in (values, quality))
+        *longer, own = lengthened(*longer, window)
+        values, quality = (a.transpose(1, 0, 2) for a in longer)
         whole = refine_windows(values, quality, run, window=window, hop=hop, blend=blend)
-        return whole[:, before : before + frames]
+        return whole[:, own : own + frames]
 
     starts = window_starts(frames, window, hop)
     total = np.zeros((count, frames, size))
