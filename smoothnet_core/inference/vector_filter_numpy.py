@@ -41,7 +41,7 @@ def forward(tensors: Mapping[str, Array], windows: Array, quality: Array) -> Arr
 
 def refine_track(
     tensors: Mapping[str, Array], values: Array, quality: Array, *, window: int, hop: int, blend: str
-) -> Array:
+) -> NDArray[np.float64]:
     """Refine every window of a track and blend the overlaps, as :func:`smoothnet_core.windows.refine_windows` does.
 
     Here the blend is part of the last linear map, and only what the network changes is added up.
