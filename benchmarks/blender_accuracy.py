@@ -202,7 +202,7 @@ def _turned(points: Array) -> Array:
 
 
 def _with_errors(clip: Clip, wrong: Array) -> Array:
-    """Return local rotations (T, J, 3, 3) of joints turned by (T, 14, 3, 3) in the scene; others go with their parent."""
+    """Return local rotations (T, J, 3, 3) of joints turned by (T, 14, 3, 3) in the scene, others with their parent."""
     source = [_turning(name) for name in clip.joints]
     source[0] = "pelvis"
     turned, error, local = clip.local.copy(), np.empty_like(clip.local), clip.local.copy()
