@@ -7,8 +7,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from benchmarks import blender_accuracy as accuracy  # noqa: E402
-from tests.helpers import shared  # noqa: E402
+from benchmarks import blender_accuracy as accuracy
+from tests.helpers import shared
 
 # Found by the benchmark on clips of other subjects, as it searches: for the place of joints and for angles.
 RIVALS = {
