@@ -197,9 +197,9 @@ def degrees(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def roughness(quat_wxyz: np.ndarray) -> float:
     """Return the mean angle in degrees by which rotations are off the middle of their neighbours."""
-    q = quat_wxyz * np.sign((quat_wxyz * quat_wxyz[:1]).sum(axis=1, keepdims=True))
-    middle = q[:-2] + q[2:]
-    return float(degrees(q[1:-1], middle).mean())
+    q = quat_wxyz
+    near = np.sign((q[:-2] * q[2:]).sum(axis=1, keepdims=True))
+    return float(degrees(q[1:-1], q[:-2] * near + q[2:]).mean())
 
 
 def refine(**settings: Any) -> Any:
