@@ -12,6 +12,8 @@ from bpy.props import (
     StringProperty,
 )
 
+from . import callbacks
+
 READING_KINDS = (
     ("BONE", "Bone", "A bone of an armature"),
     ("OBJECT", "Object", "The location or rotation of the object"),
@@ -19,11 +21,12 @@ READING_KINDS = (
 )
 
 
-def _reading_chosen(self: "SMOOTHNET_PG_analysis", context: bpy.types.Context) -> None:
+def reading_chosen(analysis: "SMOOTHNET_PG_analysis") -> None:
+    """Select the bone of the row that was clicked."""
     from .bone_colors import select_bone
 
-    if 0 <= self.active < len(self.readings) and self.readings[self.active].kind == "BONE":
-        select_bone(self.id_data, self.readings[self.active].name)
+    if 0 <= analysis.active < len(analysis.readings) and analysis.readings[analysis.active].kind == "BONE":
+        select_bone(analysis.id_data, analysis.readings[analysis.active].name)
 
 
 class SMOOTHNET_PG_reading(bpy.types.PropertyGroup):
@@ -46,7 +49,7 @@ class SMOOTHNET_PG_analysis(bpy.types.PropertyGroup):
     """What Analyze found on an object."""
 
     readings: CollectionProperty(type=SMOOTHNET_PG_reading)
-    active: IntProperty(name="Bone", description="Click to select the bone", update=_reading_chosen)
+    active: IntProperty(name="Bone", description="Click to select the bone", update=callbacks.reading_chosen)
     action: StringProperty(name="Action", description="What was analyzed")
     note: StringProperty(name="Note", description="What the list does not show")
 

@@ -11,7 +11,7 @@ from . import keyframes
 from .action_new import new_source
 from .bone_shapes import forward, limbs
 from .curves import Array, CurveKey, bone_path
-from .figures import Figure, Skin, channels
+from .figure import Figure, Skin, channels
 from .rotation_modes import channel_name, from_quat_wxyz
 
 # Custom property of an armature object: the text of a ``motion_files.Record``.

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smpl_tools.rotations import quat_wxyz_to_matrix
 
-from .curves import target_of
 from .pose_channels import Channels, Sampler, sampled
 from .posing import Rig
 from .rotation_modes import channel_name, to_quat_wxyz
@@ -123,36 +122,6 @@ def hidden_bones(obj: bpy.types.Object) -> set[str]:
     return hidden
 
 
-def constrained_bones(obj: bpy.types.Object) -> dict[str, str]:
-    """Return the bones that constraints move besides their own channels, and the names of these constraints.
-
-    Muted constraints and those that cannot work are left out; bones up an IK chain are in.
-
-    Raises:
-        ValueError: the object is no armature.
-    """
-    found: dict[str, list[str]] = {}
-    for bone in _pose_bones(obj).values():
-        for constraint in bone.constraints:
-            if constraint.mute or not constraint.is_valid:
-                continue
-            for moved in _moved_by(bone, constraint):
-                found.setdefault(moved, []).append(constraint.name)
-    return {name: ", ".join(dict.fromkeys(found[name])) for name in _pose_bones(obj) if name in found}
-
-
-def driven_bones(obj: bpy.types.Object) -> set[str]:
-    """Return the bones of which a driver holds a channel.
-
-    Raises:
-        ValueError: the object is no armature.
-    """
-    names = _pose_bones(obj)
-    drivers = obj.animation_data.drivers if obj.animation_data else ()
-    targets = (target_of(driver.data_path) for driver in drivers)
-    return {target.owner for target in targets if target and target.kind == "bone" and target.owner in names}
-
-
 def metres_per_unit(scene: bpy.types.Scene) -> float:
     """Return how many metres one unit of a scene is."""
     return float(scene.unit_settings.scale_length)
@@ -160,14 +129,6 @@ def metres_per_unit(scene: bpy.types.Scene) -> float:
 
 def _rotation(owner: Any) -> Array:
     return np.array(getattr(owner, channel_name(owner.rotation_mode)), np.float64)
-
-
-def _moved_by(bone: Any, constraint: Any) -> list[str]:
-    if constraint.type != "IK":
-        return [bone.name]
-    # A chain of no length given goes up to the root.
-    chain = [bone, *bone.parent_recursive] if constraint.use_tail else list(bone.parent_recursive)
-    return [one.name for one in (chain[: constraint.chain_count] if constraint.chain_count else chain)]
 
 
 def _armature(obj: Any) -> bpy.types.Armature:

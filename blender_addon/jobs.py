@@ -66,10 +66,17 @@ class JobOperator:
         """Do all of it at once."""
         job = self.job(context)
         try:
-            answer: Any = None
+            step = next(job)
             while True:
-                step = job.send(answer)
-                answer = step.function(lambda share: None) if isinstance(step, Background) else None
+                if not isinstance(step, Background):
+                    step = next(job)
+                    continue
+                try:
+                    answer = step.function(lambda share: None)
+                except BaseException as error:
+                    step = job.throw(error)
+                else:
+                    step = job.send(answer)
         except StopIteration:
             return {"FINISHED"}
         except ValueError as error:
@@ -84,7 +91,6 @@ class JobOperator:
         if bpy.app.background or context.window is None:
             return self.execute(context)
         self._job = self.job(context)
-        self._answer: Any = None
         self._work: _Work | None = None
         manager = context.window_manager
         self._timer = manager.event_timer_add(_INTERVAL, window=context.window)
@@ -119,9 +125,9 @@ class JobOperator:
                         self._show(context, self._work.share, self._work.text)
                         return {"RUNNING_MODAL"}
                     work, self._work = self._work, None
-                    self._answer = work.result()
-                step = self._job.send(self._answer)
-                self._answer = None
+                    step = work.hand_over(self._job)
+                else:
+                    step = next(self._job)
                 if isinstance(step, Background):
                     self._work = _Work(step)
                 else:
@@ -154,8 +160,9 @@ class JobOperator:
         manager = context.window_manager
         manager.progress_end()
         manager.event_timer_remove(self._timer)
-        context.workspace.status_text_set(None)
         for window in manager.windows:
+            # The job may have been shown in the status bar of another window than that where it was started.
+            window.workspace.status_text_set(None)
             for area in window.screen.areas:
                 area.tag_redraw()
 
@@ -184,11 +191,10 @@ class _Work:
         self._thread.join(max(0.0, seconds))
         return not self._thread.is_alive()
 
-    def result(self) -> Any:
+    def hand_over(self, job: Job) -> Progress | Background:
+        """Give the job what came of the work, an exception as well; return its next step."""
         fine, value = self._results.get()
-        if not fine:
-            raise value
-        return value
+        return job.send(value) if fine else job.throw(value)
 
     def cancel(self) -> None:
         self._stopped = True

@@ -151,10 +151,9 @@ def held(vectors: Array, fps: float, rotations: bool) -> Flags:
     still = steps <= same
     # Bones that never move say nothing of whether the others do.
     moving = ~still.all(axis=0)
+    others, resting = int(moving.sum()) - 1, (still & moving).sum(axis=1) - 1
     shortest = max(2, math.ceil(_HELD_SECONDS * fps - 1e-6))
     for n in np.flatnonzero(moving & still.any(axis=0)):
-        others = moving.copy()
-        others[n] = False
         for start, stop in runs(still[:, n]):
             if stop - start < shortest or start == 0 or stop == len(still):
                 continue
@@ -164,7 +163,7 @@ def held(vectors: Array, fps: float, rotations: bool) -> Flags:
             caught_up = stop + 1 < len(steps) and steps[stop, n] > _CAUGHT_UP * steps[stop + 1, n]
             if not (onwards or caught_up):
                 continue  # it turned round at a joint's limit
-            if others.any() and still[start:stop, others].mean() > 0.5:
+            if others and resting[start:stop].mean() > 0.5 * others:
                 continue  # all rest
             result[start + 1 : stop + 1, n] = True
     return result

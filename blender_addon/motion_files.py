@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ from smpl_tools.bodies.body_model import BodyModel
 from smpl_tools.bodies.choice import body_for
 from smpl_tools.contents import carried, with_smpl_poses
 from smpl_tools.coordinates import UNITS, assuming
+from smpl_tools.formats._format import Format
 from smpl_tools.motion import Motion
 from smpl_tools.skeleton import SMPL
 
-from .figures import content_of, family_of
+from .figures import content_of
+from .smpl_figures import family_of
 
 # Of files that state none, as most estimators' programs assume.
 USUAL_RATE = 30.0
@@ -143,7 +146,7 @@ def folder_of(path: Path) -> Path:
     return path.parent if outer is None or (inner is not None and inner is not outer) else path.parent.parent
 
 
-def _detected(path: Path) -> formats.Format | None:
+def _detected(path: Path) -> Format | None:
     try:
         return formats.detect(path)
     except ValueError:
@@ -234,6 +237,11 @@ def bodies_of(motion: Motion, body: str, folder: str) -> tuple[dict[str, BodyMod
                 continue
         found[person.id] = known[key]
     return found, tuple(notes)
+
+
+def for_animators(text: str) -> str:
+    """Return a remark or an error without its hints at options of the command line."""
+    return re.sub(r" \([^()]*--[a-z][^()]*\)|; smoothnet fit [^;]*", "", text)
 
 
 def digest_of(path: Path) -> str:

@@ -47,6 +47,8 @@ def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
         if 0 <= analysis.active < len(analysis.readings):
             chosen_one = analysis.readings[analysis.active]
             column.label(text=f"{_count(chosen_one.spikes, 'Spike')}, {_count(chosen_one.gaps, 'Gap')}")
+        if view.color_bones and obj.type == "ARMATURE" and obj.mode != "POSE":
+            column.label(text="Colors show in Pose Mode", icon="INFO")
         source = active_source(obj)
         if source is not None and source.action.name not in analysis.action:
             column.label(text=f"Of {analysis.action}", icon="INFO")

@@ -2,7 +2,8 @@
 
 import bpy
 
-from . import armatures, results
+from . import results
+from .baking import constrained_bones
 from .operators.results import pairs_of, shows_refined
 from .panel_parts import draw_analysis, draw_numbers, draw_trails
 from .properties import PART_NAMES
@@ -206,7 +207,7 @@ def _held(context: bpy.types.Context) -> int:
     obj = context.active_object
     if obj is None or obj.type != "ARMATURE":
         return 0
-    return len(armatures.constrained_bones(obj))
+    return len(constrained_bones(obj))
 
 
 CLASSES = (

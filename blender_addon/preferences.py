@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
-from . import engines
+from . import callbacks, engines
 from .jobs import Background, Job, JobOperator
 
 # Seconds for which the files found in a folder count: drawing asks anew with every move of the mouse.
@@ -78,18 +78,21 @@ def found_bodies(folder: str) -> list[str]:
     return lines
 
 
-def _engine_changed(preferences: Any, context: bpy.types.Context) -> None:
+def engine_changed(preferences: Any) -> None:
+    """Forget what the test of another engine said."""
     preferences.test_result, preferences.test_failed = "", False
 
 
-def _python_changed(preferences: Any, context: bpy.types.Context) -> None:
+def python_changed(preferences: Any) -> None:
+    """Forget the test, and make a path absolute."""
     # A path relative to the open file would name another program beside another file.
     if preferences.python.startswith("//"):
         preferences.python = bpy.path.abspath(preferences.python)
-    _engine_changed(preferences, context)
+    engine_changed(preferences)
 
 
-def _folder_changed(preferences: Any, context: bpy.types.Context) -> None:
+def folder_changed(preferences: Any) -> None:
+    """Make a path absolute."""
     if preferences.smpl_folder.startswith("//"):
         preferences.smpl_folder = bpy.path.abspath(preferences.smpl_folder)
 
@@ -100,13 +103,13 @@ class SMOOTHNET_AP_preferences(bpy.types.AddonPreferences):
     bl_idname = __package__
 
     engine: EnumProperty(
-        name="Engine", description="What computes the refined motion", items=_ENGINES, update=_engine_changed
+        name="Engine", description="What computes the refined motion", items=_ENGINES, update=callbacks.engine_changed
     )
     python: StringProperty(
         name="Python",
         description="The program of another Python that has torch, e.g. bin/python of a virtual environment",
         subtype="FILE_PATH",
-        update=_python_changed,
+        update=callbacks.python_changed,
     )
     timeout: FloatProperty(
         name="Time Limit",
@@ -125,7 +128,7 @@ class SMOOTHNET_AP_preferences(bpy.types.AddonPreferences):
         description="Where the SMPL, SMPL+H or SMPL-X files are that you registered for; with them, "
         "imported motions come with a skinned mesh",
         subtype="DIR_PATH",
-        update=_folder_changed,
+        update=callbacks.folder_changed,
     )
     test_result: StringProperty(options={"HIDDEN"})
     test_failed: BoolProperty(options={"HIDDEN"})

@@ -9,7 +9,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from .blending import PARTS
+from .callbacks import blend_changed
 from .curves import KEY_TYPES
 
 PART_NAMES = {
@@ -186,16 +186,6 @@ class SMOOTHNET_PG_settings(RefineSettings, bpy.types.PropertyGroup):
     reduce_keys: BoolProperty(name="Reduce Keys", description="On Apply, leave out keys that are not needed")
 
 
-def _blend_changed(self: "SMOOTHNET_PG_record", context: bpy.types.Context) -> None:
-    from . import results
-
-    results.blend_changed(self.id_data)
-
-
-# The bpy module of Blender 4.2 crashes at exit where a property had a callback: scripts there use smoothnet.set_blend.
-_FOLLOW = {} if not bpy.app.binary_path and bpy.app.version < (4, 3) else {"update": _blend_changed}
-
-
 def _blend(name: str, text: str) -> FloatProperty:
     return FloatProperty(
         name=name,
@@ -204,12 +194,14 @@ def _blend(name: str, text: str) -> FloatProperty:
         min=0.0,
         max=1.0,
         subtype="FACTOR",
-        **_FOLLOW,
+        update=blend_changed,
     )
 
 
 class SMOOTHNET_PG_record(bpy.types.PropertyGroup):
     """What is remembered on a refined action, besides its original (see :mod:`.results`)."""
+
+    # No methods here: see :mod:`.callbacks`.
 
     had_fake_user: BoolProperty()
     blend: _blend("Blend", "From the original to the refined take")
@@ -232,10 +224,6 @@ class SMOOTHNET_PG_record(bpy.types.PropertyGroup):
     largest_frame: FloatProperty(name="Frame", description="When the largest change is")
     slide_before: FloatProperty(name="Foot Slide Before", description="In mm a second", default=-1.0)
     slide_after: FloatProperty(name="Foot Slide After", description="In mm a second", default=-1.0)
-
-    def parts(self) -> dict[str, float]:
-        """Return the blend of each part."""
-        return {part: getattr(self, f"blend_{part.lower()}") for part in PARTS}
 
 
 CLASSES = (SMOOTHNET_PG_settings, SMOOTHNET_PG_record)

@@ -14,7 +14,7 @@ from .curves import KEY_TYPES, Array, Curve, CurveKey
 from .jobs import Background, Progress
 from .keyframes import Source
 from .reduction import Reduced, reduce_rotations, reduce_values
-from .results import mixes_of
+from .results import blends_of, mixes_of
 
 # Of a shape key's range.
 _VALUE_TOLERANCE = 0.005
@@ -60,7 +60,7 @@ def thinned(
     by_slot: dict[str, list[Mix]] = {}
     for mix in mixes_of(action):
         by_slot.setdefault(mix.slot, []).append(mix)
-    overall, parts = action.smoothnet.blend, action.smoothnet.parts()
+    overall, parts = action.smoothnet.blend, blends_of(action.smoothnet)
     for slot, mixes in by_slot.items():
         source = keyframes.source_of(action, slot)
         curves = {}

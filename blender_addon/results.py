@@ -126,7 +126,7 @@ def write_blend(refined: bpy.types.Action) -> None:
 def write_blend_in_pieces(refined: bpy.types.Action, mixes: Sequence[Mix]) -> Iterator[float]:
     """Write the keys of some channels piece by piece; yields the share that is done."""
     record = refined.smoothnet
-    overall, parts = record.blend, record.parts()
+    overall, parts = record.blend, blends_of(record)
     waiting: dict[CurveKey, Array] = {}
     keys = 0
     for number, mix in enumerate(mixes):
@@ -150,6 +150,11 @@ def blend_changed(action: bpy.types.Action) -> None:
         action.smoothnet.problem = ""
     except ValueError as error:
         action.smoothnet.problem = str(error)
+
+
+def blends_of(record: bpy.types.PropertyGroup) -> dict[str, float]:
+    """Return the blend of each part."""
+    return {part: getattr(record, f"blend_{part.lower()}") for part in PARTS}
 
 
 def set_blends(action: bpy.types.Action, overall: float, parts: dict[str, float]) -> None:

@@ -67,10 +67,12 @@ class Line(NamedTuple):
 
 def trail_bones(obj: bpy.types.Object) -> list[str]:
     """Return the bones whose trails are drawn: those selected; else hips, head, hands and feet."""
-    chosen = armatures.selected_bones(obj) if obj.mode == "POSE" else []
-    if chosen:
-        return chosen[:MOST_TRAILS]
-    return _main_bones(obj)[:MOST_TRAILS]
+    return (selected_in_pose(obj) or main_bones(obj))[:MOST_TRAILS]
+
+
+def selected_in_pose(obj: bpy.types.Object) -> list[str]:
+    """Return the bones selected in pose mode; none in other modes."""
+    return armatures.selected_bones(obj) if obj.mode == "POSE" else []
 
 
 def paths_of(
@@ -222,7 +224,7 @@ def _is_dense(curve: Curve) -> bool:
     return len(curve.times) > 1 and float(np.diff(curve.times).max()) <= _DENSE
 
 
-def _main_bones(obj: bpy.types.Object) -> list[str]:
+def main_bones(obj: bpy.types.Object) -> list[str]:
     """Return hands, feet, head and hips, as far as their names tell; else the roots."""
     rig, parts = armatures.read_rig(obj), bone_parts(obj)
 

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
-from .trail_paths import Known, Line, Paths, paths_of, trail_bones
+from .trail_paths import MOST_TRAILS, Known, Line, Paths, paths_of, selected_in_pose, trail_bones
 
 # Told apart by colour-blind eyes too (Okabe and Ito): vermillion the original, sky blue the refined take.
 BEFORE, AFTER, NOW = (0.835, 0.369, 0.0, 0.9), (0.337, 0.706, 0.914, 1.0), (1.0, 1.0, 1.0, 1.0)
@@ -20,6 +20,7 @@ _MOST_OBJECTS = 8
 
 # What is drawn, by object: what it was computed from, and the paths.
 _paths: dict[int, tuple[Any, Paths | None]] = {}
+_mains: dict[int, list[str]] = {}
 _lines: dict[Known, Line] = {}
 _batches: dict[Any, tuple[Any, Any]] = {}
 _handler: Any = None
@@ -70,7 +71,7 @@ def drawn_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
 
 def current_paths(obj: bpy.types.Object, scene: bpy.types.Scene) -> Paths | None:
     """Return the trails of an object, computed anew only where keys, bones or range are others."""
-    bones = trail_bones(obj) if obj.type == "ARMATURE" else []
+    bones = _bones(obj) if obj.type == "ARMATURE" else []
     first, last = _range(scene)
     made_from = (tuple(bones), first, last, _action_of(obj))
     known = _paths.get(obj.session_uid)
@@ -88,6 +89,16 @@ def shown_rows(paths: Paths, scene: bpy.types.Scene) -> slice:
     now = scene.frame_current_final
     start, stop = np.searchsorted(paths.frames, [now - view.trail_frames, now + view.trail_frames + 1e-6])
     return slice(int(start), int(stop))
+
+
+def _bones(obj: bpy.types.Object) -> list[str]:
+    """Return what :func:`trail_bones` does, names looked at once: it is asked on every redraw."""
+    chosen = selected_in_pose(obj)
+    if chosen:
+        return chosen[:MOST_TRAILS]
+    if obj.session_uid not in _mains:
+        _mains[obj.session_uid] = trail_bones(obj)
+    return _mains[obj.session_uid]
 
 
 def _range(scene: bpy.types.Scene) -> tuple[int, int]:
@@ -224,6 +235,7 @@ def _at(points: Any, frames: Any, frame: float) -> Any:
 def _forget() -> None:
     _paths.clear()
     _lines.clear()
+    _mains.clear()
     _batches.clear()
 
 

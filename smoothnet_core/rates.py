@@ -7,10 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
+from scipy.linalg import get_lapack_funcs
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
 
 Array = NDArray[np.float64]
+
+pttrf, pttrs = get_lapack_funcs(("pttrf", "pttrs"), dtype=np.float64)
 
 # Rates this near (29.97 and 30, say) count as the same: a window is then 2 % longer or shorter at most.
 _SAME_RATE = 0.02
@@ -52,46 +55,78 @@ def refine_at_rate(
     """
     frames = len(values)
     count = max(2, int(np.ceil((frames - 1) * model_fps / fps - 1e-6)) + 1)
+    # Each number over time lies by itself in memory, as filters and splines read and write it.
+    tracks = np.ascontiguousarray(values.transpose(1, 2, 0))
     # The last frame of the network's clock may lie after the track's end by less than a frame.
-    extended = _extended(values, pad := min(frames - 1, int(np.ceil(fps / model_fps)) + 8))
-    own = (np.arange(len(extended)) - pad) / fps
+    extended = _extended(tracks, pad := min(frames - 1, int(np.ceil(fps / model_fps)) + 8))
     clock = np.arange(count) / model_fps
-    slow = _spline(own, _low_passed(extended, fps, model_fps), clock)
+    slow = _spline(_low_passed(extended, fps, model_fps), clock * fps + pad)
     nearest = np.clip(np.round(clock * fps).astype(np.int64), 0, frames - 1)
-    refined = refine(slow, quality[nearest])
+    refined = refine(slow.transpose(2, 0, 1), quality[nearest]).transpose(1, 2, 0)
 
     stamps = np.arange(frames) / fps
-    detail = values - _spline(clock, slow, stamps)
-    gain = np.stack([np.interp(stamps, clock, g) for g in _passed(slow, refined, model_fps).T], axis=1)
-    return _spline(clock, refined, stamps) + gain[:, :, None] * detail
+    detail = tracks - _spline(slow, stamps * model_fps)
+    gain = np.stack([np.interp(stamps, clock, g) for g in _passed(slow, refined, model_fps)])
+    detail *= gain[:, None]
+    return (detail + _spline(refined, stamps * model_fps)).transpose(2, 0, 1)
 
 
-def _extended(values: Array, pad: int) -> Array:
-    """Continue a track beyond its ends by point reflection, which keeps level and slope."""
-    return np.pad(values, ((pad, pad), (0, 0), (0, 0)), mode="reflect", reflect_type="odd")
+def _extended(tracks: Array, pad: int) -> Array:
+    """Continue tracks (N, D, T) beyond their ends by point reflection, which keeps level and slope."""
+    return np.pad(tracks, ((0, 0), (0, 0), (pad, pad)), mode="reflect", reflect_type="odd")
 
 
-def _low_passed(values: Array, fps: float, model_fps: float) -> Array:
+def _low_passed(tracks: Array, fps: float, model_fps: float) -> Array:
     if fps <= model_fps:
-        return values
+        return tracks
     sections = butter(8, _PASS_BAND * model_fps / 2, fs=fps, output="sos")
-    return sosfiltfilt(sections, values, axis=0, padtype="odd", padlen=min(len(values) - 1, int(fps)))
+    return sosfiltfilt(sections, tracks, padtype="odd", padlen=min(tracks.shape[2] - 1, int(fps)))
 
 
-def _spline(time: Array, values: Array, at: Array) -> Array:
-    degree = min(3, len(time) - 1)
-    return make_interp_spline(time, values, k=degree, axis=0)(at)
+def _spline(tracks: Array, at: Array) -> Array:
+    """Return (N, D, K) the tracks (N, D, T) at times (K,) in frames, from 0 to just after the last, by a cubic spline.
+
+    Where frames are equally far apart, the condition that the first two pieces are one polynomial (not-a-knot) says
+    that the curvature at the second frame is the second difference there; so the rest is a symmetric tridiagonal system
+    for the curvatures (C. de Boor, A Practical Guide to Splines, chapter IV).
+    """
+    frames = tracks.shape[2]
+    if frames < 4:
+        return make_interp_spline(np.arange(frames), tracks, k=min(3, frames - 1), axis=2)(at)
+    curvature = np.empty(tracks.shape)
+    inner = curvature[..., 1:-1]
+    np.subtract(tracks[..., 2:], tracks[..., 1:-1], out=inner)
+    inner -= tracks[..., 1:-1]
+    inner += tracks[..., :-2]
+    if frames > 4:
+        # The outermost of the inner ones are right already.
+        right = 6 * curvature[..., 2:-2]
+        right[..., 0] -= curvature[..., 1]
+        right[..., -1] -= curvature[..., -2]
+        diagonal, beside, _ = pttrf(np.full(frames - 4, 4.0), np.ones(max(1, frames - 5)))
+        solved, _ = pttrs(diagonal, beside, right.reshape(-1, frames - 4).T, overwrite_b=True)
+        curvature[..., 2:-2] = solved.T.reshape(right.shape)
+    curvature[..., 0] = 2 * curvature[..., 1] - curvature[..., 2]
+    curvature[..., -1] = 2 * curvature[..., -2] - curvature[..., -3]
+    before = np.clip(at.astype(np.int64), 0, frames - 2)
+    share = at - before
+    rest = 1 - share
+    result = tracks[..., before] * rest
+    result += tracks[..., before + 1] * share
+    result += curvature[..., before] * ((rest**3 - rest) / 6)
+    result += curvature[..., before + 1] * ((share**3 - share) / 6)
+    return result
 
 
 def _passed(before: Array, after: Array, fps: float) -> Array:
-    """Return (T, N) the share in [0, 1] of the acceleration's local energy that is left, 1 where there was none."""
-    if len(before) < 3:
-        return np.ones(before.shape[:2])
+    """Return (N, T) the share in [0, 1] of the acceleration's local energy that is left, 1 where there was none."""
+    if before.shape[2] < 3:
+        return np.ones((len(before), before.shape[2]))
 
-    def energy(track: Array) -> Array:
-        squares = np.square(np.diff(track, n=2, axis=0)).sum(axis=2)
-        squares = np.concatenate([squares[:1], squares, squares[-1:]])
-        return gaussian_filter1d(squares, _DETAIL_SECONDS * fps, axis=0, mode="nearest")
+    def energy(tracks: Array) -> Array:
+        squares = np.square(np.diff(tracks, n=2)).sum(axis=1)
+        squares = np.concatenate([squares[:, :1], squares, squares[:, -1:]], axis=1)
+        return gaussian_filter1d(squares, _DETAIL_SECONDS * fps, axis=1, mode="nearest")
 
     had = energy(before)
     return np.clip(np.divide(energy(after), had, out=np.ones_like(had), where=had > 0), 0.0, 1.0)

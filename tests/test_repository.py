@@ -17,6 +17,9 @@ from tests.helpers import REPOSITORY
 
 PACKAGES = ("smoothnet_core", "smpl_tools")
 MODULES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
+ADDON = sorted((REPOSITORY / "blender_addon").rglob("*.py"))
+# What Blender's Python has and no other.
+BLENDER = {"bpy", "mathutils", "bl_math", "bmesh", "blf", "gpu", "gpu_extras", "idprop", "addon_utils", "bpy_extras"}
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 HEAVY = ("torch", "typer", "rich", "matplotlib", "click", "pydantic", "yaml", "lightning_fabric", "bpy")
 # The modules made for them: networks and training for torch, the command line for Typer and Rich.
@@ -128,13 +131,27 @@ def test_the_core_knows_nothing_of_motions():
 
 
 def test_blender_is_imported_by_the_extension_only():
-    python = [p for p in tracked() if p.suffix == ".py" and not relative(p).startswith("blender_addon/")]
-    assert [relative(p) for p in python if {"bpy", "mathutils"} & set(imported(tree(p)))] == []
+    allowed = ("blender_addon/", "tests/blender/", "benchmarks/blender")
+    python = [p for p in tracked() if p.suffix == ".py" and not relative(p).startswith(allowed)]
+    assert [relative(p) for p in python if BLENDER & set(imported(tree(p)))] == []
+
+
+def test_the_extension_imports_what_it_brings_and_what_blender_has():
+    there = set(sys.stdlib_module_names) | BLENDER | {"numpy", "scipy", "safetensors", *PACKAGES}
+    # The worker runs in a Python of the user's; there, torch is what it is for.
+    allowed = {"blender_addon/engine_worker.py": {"torch"}}
+    wrong = {relative(p): set(imported(tree(p))) - there - allowed.get(relative(p), set()) for p in ADDON}
+    assert {name: found for name, found in wrong.items() if found} == {}
+
+
+def test_the_libraries_know_nothing_of_the_extension():
+    assert [relative(path) for path in MODULES if "blender_addon" in set(imported(tree(path)))] == []
 
 
 def test_the_packages_load_no_code_from_files():
+    shipped = [*MODULES, *(path for path in ADDON if "packaging" not in path.parts)]
     wrong = [
-        f"{relative(path)}: {'.'.join(call)}" for path in MODULES for call in called(tree(path)) if call in UNSAFE_CALLS
+        f"{relative(path)}: {'.'.join(call)}" for path in shipped for call in called(tree(path)) if call in UNSAFE_CALLS
     ]
     assert wrong == []
 
@@ -151,7 +168,7 @@ def pickles_read(module: ast.Module) -> list[int]:
 
 
 def test_the_packages_read_no_pickles_in_numpy_files():
-    assert [f"{relative(path)}:{line}" for path in MODULES for line in pickles_read(tree(path))] == []
+    assert [f"{relative(path)}:{line}" for path in (*MODULES, *ADDON) for line in pickles_read(tree(path))] == []
     assert pickles_read(ast.parse("np.load(f, allow_pickle=flag)\nwrite_array(f, a, allow_pickle=True)")) == [1]
 
 
@@ -170,7 +187,7 @@ def test_the_scan_sees_through_renamed_imports(source, expected):
 
 
 def test_modules_stay_short():
-    lengths = {relative(p): len(p.read_text(encoding="utf-8").splitlines()) for p in MODULES}
+    lengths = {relative(p): len(p.read_text(encoding="utf-8").splitlines()) for p in (*MODULES, *ADDON)}
     assert {name: n for name, n in lengths.items() if n > 400} == {}
 
 
@@ -212,6 +229,15 @@ def test_the_cmu_acknowledgement_is_given():
 def test_the_version_is_stated_once():
     core = pytest.importorskip("smoothnet_core")
     assert core.__version__ == PROJECT["version"]
+
+
+def test_the_extension_states_the_same_version_and_its_own_licence():
+    text = (REPOSITORY / "blender_addon" / "blender_manifest.toml").read_text(encoding="utf-8")
+    manifest = tomllib.loads(text)
+    assert manifest["version"] == PROJECT["version"]
+    assert manifest["license"] == ["SPDX:GPL-3.0-or-later"]
+    licence = (REPOSITORY / "blender_addon" / "LICENSE").read_text(encoding="ascii")
+    assert licence.split()[:7] == ["GNU", "GENERAL", "PUBLIC", "LICENSE", "Version", "3,", "29"]
 
 
 def test_the_licence_is_the_one_the_project_names():
@@ -266,6 +292,19 @@ def test_the_base_constraints_agree_with_those_of_development_and_know_no_torch(
     assert dev["torch"] == "2.13.0"
 
 
+@pytest.mark.parametrize("blender", ["4.2", "4.5", "5.0", "5.2"])
+def test_the_constraints_of_a_blender_hold_the_extensions_needs_alone(blender):
+    pinned = pins(f"blender-{blender}")
+    assert pinned["bpy"].startswith(f"{blender}.")
+    assert {"numpy", "scipy", "safetensors", "pytest", "hypothesis", "setuptools"} <= set(pinned)
+    assert not {"torch", "typer", "rich", "matplotlib", "smplx", "trimesh"} & set(pinned)
+    # The SciPy that the extension brings for this Python.
+    python = "cp313" if blender == "5.2" else "cp311"
+    text = (REPOSITORY / "constraints" / "extension.txt").read_text(encoding="ascii")
+    assert f"scipy-{pinned['scipy']}-{python}-" in text
+    assert f"safetensors-{pinned['safetensors']}-" in text
+
+
 def test_the_oldest_constraints_are_the_oldest_versions_admitted():
     pinned = pins("oldest")
     for name, specifier in requirements(None).items():
@@ -280,6 +319,6 @@ def test_the_continuous_check_runs_every_suite():
     assert os.access(script, os.X_OK)
     text = script.read_text(encoding="utf-8")
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-    for target in ("test", "demo", "test-base", "test-oldest"):
+    for target in ("test", "demo", "test-base", "test-oldest", "extension", "test-blender"):
         assert re.search(rf"make {target}\b", text), target
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

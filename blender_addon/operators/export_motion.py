@@ -10,7 +10,7 @@ from bpy_extras.io_utils import ExportHelper
 from smpl_tools import formats
 from smpl_tools.convert import make, makeable, prepared_for
 
-from .. import motion_files
+from .. import callbacks, motion_files
 from ..armature_motion import RECORD
 from ..curves import Array
 from ..evaluated_motion import Take, points_motion, rig_motion, smpl_motion
@@ -27,7 +27,8 @@ _RANGES = (
 _items: list[tuple[str, str, str]] = []
 
 
-def _formats(self: bpy.types.Operator, context: bpy.types.Context | None) -> list[tuple[str, str, str]]:
+def format_items(context: bpy.types.Context | None) -> list[tuple[str, str, str]]:
+    """Return the formats that the active armature can be written in, as an enumeration has them."""
     if not _items:
         known = sorted(makeable(), key=lambda name: (name not in ("bvh", "gltf"), name))
         for name in known:
@@ -42,14 +43,14 @@ class SMOOTHNET_OT_export_motion(bpy.types.Operator, ExportHelper):
     """Export the motion of the active armature, as it is seen, to a motion capture file"""
 
     bl_idname = "smoothnet.export_motion"
-    bl_label = "Export Motion Capture"
+    bl_label = "Export Motion"
     bl_options = {"REGISTER", "PRESET"}
 
     filename_ext = ""
     check_extension = None
     filter_glob: StringProperty(default="*", options={"HIDDEN"})
 
-    format: EnumProperty(name="Format", description="Format of the file", items=_formats)
+    format: EnumProperty(name="Format", description="Format of the file", items=callbacks.export_formats)
     range: EnumProperty(name="Range", description="Which frames are written", items=_RANGES)
     fps: FloatProperty(
         name="Frame Rate",
@@ -85,7 +86,7 @@ class SMOOTHNET_OT_export_motion(bpy.types.Operator, ExportHelper):
         if not self.properties.is_property_set("format") and RECORD not in active:
             self.format = "bvh"
         if not self.filepath:
-            self.filepath = bpy.path.clean_name(active.name) + self._suffixes(active)[0]
+            self.filepath = self._proposed(active)
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
@@ -120,16 +121,30 @@ class SMOOTHNET_OT_export_motion(bpy.types.Operator, ExportHelper):
         try:
             self._export(context)
         except ValueError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, motion_files.for_animators(str(error)))
             return {"CANCELLED"}
         return {"FINISHED"}
+
+    def _proposed(self, active: bpy.types.Object) -> str:
+        """Return a name for the file: beside the imported one where there is one, and not in its place."""
+        name = bpy.path.clean_name(active.name)
+        try:
+            folder = Path(_record(active).path).parent if RECORD in active else None
+        except ValueError:
+            folder = None
+        if folder is not None and folder.is_dir():
+            name = str(folder / f"{name}_new")
+        return name + self._suffixes(active)[0]
 
     def _suffixes(self, active: bpy.types.Object) -> tuple[str, ...]:
         name = self.format
         if name == "SAME":
-            if RECORD not in active:
+            try:
+                record = _record(active) if RECORD in active else None
+            except ValueError:
+                record = None
+            if record is None or record.format not in formats.FORMATS:
                 return ("",)
-            record = _record(active)
             if formats.FORMATS[record.format].suffixes and Path(record.path).suffix:
                 return (Path(record.path).suffix.lower(),)
             name = record.format
@@ -224,7 +239,7 @@ class SMOOTHNET_OT_export_motion(bpy.types.Operator, ExportHelper):
         make(ready, to, path)
         self.report({"INFO"}, f"{path.name}: {to}, {len(moments)} frames at {fps:g} fps")
         for note in notes:
-            self.report({"INFO"}, f"{path.name}: {note}")
+            self.report({"INFO"}, f"{path.name}: {motion_files.for_animators(note)}")
 
     def _owners(
         self, context: bpy.types.Context, active: bpy.types.Object, record: Record
@@ -232,7 +247,7 @@ class SMOOTHNET_OT_export_motion(bpy.types.Operator, ExportHelper):
         """Return the active armature, and those of the other people of its file."""
         found = {record.person: (active, record)}
         if self.all_people:
-            for object in context.scene.objects:
+            for object in context.view_layer.objects:
                 if object.type == "ARMATURE" and RECORD in object and object is not active:
                     other = _record(object)
                     if (other.path, other.digest, other.content) == (record.path, record.digest, record.content):

@@ -11,7 +11,8 @@ from smpl_tools.motion import Motion
 
 from .. import motion_files, preferences
 from ..armature_motion import RECORD, build
-from ..figures import Figure, content_of, figures_of
+from ..figure import Figure
+from ..figures import content_of, figures_of
 from ..motion_files import Record, Stated
 
 EXTENSIONS = (".npz", ".npy", ".pkl", ".pt", ".bvh", ".csv", ".json")
@@ -71,7 +72,7 @@ class SMOOTHNET_OT_import_motion(bpy.types.Operator, ImportHelper):
     """Import motion capture as armatures with keys, one for each person"""
 
     bl_idname = "smoothnet.import_motion"
-    bl_label = "Import Motion Capture"
+    bl_label = "Import Motion"
     bl_options = {"REGISTER", "UNDO", "PRESET"}
 
     filter_glob: StringProperty(default=";".join(f"*{e}" for e in EXTENSIONS), options={"HIDDEN"})
@@ -151,7 +152,7 @@ class SMOOTHNET_OT_import_motion(bpy.types.Operator, ImportHelper):
             try:
                 self._import(context, path)
             except ValueError as error:
-                text = str(error)
+                text = motion_files.for_animators(str(error))
                 self.report({"ERROR"}, text if str(path) in text else f"{path}: {text}")
                 failed += 1
         return {"CANCELLED"} if failed == len(paths) else {"FINISHED"}
@@ -200,7 +201,10 @@ class SMOOTHNET_OT_import_motion(bpy.types.Operator, ImportHelper):
         self.report({"INFO"}, f"{path.name}: {motion.format}, {people}, {motion.frame_count} frames at {rate:g} fps")
         licences = {figure.skin.licence for figure in figures if figure.skin is not None} - {None}
         for note in dict.fromkeys((*notes, *remarks, *more, *sorted(licences))):
-            self.report({"WARNING"} if note.startswith("no mesh") else {"INFO"}, f"{path.name}: {note}")
+            self.report(
+                {"WARNING"} if note.startswith("no mesh") else {"INFO"},
+                f"{path.name}: {motion_files.for_animators(note)}",
+            )
 
     def _place(
         self,

@@ -41,7 +41,7 @@ def forward(tensors: Mapping[str, Array], windows: Array, quality: Array) -> Arr
 
 def refine_track(
     tensors: Mapping[str, Array], values: Array, quality: Array, *, window: int, hop: int, blend: str
-) -> Array:
+) -> NDArray[np.float64]:
     """Refine every window of a track and blend the overlaps, as :func:`smoothnet_core.windows.refine_windows` does.
 
     Here the blend is part of the last linear map, and only what the network changes is added up.
@@ -60,7 +60,7 @@ def refine_track(
     frames = len(values)
     values, quality, own = lengthened(values, quality, window)
     tracks = np.ascontiguousarray(values.transpose(1, 2, 0))
-    trust = None if (quality == 1).all() else np.ascontiguousarray(quality.transpose(1, 0, 2), np.float32)
+    trusted = (quality == 1).all(axis=(0, 2))
     weights = blend_weights(blend, window)
     network = _Network(tensors, weights)
     count, size, length = tracks.shape
@@ -91,9 +91,9 @@ def refine_track(
             for start in range(0, last - first, _BLOCK):
                 stop = min(start + _BLOCK, last - first)
                 seen = None
-                if trust is not None:
+                if not trusted[joint]:
                     at = starts[first + start : first + stop]
-                    seen = trust[joint][at[:, None] + np.arange(window)]
+                    seen = quality[at[:, None] + np.arange(window), joint]
                 change = network.changes(view[:, start:stop], seen)
                 if last > regular:
                     tail = change[:, :, 0].T

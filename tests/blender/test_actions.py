@@ -9,10 +9,10 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import keyframes as kf  # noqa: E402
-from blender_addon.actions import SLOTTED  # noqa: E402
-from blender_addon.curves import CurveKey  # noqa: E402
-from blender_addon.grids import real_fps  # noqa: E402
+from blender_addon import keyframes as kf
+from blender_addon.actions import SLOTTED
+from blender_addon.curves import CurveKey
+from blender_addon.grids import real_fps
 
 X = CurveKey("location", 0)
 

@@ -11,12 +11,12 @@ from tests.helpers import shared
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import armatures  # noqa: E402
-from blender_addon.feet import keep_feet  # noqa: E402
-from blender_addon.keyframes import active_source, read_curves  # noqa: E402
-from blender_addon.pose_channels import linear_sampler, sample_pose  # noqa: E402
-from blender_addon.posing import INHERIT_SCALE, world_ends, world_rotations  # noqa: E402
-from blender_addon.rotation_modes import channel_name  # noqa: E402
+from blender_addon import armatures
+from blender_addon.feet import keep_feet
+from blender_addon.keyframes import active_source, read_curves
+from blender_addon.pose_channels import linear_sampler, sample_pose
+from blender_addon.posing import INHERIT_SCALE, world_ends, world_rotations
+from blender_addon.rotation_modes import channel_name
 
 SELECTS_POSE = "select" in bpy.types.PoseBone.bl_rna.properties
 # Blender's BVH importer leaves its file open.
@@ -214,36 +214,6 @@ def test_selected_bones_are_told_in_every_mode(scene: Any) -> None:
     bpy.ops.object.mode_set(mode="OBJECT")
 
 
-def test_constraints_and_drivers_are_told(scene: Any) -> None:
-    obj = make_armature(
-        [
-            ("a", "", (0, 0, 0), (0, 0, 1)),
-            ("b", "a", (0, 0.1, 1), (0, 0, 2)),
-            ("c", "b", *TWO),
-            ("d", "c", (0, 0, 3), (0, 0, 4)),
-            ("goal", "", (0, 1, 3), (0, 1, 4)),
-        ]
-    )
-    assert armatures.constrained_bones(obj) == {}
-    bend = obj.pose.bones["c"].constraints.new("IK")
-    bend.target, bend.subtarget, bend.chain_count = obj, "goal", 2
-    copy = obj.pose.bones["d"].constraints.new("COPY_ROTATION")
-    bpy.context.view_layer.update()
-    assert armatures.constrained_bones(obj) == {"b": "IK", "c": "IK"}
-    copy.target, copy.subtarget = obj, "goal"
-    bpy.context.view_layer.update()
-    assert armatures.constrained_bones(obj) == {"b": "IK", "c": "IK", "d": "Copy Rotation"}
-    bend.chain_count = 0
-    bpy.context.view_layer.update()
-    assert armatures.constrained_bones(obj) == {"a": "IK", "b": "IK", "c": "IK", "d": "Copy Rotation"}
-    bend.mute = True
-    assert armatures.constrained_bones(obj) == {"d": "Copy Rotation"}
-    assert armatures.driven_bones(obj) == set()
-    obj.driver_add('pose.bones["b"].location', 0)
-    obj.driver_add("location", 0)
-    assert armatures.driven_bones(obj) == {"b"}
-
-
 def test_what_is_no_armature_is_refused(scene: Any) -> None:
     empty = bpy.data.objects.new("Light rig", None)
     for function in (
@@ -252,8 +222,6 @@ def test_what_is_no_armature_is_refused(scene: Any) -> None:
         armatures.rest_channels,
         armatures.selected_bones,
         armatures.hidden_bones,
-        armatures.constrained_bones,
-        armatures.driven_bones,
     ):
         with pytest.raises(ValueError, match=r"^object: expected an armature, received Light rig, empty$"):
             function(empty)

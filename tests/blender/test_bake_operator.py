@@ -10,9 +10,9 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import baking, keyframes  # noqa: E402
-from blender_addon.curves import CurveKey  # noqa: E402
-from tests.blender.baking_rigs import FRAMES, armature, key_all, leg, run, seen  # noqa: E402
+from blender_addon import baking, keyframes
+from blender_addon.curves import CurveKey
+from tests.blender.baking_rigs import FRAMES, armature, key_all, leg, run, seen
 
 
 @pytest.fixture(autouse=True)

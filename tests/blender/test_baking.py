@@ -9,10 +9,10 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import baking, keyframes  # noqa: E402
-from blender_addon.actions import holder  # noqa: E402
-from blender_addon.rotation_modes import MODES, channel_name  # noqa: E402
-from tests.blender.baking_rigs import FRAMES, armature, empty, key, key_all, leg, run, seen  # noqa: E402
+from blender_addon import baking, keyframes
+from blender_addon.actions import holder
+from blender_addon.rotation_modes import MODES, channel_name
+from tests.blender.baking_rigs import FRAMES, armature, empty, key, key_all, leg, run, seen
 
 
 def bake(obj: Any, bones: list[str] | None = None, frames: np.ndarray = FRAMES) -> tuple[Any, list[baking.Hold]]:

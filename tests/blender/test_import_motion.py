@@ -11,19 +11,19 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from smpl_tools.bodies.free_body import free_body  # noqa: E402
-from smpl_tools.bodies.model_files import load_body_model  # noqa: E402
-from smpl_tools.bodies.person_body import person_body  # noqa: E402
-from smpl_tools.bodies.posing import posed_vertices  # noqa: E402
-from smpl_tools.contents import as_content  # noqa: E402
-from smpl_tools.convert import make, prepared_for  # noqa: E402
-from smpl_tools.coordinates import PELVIS, up_rotation  # noqa: E402
-from smpl_tools.formats import FORMATS, read  # noqa: E402
-from smpl_tools.rotations import axis_angle_to_matrix  # noqa: E402
-from tests.blender.motion_samples import SAMPLES, armatures, heads, operators, places, sample  # noqa: E402
-from tests.helpers import REPOSITORY  # noqa: E402
-from tests.smpl.body_files import write_smpl, write_smplh, write_smplx  # noqa: E402
-from tests.smpl.plain_motions import base, points_person, smpl_parts, smpl_person, with_track  # noqa: E402
+from smpl_tools.bodies.free_body import free_body
+from smpl_tools.bodies.model_files import load_body_model
+from smpl_tools.bodies.person_body import person_body
+from smpl_tools.bodies.posing import posed_vertices
+from smpl_tools.contents import as_content
+from smpl_tools.convert import make, prepared_for
+from smpl_tools.coordinates import PELVIS, up_rotation
+from smpl_tools.formats import FORMATS, read
+from smpl_tools.rotations import axis_angle_to_matrix
+from tests.blender.motion_samples import SAMPLES, armatures, heads, operators, places, sample
+from tests.helpers import REPOSITORY
+from tests.smpl.body_files import write_smpl, write_smplh, write_smplx
+from tests.smpl.plain_motions import base, points_person, smpl_parts, smpl_person, with_track
 
 TAKES = REPOSITORY / "assets" / "takes"
 

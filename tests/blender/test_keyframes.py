@@ -9,8 +9,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import keyframes as kf  # noqa: E402
-from blender_addon.curves import INTERPOLATIONS, KEY_TYPES, CurveKey, bone_path  # noqa: E402
+from blender_addon import keyframes as kf
+from blender_addon.curves import INTERPOLATIONS, KEY_TYPES, CurveKey, bone_path
 
 LOCATION = CurveKey("location", 0)
 NAMES = ["Hips", 'say "hi"', "back\\slash", "Hüfte.L", "腰"]

@@ -11,7 +11,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import engines, preferences  # noqa: E402
+from blender_addon import engines, preferences
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender_addon.bone_shapes import forward, limbs, tails
-from blender_addon.motion_files import Record, Stated, chosen_paths, digest_of, folder_of, record_of, scene_rate
+from blender_addon.motion_files import (
+    Record,
+    Stated,
+    chosen_paths,
+    digest_of,
+    folder_of,
+    for_animators,
+    record_of,
+    scene_rate,
+)
 from smpl_tools.coordinates import up_rotation
 from smpl_tools.formats.mediapipe import LANDMARKS
 from smpl_tools.skeleton import SMPL, SMPL_H
@@ -36,6 +45,14 @@ def test_a_record_that_is_none(text):
         record_of(text, "Hero")
 
 
+def test_hints_at_the_command_line_are_left_out():
+    assert for_animators("unit not known: kept (--from-unit says what it is)") == "unit not known: kept"
+    assert for_animators("received 3D positions of joints; smoothnet fit finds poses for positions") == (
+        "received 3D positions of joints"
+    )
+    assert for_animators("a (b) -- c") == "a (b) -- c"
+
+
 def test_which_files_are_meant(tmp_path):
     for name in ("a.npz", "b.npz"):
         (tmp_path / name).touch()
@@ -47,7 +64,7 @@ def test_which_files_are_meant(tmp_path):
     assert chosen_paths("", str(tmp_path), [""]) == [tmp_path]
     assert chosen_paths(str(tmp_path / "typed"), str(tmp_path), []) == [tmp_path]
     assert chosen_paths(str(tmp_path / "gone.npz"), "", []) == [tmp_path / "gone.npz"]
-    with pytest.raises(ValueError, match="^file to import: expected a file or a folder, received none chosen$"):
+    with pytest.raises(ValueError, match=r"^file to import: expected a file or a folder, received none chosen$"):
         chosen_paths("", "", [])
 
 

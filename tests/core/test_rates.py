@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.interpolate import make_interp_spline
 
-from smoothnet_core.rates import refine_at_rate, same_rate
+from smoothnet_core.rates import _spline, refine_at_rate, same_rate
 
 RATES = [10.0, 24.0, 25.0, 29.97, 50.0, 59.94, 60.0, 100.0, 120.0, 240.0]
 
@@ -50,3 +51,11 @@ def test_same_rate():
     assert same_rate(30, 30)
     assert not same_rate(25, 30)
     assert not same_rate(31, 30)
+
+
+@pytest.mark.parametrize("frames", [2, 3, 4, 5, 6, 7, 50])
+def test_the_spline_is_the_cubic_one_without_knots_at_its_ends(frames):
+    tracks = np.random.default_rng(frames).normal(size=(2, 3, frames))
+    at = np.linspace(0, frames - 1 + 0.5, 91)
+    expected = make_interp_spline(np.arange(frames), tracks, k=min(3, frames - 1), axis=2)(at)
+    np.testing.assert_allclose(_spline(tracks, at), expected, atol=1e-13)

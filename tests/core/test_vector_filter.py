@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
+from smoothnet_core import refine
 from smoothnet_core.inference import vector_filter_numpy
+from smoothnet_core.windows import refine_windows
 
 WINDOW, PROBES, HIDDEN, FILTERS = 16, 40, 24, 20
 
@@ -96,3 +98,37 @@ def test_equivariance_in_float64(size, seed, scale, offset):
     out = vector_filter_numpy.forward(tensors, windows, quality)
     moved = vector_filter_numpy.forward(tensors, scale * windows @ turn + offset, quality)
     np.testing.assert_allclose(moved, scale * out @ turn + offset, atol=1e-6 * (abs(scale) + abs(offset)))
+
+
+@pytest.mark.parametrize("hop", [1, 4, 5, WINDOW])
+@pytest.mark.parametrize("frames", [2, WINDOW, WINDOW + 1, 77])
+@pytest.mark.parametrize("blend", ["uniform", "taper"])
+def test_a_track_is_its_windows_blended(hop, frames, blend, monkeypatch):
+    monkeypatch.setattr(vector_filter_numpy, "_BLOCK", 6)
+    tensors = random_tensors(np.float64)
+    rng = np.random.default_rng(frames)
+    values, quality = rng.normal(size=(frames, 3, 9)), np.ones((frames, 3, 2))
+    # One joint is not trusted everywhere, one never moves.
+    quality[:, 1, 0] = rng.random(frames)
+    values[:, 2] = values[0, 2]
+    how = {"window": WINDOW, "hop": hop, "blend": blend}
+    out = vector_filter_numpy.refine_track(tensors, values, quality, **how)
+    expected = refine_windows(
+        values.transpose(1, 0, 2),
+        quality.transpose(1, 0, 2),
+        lambda windows, quality: vector_filter_numpy.forward(tensors, windows, quality),
+        **how,
+    )
+    np.testing.assert_allclose(out, expected.transpose(1, 0, 2), atol=1e-11)
+    np.testing.assert_allclose(out[:, 2], values[:, 2], atol=1e-14)
+
+
+def test_joints_and_blocks_change_no_bit(monkeypatch):
+    rng = np.random.default_rng(3)
+    track = rng.normal(size=(300, 7, 4)) * 0.1 + [1, 0, 0, 0]
+    track[50:60, 2] = np.nan
+    whole = refine(track, fps=24, kind="quat_wxyz")
+    alone = [refine(track[:, n : n + 1], fps=24, kind="quat_wxyz") for n in range(7)]
+    np.testing.assert_array_equal(whole, np.concatenate(alone, axis=1))
+    monkeypatch.setattr("smoothnet_core._refine._BLOCK_NUMBERS", 2**22)
+    np.testing.assert_array_equal(whole, refine(track, fps=24, kind="quat_wxyz"))

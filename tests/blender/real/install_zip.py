@@ -232,8 +232,8 @@ def use() -> dict[str, Any]:
     import safetensors
     import scipy
     import scipy.linalg
-    import smoothnet_core
 
+    import smoothnet_core
     import smpl_tools
 
     for module in (scipy, scipy.linalg, safetensors, smoothnet_core, smpl_tools):
@@ -258,7 +258,7 @@ def main(arguments: list[str]) -> None:
     sys.addaudithook(refuse_network)
     assert not bpy.app.online_access
     with watched():
-            # Blender takes no relative path here.
+        # Blender takes no relative path here.
         seen = install(str(Path(arguments[0]).resolve())) if arguments else use()
     assert not network, network
     seen |= {"blender": bpy.app.version_string, "python": sys.version.split()[0]}
