@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -246,7 +247,7 @@ def held_values(quat_wxyz: Array, mode: str, like: Array, held: NDArray[np.bool_
     # Before the first one nothing is given but its own end, so that is where it starts.
     out[: first + 1] = from_quat_wxyz(quat_wxyz[first::-1], mode, like[first::-1])[::-1]
     out[last:] = from_quat_wxyz(quat_wxyz[last:], mode, like[last:])
-    for start, end in zip(stays, stays[1:], strict=False):
+    for start, end in itertools.pairwise(stays):
         if end - start > 1:
             run = from_quat_wxyz(quat_wxyz[start : end + 1], mode, like[start : end + 1])
             if np.abs(run[-1] - nearest[end]).max() < 1e-3:

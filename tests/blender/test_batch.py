@@ -13,7 +13,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from tests.blender import refine_scenes as rs  # noqa: E402
+from tests.blender import refine_scenes as rs
 
 FRAMES = np.arange(1.0, 61.0)
 HIPS = 'pose.bones["Hips"].rotation_quaternion'
@@ -74,7 +74,7 @@ def test_one_that_cannot_be_refined_does_not_stop_the_rest(scene: Any, capfd: An
 
 
 def test_all_actions_of_the_file(scene: Any) -> None:
-    """Also those that nobody plays; they are read with the armature that has their bones; doing it twice is the same."""
+    """Also those that nobody plays; read with the armature that has their bones; twice is the same as once."""
     hero = _heroes(1)[0]
     played = hero.animation_data.action
     spare = played.copy()

@@ -9,7 +9,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from tests.blender import refine_scenes as rs  # noqa: E402
+from tests.blender import refine_scenes as rs
 
 # Blender's importers leave files for Python to close.
 pytestmark = [
@@ -25,9 +25,24 @@ def _bvh(path: Any, frames: int = 120) -> None:
     lines = ["HIERARCHY"]
     for depth, name in enumerate(BONES):
         pad = "  " * depth
-        place = "6 Xposition Yposition Zposition Zrotation Xrotation Yrotation" if not depth else "3 Zrotation Xrotation Yrotation"
-        lines += [f"{pad}{'JOINT' if depth else 'ROOT'} {name}", f"{pad}{{", f"{pad}  OFFSET 0.0 {10.0 if depth else 0.0} 0.0", f"{pad}  CHANNELS {place}"]
-    lines += ["      End Site", "      {", "        OFFSET 0.0 10.0 0.0", "      }", *["  " * d + "}" for d in (2, 1, 0)]]
+        place = (
+            "6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
+            if not depth
+            else "3 Zrotation Xrotation Yrotation"
+        )
+        lines += [
+            f"{pad}{'JOINT' if depth else 'ROOT'} {name}",
+            f"{pad}{{",
+            f"{pad}  OFFSET 0.0 {10.0 if depth else 0.0} 0.0",
+            f"{pad}  CHANNELS {place}",
+        ]
+    lines += [
+        "      End Site",
+        "      {",
+        "        OFFSET 0.0 10.0 0.0",
+        "      }",
+        *["  " * d + "}" for d in (2, 1, 0)],
+    ]
     lines += ["MOTION", f"Frames: {frames}", "Frame Time: 0.0333333"]
     rng = np.random.default_rng(0)
     for t in range(frames):
@@ -135,7 +150,9 @@ def test_gltf(scene: Any, tmp_path: Any, fps: int) -> None:
     addon_utils.enable("io_scene_gltf2")
     _exported(tmp_path)
     path = str(tmp_path / "take.glb")
-    bpy.ops.export_scene.gltf(filepath=path, export_animation_mode="ACTIVE_ACTIONS", export_optimize_animation_size=False)
+    bpy.ops.export_scene.gltf(
+        filepath=path, export_animation_mode="ACTIVE_ACTIONS", export_optimize_animation_size=False
+    )
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     addon_utils.enable("io_scene_gltf2")
     bpy.context.scene.render.fps = fps

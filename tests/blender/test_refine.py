@@ -74,7 +74,8 @@ def test_winding_on_past_whole_turns_does_not_flip(scene: Any, mode: str) -> Non
     assert rs.refine() == {"FINISHED"}
     halves = rs.pose(obj, "Hips", np.arange(1.0, 90.0, 0.5))
     steps = rs.degrees(halves[1:], halves[:-1])
-    assert steps.max() < 11 and steps.min() > 5
+    assert steps.max() < 11
+    assert steps.min() > 5
 
 
 @pytest.mark.parametrize("mode", ["XYZ", "ZXY", "YZX"])
@@ -251,16 +252,24 @@ def test_models_and_a_file_that_is_none(scene: Any, tmp_path: Any) -> None:
     for model in ("default", "fast", "deglitch"):
         assert rs.refine(model=model) == {"FINISHED"}
         results.append(rs.values(obj, 'pose.bones["Hips"].rotation_quaternion'))
-    assert np.abs(results[0] - results[1]).max() > 1e-5 and np.abs(results[0] - results[2]).max() > 1e-5
+    assert np.abs(results[0] - results[1]).max() > 1e-5
+    assert np.abs(results[0] - results[2]).max() > 1e-5
     assert bpy.ops.smoothnet.revert() == {"FINISHED"}
     state = rs.file_state()
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"these are no weights")
     pickled = tmp_path / "bad.pth"
     pickled.write_bytes(b"cos\nsystem\n(S'touch /tmp/never'\ntR.")
-    for file, text in ((str(bad), "bad.safetensors"), (str(pickled), "bad.pth"), (str(tmp_path), str(tmp_path)),
-                       (str(tmp_path / "none.safetensors"), "none.safetensors"), ("", "expected a file of weights")):  # fmt: skip
+    cases = {
+        str(bad): "bad.safetensors",
+        str(pickled): "bad.pth",
+        str(tmp_path): str(tmp_path),
+        str(tmp_path / "none.safetensors"): "none.safetensors",
+        "": "expected a file of weights",
+    }
+    for file, text in cases.items():
         with pytest.raises(RuntimeError, match="Error: ") as caught:
             rs.refine(model="FILE", model_file=file)
-        assert text in str(caught.value) and "Traceback" not in str(caught.value)
+        assert text in str(caught.value)
+        assert "Traceback" not in str(caught.value)
         assert rs.file_state() == state

@@ -9,7 +9,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from tests.blender import refine_scenes as rs  # noqa: E402
+from tests.blender import refine_scenes as rs
 
 FRAMES = np.arange(1.0, 91.0)
 HIPS = 'pose.bones["Hips"].rotation_quaternion'
