@@ -14,8 +14,8 @@ from typing import Any
 
 import bpy
 
-# Seconds between looks at the worker, and seconds of work on Blender's data between two events.
-_INTERVAL, _SLICE = 0.05, 0.04
+# Seconds between looks at the worker, and seconds of work between two events: at the start, and from then on.
+_INTERVAL, _MOMENT, _SLICE = 0.05, 0.25, 0.04
 
 
 class Cancelled(Exception):
@@ -91,10 +91,13 @@ class JobOperator:
         self._work: _Work | None = None
         manager = context.window_manager
         self._timer = manager.event_timer_add(_INTERVAL, window=context.window)
-        manager.modal_handler_add(self)
         manager.progress_begin(0.0, 1.0)
         # What is done in a moment is done before the first redraw.
-        return self._go_on(context)
+        state = self._go_on(context, _MOMENT)
+        if "RUNNING_MODAL" in state:
+            # Not before: Blender frees an operator that is finished, and crashes on a handler that it left behind.
+            manager.modal_handler_add(self)
+        return state
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Go on with the work, or stop it."""
@@ -113,8 +116,8 @@ class JobOperator:
         self._stop()
         self._end(context)
 
-    def _go_on(self, context: bpy.types.Context) -> set[str]:
-        until = time.perf_counter() + _SLICE
+    def _go_on(self, context: bpy.types.Context, seconds: float = _SLICE) -> set[str]:
+        until = time.perf_counter() + seconds
         try:
             while time.perf_counter() < until:
                 if self._work is not None:
