@@ -54,6 +54,14 @@ class Background:
 
 Job = Generator[Progress | Background, Any, None]
 
+# What runs in the window now, for the panels.
+_shown: list[Progress] = []
+
+
+def running() -> Progress | None:
+    """Return how far the job is that runs in a window; None where none does."""
+    return _shown[0] if _shown else None
+
 
 class JobOperator:
     """Mixin of operators whose work is a generator ``job(context)``; a ``ValueError`` of it is shown and cancels."""
@@ -153,11 +161,17 @@ class JobOperator:
         self._job.close()
 
     def _show(self, context: bpy.types.Context, share: float, text: str) -> None:
+        before = running()
+        if before is not None and (f"{before.share:.0%}", before.text) == (f"{share:.0%}", text):
+            return  # Drawing costs more than a piece of work.
+        _shown[:] = [Progress(share, text)]
         context.window_manager.progress_update(share)
         context.workspace.status_text_set(f"{text}  {share:.0%}   ESC: Cancel" if text else None)
+        _redraw_sidebars(context)
 
     def _end(self, context: bpy.types.Context) -> None:
         manager = context.window_manager
+        _shown.clear()
         manager.progress_end()
         manager.event_timer_remove(self._timer)
         for window in manager.windows:
@@ -165,6 +179,15 @@ class JobOperator:
             window.workspace.status_text_set(None)
             for area in window.screen.areas:
                 area.tag_redraw()
+
+
+def _redraw_sidebars(context: bpy.types.Context) -> None:
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
 
 
 # Events that look and do not change.

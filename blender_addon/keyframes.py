@@ -16,6 +16,7 @@ from .actions import (
     KEY_FIELDS,
     Source,
     active_source,
+    acts,
     add_keys,
     assign,
     editable_problem,
@@ -44,6 +45,7 @@ from .players import (
 __all__ = [
     "Source",
     "active_source",
+    "acts",
     "assign",
     "counterpart",
     "curve_count",
