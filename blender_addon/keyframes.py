@@ -16,6 +16,7 @@ from .actions import (
     KEY_FIELDS,
     Source,
     active_source,
+    acts,
     add_keys,
     assign,
     check_assignable,
@@ -45,6 +46,7 @@ from .players import (
 __all__ = [
     "Source",
     "active_source",
+    "acts",
     "assign",
     "check_assignable",
     "counterpart",
