@@ -403,7 +403,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--quick", action="store_true", help="two clips of each kind, jitter alone, quaternions alone")
     options = parser.parse_args()
-    learning = list(clips_of(options.folder, TUNED_ON[:2] if options.quick else TUNED_ON, 1 if options.quick else TAKES))
+    learning = list(
+        clips_of(options.folder, TUNED_ON[:2] if options.quick else TUNED_ON, 1 if options.quick else TAKES)
+    )
     tested = list(clips_of(options.folder, REPORTED_ON, 1 if options.quick else 6))
     at_training, at_test = pairs_of(options.folder, ("train",)), pairs_of(options.folder, ("val",))
     print(f"{len(learning)} clips for the search, {len(tested)} held out, bpy {bpy.app.version_string}", flush=True)
