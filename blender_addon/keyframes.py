@@ -39,6 +39,7 @@ from .players import (
     source_of,
     sources_of,
     sources_played,
+    target_type,
     to_action_time,
 )
 
@@ -69,6 +70,7 @@ __all__ = [
     "source_of",
     "sources_of",
     "sources_played",
+    "target_type",
     "to_action_time",
     "users",
     "write_in_pieces",

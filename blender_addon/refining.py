@@ -28,6 +28,8 @@ RefineArray = Callable[..., Any]
 FADE, MARKED_FADE = 0.3, 0.15
 # Seconds of a cycle's neighbours that the network is shown on both sides.
 _AROUND = 3.0
+# Values this near to each other are of the same sign and the same turn.
+_SAME = 1e-3
 # Numbers refined in one call: between two calls a job can be stopped.
 _AT_ONCE = 2**22
 
@@ -239,19 +241,22 @@ def held_values(quat_wxyz: Array, mode: str, like: Array, held: NDArray[np.bool_
         held: (U,) which keys stay.
     """
     stays = np.flatnonzero(held)
+    out = from_quat_wxyz(quat_wxyz, mode, like)
     if not len(stays):
-        return from_quat_wxyz(quat_wxyz, mode, like)
+        return out
     nearest = from_quat_wxyz(quat_wxyz[None], mode, like[None])[0]
-    out = nearest.copy()
-    first, last = stays[0], stays[-1]
-    # Before the first one nothing is given but its own end, so that is where it starts.
-    out[: first + 1] = from_quat_wxyz(quat_wxyz[first::-1], mode, like[first::-1])[::-1]
-    out[last:] = from_quat_wxyz(quat_wxyz[last:], mode, like[last:])
-    for start, end in itertools.pairwise(stays):
-        if end - start > 1:
+    arrives = np.abs(out[stays] - nearest[stays]).max(axis=1) < _SAME
+    if not arrives[0]:
+        # Before the first one nothing is given but its own end, so that is where it starts.
+        first = stays[0]
+        out[: first + 1] = from_quat_wxyz(quat_wxyz[first::-1], mode, like[first::-1])[::-1]
+    for start, end, fine in zip(stays[:-1], stays[1:], arrives[:-1] & arrives[1:], strict=True):
+        if not fine and end - start > 1:
             run = from_quat_wxyz(quat_wxyz[start : end + 1], mode, like[start : end + 1])
-            if np.abs(run[-1] - nearest[end]).max() < 1e-3:
-                out[start : end + 1] = run
+            agrees = np.abs(run[-1] - nearest[end]).max() < _SAME
+            out[start : end + 1] = run if agrees else nearest[start : end + 1]
+    if not arrives[-1]:
+        out[stays[-1] :] = from_quat_wxyz(quat_wxyz[stays[-1] :], mode, like[stays[-1] :])
     out[held] = like[held]
     return out
 

@@ -73,6 +73,17 @@ def test_one_that_cannot_be_refined_does_not_stop_the_rest(scene: Any, capfd: An
     assert 'Empty "Held" is in NLA tweak mode' in said
 
 
+def test_actions_that_move_nothing_are_not_spoken_of(scene: Any, capfd: Any) -> None:
+    """A camera's lens, a material: no object's motion."""
+    _heroes(1)
+    camera, material = bpy.data.cameras.new("Lens"), bpy.data.materials.new("Paint")
+    rs.key(camera, "lens", FRAMES, np.random.default_rng(0).normal(size=60))
+    rs.key(material, "metallic", FRAMES, np.random.default_rng(0).normal(size=60))
+    assert bpy.ops.smoothnet.batch(scope="FILE") == {"FINISHED"}
+    assert "Warning" not in capfd.readouterr().out
+    assert len(bpy.data.actions) == 4
+
+
 def test_all_actions_of_the_file(scene: Any) -> None:
     """Also those that nobody plays; read with the armature that has their bones; twice is the same as once."""
     hero = _heroes(1)[0]

@@ -105,6 +105,8 @@ def test_the_selection_of_bones_is_not_one_of_objects_and_shape_keys() -> None:
          "its rotation mode is animated"),
         (rotation_curves("Hips", TIMES[::10]), "fewer than 5 keys a second"),
         (rotation_curves("Hips", TIMES[:2]), "fewer than 5 keys a second"),
+        ([dataclasses.replace(c, values=np.where(TIMES == 9, np.nan, c.values)) for c in rotation_curves("Hips", TIMES)],
+         "a key holds no number"),
     ],
 )  # fmt: skip
 def test_what_is_left_alone_is_named_with_its_reason(curves: list[Curve], reason: str) -> None:
