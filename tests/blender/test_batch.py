@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +174,27 @@ def test_a_script_of_its_own(scene: Any, tmp_path: Any) -> None:
     rs.select(hero)
     assert bpy.ops.smoothnet.revert() == {"FINISHED"}
     assert (rs.values(hero, HIPS) == original).all()
+
+
+def test_the_script_of_the_documentation(tmp_path: Any) -> None:
+    """Word for word, in a process of its own that ends well."""
+    manual = (ROOT / "docs" / "extension.md").read_text()
+    script = next(
+        block for block in re.findall(r"```python\n(.*?)```", manual, re.S) if "blender_addon.register()" in block
+    )
+    rs.write_bvh(tmp_path / "walk.bvh")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "walk.blend"))
+    obj = bpy.data.objects["walk"]
+    assert obj.animation_data.action.name == "walk_refined"
+    assert bpy.data.actions["walk"].use_fake_user
+    assert len(rs.curves(obj)[-1].keyframe_points) < 120

@@ -20,43 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-BONES = ("Hips", "Spine", "Head")
-
-
-def _bvh(path: Any, frames: int = 120) -> None:
-    """Write a BVH file whose joints turn about all axes, with noise."""
-    lines = ["HIERARCHY"]
-    for depth, name in enumerate(BONES):
-        pad = "  " * depth
-        place = (
-            "6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
-            if not depth
-            else "3 Zrotation Xrotation Yrotation"
-        )
-        lines += [
-            f"{pad}{'JOINT' if depth else 'ROOT'} {name}",
-            f"{pad}{{",
-            f"{pad}  OFFSET 0.0 {10.0 if depth else 0.0} 0.0",
-            f"{pad}  CHANNELS {place}",
-        ]
-    lines += [
-        "      End Site",
-        "      {",
-        "        OFFSET 0.0 10.0 0.0",
-        "      }",
-        *["  " * d + "}" for d in (2, 1, 0)],
-    ]
-    lines += ["MOTION", f"Frames: {frames}", "Frame Time: 0.0333333"]
-    rng = np.random.default_rng(0)
-    for t in range(frames):
-        row = [0.5 * t, 90 + 2 * np.sin(t / 6), 0.0]
-        # The hips turn on and on, so that the file's angles wrap.
-        for bone in range(3):
-            angles = [60 * np.sin(t / 14 + bone), 30 * np.cos(t / 17), 5.0 * t if not bone else 20 * np.sin(t / 9)]
-            row += list((np.array(angles) + rng.normal(scale=0.8, size=3) + 180) % 360 - 180)
-        lines.append(" ".join(f"{value:.4f}" for value in row))
-    path.write_text("\n".join(lines) + "\n")
-
 
 def _poses(obj: Any, frames: np.ndarray) -> dict[str, np.ndarray]:
     return {bone.name: rs.pose(obj, bone.name, frames) for bone in obj.pose.bones}
@@ -108,7 +71,7 @@ def _imported(path: Any, mode: str = "NATIVE") -> Any:
 def test_bvh(scene: Any, tmp_path: Any, mode: str, fps: int) -> None:
     """Euler angles that wrap, and quaternions; scaled to the scene's rate, and not."""
     path = tmp_path / "take.bvh"
-    _bvh(path)
+    rs.write_bvh(path)
     scene.render.fps = fps
     _check(_imported(path, mode), np.arange(1.0, 121.0))
 
@@ -116,7 +79,7 @@ def test_bvh(scene: Any, tmp_path: Any, mode: str, fps: int) -> None:
 def _exported(tmp_path: Any) -> Any:
     """An armature that moves a mesh, as exporters want it."""
     path = tmp_path / "take.bvh"
-    _bvh(path)
+    rs.write_bvh(path)
     obj = _imported(path, "QUATERNION")
     mesh = bpy.data.meshes.new("Skin")
     mesh.from_pydata([(0, 0, 0), (1, 0, 0), (0, 1, 0)], [], [(0, 1, 2)])

@@ -105,6 +105,19 @@ def test_all_modes_get_the_same_rotation(times: Any) -> None:
     assert _angle(made["QUATERNION"], quats(times)).max() > 1e-3
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_channels_stay_on_the_turn_and_sign_that_they_had(mode: str) -> None:
+    """An original that starts whole turns away, or with a quaternion of negative real part."""
+    values = from_quat_wxyz(quats(TIMES), mode)
+    if mode == "QUATERNION":
+        values = -values
+    else:
+        values[:, 0] += 2 * np.pi * (2 if mode == "AXIS_ANGLE" else 1)
+    name = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}.get(mode, "rotation_euler")
+    one = _refined([curve(f'pose.bones["B{mode}"].{name}', i, TIMES, v) for i, v in enumerate(values.T)])[0]
+    assert np.abs(one.after - values).max() < 0.5
+
+
 @given(st.integers(5, 60), st.integers(20, 60))
 def test_outside_the_range_nothing_changes_and_inside_it_grows(first: int, length: int) -> None:
     """Exactly; the weight rises smoothly from 0, to 1 where there is room."""
