@@ -179,9 +179,8 @@ def test_a_script_of_its_own(scene: Any, tmp_path: Any) -> None:
 def test_the_script_of_the_documentation(tmp_path: Any) -> None:
     """Word for word, in a process of its own that ends well."""
     manual = (ROOT / "docs" / "extension.md").read_text()
-    script = next(
-        block for block in re.findall(r"```python\n(.*?)```", manual, re.S) if "blender_addon.register()" in block
-    )
+    blocks = re.findall(r"```python\n(.*?)```", manual, re.S)
+    script = next(block for block in blocks if "blender_addon.register()" in block)
     rs.write_bvh(tmp_path / "walk.bvh")
     done = subprocess.run(
         [sys.executable, "-c", script],

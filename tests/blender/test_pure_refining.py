@@ -250,9 +250,11 @@ def test_straight_curves_are_sampled_here_and_others_by_blender() -> None:
     def channel(curves: list[Curve]) -> Channel:
         return plan_take(curves, BODY, Options(fill_gaps=False), fps=30).channels[0]
 
-    uneven = [dataclasses.replace(c, times=np.delete(c.times, 7), values=np.delete(c.values, 7),
-                                  **{n: np.delete(getattr(c, n), 7) for n in ("interpolation", "key_types", "selected")})
-              for c in straight]  # fmt: skip
+    def without_key(c: Curve, place: int) -> Curve:
+        names = ("times", "values", "interpolation", "key_types", "selected")
+        return dataclasses.replace(c, **{name: np.delete(getattr(c, name), place) for name in names})
+
+    uneven = [without_key(c, 7) for c in straight]
     sample(channel(straight), evaluate)
     found = sample(channel(uneven), evaluate)
     assert asked == []
