@@ -41,11 +41,11 @@ class Take:
 
 
 def chosen(context: bpy.types.Context) -> list[bpy.types.ID]:
-    """Return the selected objects and their shape keys; the active object where nothing is selected."""
-    objects = list(context.selected_objects) if context.selected_objects else []
+    """Return the selected objects and their shape keys, the active one first; it alone where nothing is selected."""
+    objects = list(context.selected_objects or ())
     active = context.active_object
-    if active is not None and active not in objects and (not objects or active.mode != "OBJECT"):
-        objects.append(active)
+    if active is not None and (not objects or active.mode != "OBJECT" or active.select_get()):
+        objects.insert(0, active)
     return with_shape_keys(objects)
 
 
@@ -56,13 +56,13 @@ def everything(scene: bpy.types.Scene | None = None) -> list[bpy.types.ID]:
 
 def with_shape_keys(objects: Iterable[bpy.types.Object]) -> list[bpy.types.ID]:
     """Return objects, each followed by the shape keys of its mesh."""
-    ids: list[bpy.types.ID] = []
+    ids: dict[bpy.types.ID, None] = {}
     for obj in objects:
-        ids.append(obj)
+        ids[obj] = None
         shape_keys = getattr(obj.data, "shape_keys", None)
-        if shape_keys is not None and shape_keys not in ids:
-            ids.append(shape_keys)
-    return ids
+        if shape_keys is not None:
+            ids[shape_keys] = None
+    return list(ids)
 
 
 def takes_of(ids: Iterable[bpy.types.ID], scene: bpy.types.Scene) -> tuple[list[Take], list[str]]:

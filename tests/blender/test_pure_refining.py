@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation
 
 import smoothnet_core
 from blender_addon.curves import KEY_TYPES, Curve, CurveKey
+from blender_addon.held import held_values
 from blender_addon.plan import Body, Channel, Options, plan_take
-from blender_addon.refining import Refined, held_values, refine_take, sample, weights
+from blender_addon.refining import Refined, refine_take, sample, weights
 from blender_addon.rotation_modes import MODES, from_quat_wxyz, to_quat_wxyz
 from tests.blender.plan_samples import curve, quats, rotation_curves
 
