@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .curves import CurveKey
+from .held import held_values
 from .quaternions import multiplied, power, turned
-from .refining import Refined, held_values
+from .refining import Refined
 from .rotation_modes import to_quat_wxyz
 
 Array = NDArray[np.float64]

@@ -40,6 +40,7 @@ from .players import (
     source_of,
     sources_of,
     sources_played,
+    target_type,
     to_action_time,
 )
 
@@ -71,6 +72,7 @@ __all__ = [
     "source_of",
     "sources_of",
     "sources_played",
+    "target_type",
     "to_action_time",
     "users",
     "write_in_pieces",

@@ -98,6 +98,8 @@ def takes_of_file(scene: bpy.types.Scene) -> tuple[list[Take], list[str]]:
         if action.library is not None or ((pair := pair_of(action)) is not None and pair.original == action):
             continue
         for source in keyframes.sources_of(action):
+            if keyframes.target_type(source) not in ("OBJECT", "KEY", "UNSPECIFIED"):
+                continue  # Of a lamp, a material, a camera's lens: no motion.
             if keyframes.identity(source) not in known and (owner := _owner_for(source)) is not None:
                 takes.append(Take(source, owner, scene_fps(scene)))
     return takes, problems
