@@ -3,13 +3,16 @@
 import bpy
 
 from . import jobs, results
+from .curves import KEY_TYPES
 from .holds import constrained_bones
 from .operators.results import pairs_of, shows_refined
-from .panel_parts import draw_analysis, draw_left_alone, draw_numbers, draw_trails, write
+from .panel_parts import draw_analysis, draw_left_alone, draw_numbers, draw_trails, right, write
 from .properties import PART_NAMES
 from .takes import chosen
 
 TAB = "SmoothNet"
+
+_ICONS = bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items
 
 # How many bones something else moves, as last seen: while the scene plays, every frame draws anew.
 _seen_held: dict[int, int] = {}
@@ -58,7 +61,7 @@ class SMOOTHNET_PT_refine(_Panel, bpy.types.Panel):
             layout.label(text="Select an animated object", icon="INFO")
             if not bpy.data.actions:
                 layout.operator("smoothnet.import_motion", text="Import Motion", icon="IMPORT")
-        _draw_baking(layout, context)
+        _draw_baking(layout.column(align=True), context)
         settings = context.scene.smoothnet
         column = _split(layout).column()
         column.prop(settings, "channels", text="Channels")
@@ -106,7 +109,14 @@ class SMOOTHNET_PT_repair(_Panel, bpy.types.Panel):
         column = layout.column(heading="Keep")
         column.prop(settings, "keep_feet", text="Standing Feet")
         column.prop(settings, "keep_selected", text="Selected Keys")
-        layout.column(align=True).prop(settings, "marked", text="Keep Types")
+        # Narrower than one below the other, and as the editors of keys draw them.
+        split = self.layout.split(factor=0.4)
+        split.use_property_split = False
+        right(split, "Key Types")
+        row = split.row(align=True)
+        for name in KEY_TYPES:
+            icon = f"KEYTYPE_{name}_VEC"
+            row.prop_enum(settings, "marked", name, text="", icon=icon if icon in _ICONS else "KEYFRAME")
         layout.prop(settings, "cyclic")
         column = layout.column(heading="Also")
         column.prop(settings, "all_locations")
@@ -238,9 +248,8 @@ def _draw_baking(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     """Offer to bake what constraints move, and to take that back."""
     held = _held(context)
     if held:
-        box = layout.box().column(align=True)
-        box.label(text=f"Constraints Move {held} {'Bone' if held == 1 else 'Bones'}", icon="CONSTRAINT_BONE")
-        box.operator("smoothnet.bake", text="Bake First", icon="KEYINGSET")
+        layout.label(text=f"Constraints Move {held} {'Bone' if held == 1 else 'Bones'}", icon="CONSTRAINT_BONE")
+        layout.operator("smoothnet.bake", text="Bake First", icon="KEYINGSET")
     elif bpy.ops.smoothnet.unbake.poll():
         layout.operator("smoothnet.unbake", icon="LOOP_BACK")
 
