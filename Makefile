@@ -24,7 +24,7 @@ demo: .venv-demo/stamp # refine a real BVH take and an AMASS clip into demo_outp
 	.venv-demo/bin/smoothnet evaluate demo_output/dance_smplh.npz $(TAKES)/dance_smplh_truth.npz
 	.venv-demo/bin/smoothnet plot $(TAKES)/dance_smplh.npz demo_output/dance_smplh.npz -o demo_output/before_after.png
 
-test: check # style, types and all tests, with torch, and those of the extension in one Blender
+test: check # style, types, all tests with torch, and the extension's in one Blender
 	$(PYTEST) .venv/bin/python -m pytest -n 2
 	$(MAKE) test-blender-5.0
 

@@ -98,9 +98,8 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     Raises:
         ValueError: the datablock is in NLA tweak mode, where Blender holds its action fast.
     """
+    check_assignable(id)
     data = id.animation_data or id.animation_data_create()
-    if data.use_tweak_mode:
-        raise ValueError(_tweaked(id))
     if isinstance(id, bpy.types.Object) and id.type == "ARMATURE" and id.pose is None:
         # Blender since 4.4 crashes on an armature that was never evaluated; this makes its pose.
         id.data = id.data
@@ -108,6 +107,17 @@ def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = 
     user.action = source.action
     if SLOTTED:
         user.action_slot = source.slot
+
+
+def check_assignable(id: bpy.types.ID) -> None:
+    """Raise where :func:`assign` would.
+
+    Raises:
+        ValueError: the datablock is in NLA tweak mode, where Blender holds its action fast.
+    """
+    data = id.animation_data
+    if data is not None and data.use_tweak_mode:
+        raise ValueError(_tweaked(id))
 
 
 def animated() -> Iterator[bpy.types.ID]:
@@ -146,8 +156,6 @@ def editable_problem(id: bpy.types.ID) -> str:
         if action.library is not None:
             lower = name[0].lower() + name[1:]
             return f'Action "{action.name}" of {lower} is linked from {_file(action.library)}: make it local first'
-    if data is not None and data.use_tweak_mode:
-        return f"{name} is in NLA tweak mode: leave it first (Tab in the NLA editor)"
     if sources:
         return ""
     if data is not None and data.action is not None:

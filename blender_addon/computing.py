@@ -45,9 +45,11 @@ class Prepared:
     Attributes:
         plan: what is refined.
         asked: curves and frames.
+        sampled: what is known of its channels without that; None where something is asked.
     """
 
     plan: Plan
+    sampled: list[Sampled | None]
     asked: list[tuple[CurveKey, Array]]
 
 
@@ -75,10 +77,13 @@ def prepare(given: Given, tick: Tick = lambda share: None) -> Prepared:
         asked.append((key, frames))
         return np.zeros(len(frames))
 
+    sampled: list[Sampled | None] = []
     for number, channel in enumerate(plan.channels):
         tick(number / len(plan.channels))
-        sample(channel, ask)
-    return Prepared(plan, asked)
+        before = len(asked)
+        values = sample(channel, ask)
+        sampled.append(values if len(asked) == before else None)
+    return Prepared(plan, sampled, asked)
 
 
 def compute(
@@ -98,7 +103,8 @@ def compute(
         tick: told the share that is done; may raise to stop.
     """
     sampled: list[Sampled] = [
-        sample(channel, lambda key, frames: answers[key, question(frames)]) for channel in prepared.plan.channels
+        values or sample(channel, lambda key, frames: answers[key, question(frames)])
+        for channel, values in zip(prepared.plan.channels, prepared.sampled, strict=True)
     ]
     refined = refine_take(sampled, given.options, tick, fps=given.fps, refine=refine)
     notes: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +81,7 @@ class Curve:
         return CurveKey(self.path, self.index)
 
 
+@lru_cache(maxsize=1 << 16)
 def target_of(path: str) -> Target | None:
     """Return what a data path moves; None for what is neither a bone's, an object's nor a shape key's own."""
     if bone := _BONE.fullmatch(path):

@@ -30,10 +30,13 @@ def sampled(
         if not object.evaluated_get(context.evaluated_depsgraph_get()).is_evaluated:
             raise ValueError(f"{object.name} is disabled in viewports and does not move: enable it first")
     current, between = scene.frame_current, scene.frame_subframe
+    resting = _deforming(context, objects)
     still = [_still(object) for object in objects]
     worlds = [np.empty((len(times), 4, 4)) for _ in objects]
     poses = [np.empty((len(times), len(names), 4, 4), np.float32) for names, *_ in still]
     try:
+        for modifier in resting:
+            modifier.show_viewport = False
         for row, time in enumerate(times.tolist()):
             whole = int(np.floor(time + 1e-6))
             scene.frame_set(whole, subframe=max(0.0, time - whole))
@@ -46,6 +49,8 @@ def sampled(
             if row % 50 == 49:
                 yield (row + 1) / len(times)
     finally:
+        for modifier in resting:
+            modifier.show_viewport = True
         scene.frame_set(current, subframe=between)
     takes = []
     for object, (names, parents, rest, tails, deforming), world, pose in zip(
@@ -54,6 +59,26 @@ def sampled(
         turned = pose.astype(np.float64).swapaxes(-1, -2)
         takes.append(Take(object.name, names, parents, rest, tails, deforming, world, turned))
     yield [_parents_first(take) for take in takes]
+
+
+def _deforming(context: bpy.types.Context, objects: Sequence[bpy.types.Object]) -> list[bpy.types.Modifier]:
+    """Return the modifiers by which armatures deform meshes that nothing else looks at: most of the time goes there."""
+    followed = set()
+    for object in context.view_layer.objects:
+        bones = object.pose.bones if object.pose is not None else ()
+        for owner in (object, *bones):
+            for constraint in owner.constraints:
+                followed.add(getattr(constraint, "target", None))
+                followed |= {each.target for each in getattr(constraint, "targets", ())}
+        if object.parent_type.startswith("VERTEX"):
+            followed.add(object.parent)
+    found = []
+    for object in context.view_layer.objects:
+        if object not in followed and object.library is None and object.override_library is None:
+            for modifier in object.modifiers:
+                if modifier.type == "ARMATURE" and modifier.object in objects and modifier.show_viewport:
+                    found.append(modifier)
+    return found
 
 
 def _still(object: bpy.types.Object) -> tuple[tuple[str, ...], np.ndarray, Array, Array, np.ndarray]:

@@ -152,9 +152,10 @@ def _points_figure(motion: Motion, content: str) -> tuple[Figure, list[str]]:
         origin = np.array([-width / 2 * metres, 0.0, _IMAGE])
         values = np.stack([track[..., 0], np.zeros(track.shape[:2]), -track[..., 1]], axis=-1) * metres + origin
         notes.append("positions in an image: shown in an upright plane, 2 m high")
-    seen = np.isfinite(values).all(axis=2)
+    seen = np.asarray(np.isfinite(values).all(axis=2))
+    ever = np.asarray(seen.any(axis=0))
     first = np.argmax(seen, axis=0)
-    places = np.where(seen.any(axis=0)[:, None], values[first, np.arange(values.shape[1])], 0.0)
+    places = np.where(ever[:, None], values[first, np.arange(values.shape[1])], 0.0)
     size = float(np.ptp(places[:, 2])) or 1.0
     joints = person.tracks["joints"].joints
     figure = Figure(
@@ -168,7 +169,7 @@ def _points_figure(motion: Motion, content: str) -> tuple[Figure, list[str]]:
         person.frames,
         None,
         np.zeros(len(joints), bool),
-        {j: values[:, j] - places[j] for j in range(len(joints)) if seen[:, j].any()},
+        {j: values[:, j] - places[j] for j in range(len(joints)) if ever[j]},
         origin,
         up,
         metres,

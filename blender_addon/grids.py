@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,12 @@ class Grid:
     step: float
     count: int
 
-    @property
+    @cached_property
     def times(self) -> Array:
-        """(count,) frames."""
-        return self.start + self.step * np.arange(self.count)
+        """(count,) frames, read only."""
+        times = self.start + self.step * np.arange(self.count)
+        times.flags.writeable = False
+        return times
 
     @property
     def end(self) -> float:

@@ -90,6 +90,9 @@ class JobOperator:
         except ValueError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        finally:
+            # Work in the background that failed has left the job where it was.
+            job.close()
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Start the work; from then on :meth:`modal` goes on with it."""

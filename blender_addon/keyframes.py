@@ -19,6 +19,7 @@ from .actions import (
     acts,
     add_keys,
     assign,
+    check_assignable,
     editable_problem,
     holder,
     is_cyclic,
@@ -47,6 +48,7 @@ __all__ = [
     "active_source",
     "acts",
     "assign",
+    "check_assignable",
     "counterpart",
     "curve_count",
     "duplicate",
@@ -96,13 +98,19 @@ def read_curves(source: Source, *, marks: bool = True) -> list[Curve]:
 
 
 def each_curve(source: Source, *, marks: bool = True) -> Iterator[Curve]:
-    """Read as :func:`read_curves`, a curve at a time; :func:`curve_count` says how many there are."""
+    """Read as :func:`read_curves`, a curve at a time; :func:`curve_count` says how many there are.
+
+    A curve with keys at the same times as the one before has the same array of times, not one that is like it.
+    """
     bag = holder(source)
     if bag is None:
         return
     groups = {group.name: group.mute or group.lock for group in bag.groups}
+    times = np.zeros(0)
     for curve in bag.fcurves:
-        yield _read(curve, groups, marks)
+        read = _read(curve, groups, marks, times)
+        times = read.times
+        yield read
 
 
 def curve_count(source: Source) -> int:
@@ -267,17 +275,18 @@ def _is_float(key: CurveKey) -> bool:
     return key.path.rpartition(".")[2] in _FLOATS
 
 
-def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool) -> Curve:
+def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool, before: Array) -> Curve:
     points = curve.keyframe_points
     count = len(points)
-    co = key_field(points, "co", np.float32, 2).astype(np.float64)
+    co = key_field(points, "co", np.float32, 2)
+    times = co[:, 0].astype(np.float64)
     cycle, modified = _modifiers(curve)
     group = curve.group
     return Curve(
         path=curve.data_path,
         index=curve.array_index,
-        times=co[:, 0].copy(),
-        values=co[:, 1].copy(),
+        times=before if np.array_equal(times, before) else times,
+        values=co[:, 1].astype(np.float64),
         interpolation=_INTERPOLATION_PLACES[key_field(points, "interpolation", np.int32)],
         key_types=_KEY_TYPE_PLACES[key_field(points, "type", np.int32)] if marks else np.zeros(count, np.uint8),
         selected=key_field(points, "select_control_point", np.bool_) if marks else np.zeros(count, np.bool_),

@@ -16,6 +16,7 @@ from smpl_tools.bodies.body_model import BodyModel
 from smpl_tools.bodies.choice import body_for
 from smpl_tools.contents import carried, with_smpl_poses
 from smpl_tools.coordinates import UNITS, assuming
+from smpl_tools.formats._format import Format
 from smpl_tools.motion import Motion
 from smpl_tools.skeleton import SMPL
 
@@ -145,7 +146,7 @@ def folder_of(path: Path) -> Path:
     return path.parent if outer is None or (inner is not None and inner is not outer) else path.parent.parent
 
 
-def _detected(path: Path) -> formats.Format | None:
+def _detected(path: Path) -> Format | None:
     try:
         return formats.detect(path)
     except ValueError:

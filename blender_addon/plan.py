@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,9 +122,9 @@ class Channel:
     def marked(self, options: Options) -> NDArray[np.bool_]:
         """Return (U,) which of ``times`` hold a key that stays as it is."""
         found = np.zeros(len(self.times), bool)
-        kinds = [KEY_TYPES.index(name) for name in options.marked]
+        stays = np.array([name in options.marked for name in KEY_TYPES])
         for curve in self.keyed:
-            keep = np.isin(curve.key_types, kinds)
+            keep = stays[curve.key_types]
             if options.keep_selected:
                 keep = keep | curve.selected
             if keep.any():
@@ -161,6 +162,7 @@ def plan_take(curves: Sequence[Curve], body: Body, options: Options, *, fps: flo
     channels: list[Channel] = []
     skipped: list[Skipped] = []
     turning = {owner for owner, channel in _moved(curves) if channel == "rotation_mode"}
+    timings: dict[tuple[Any, ...], _Timing] = {}
     for (owner, channel), members in _groups(curves).items():
         size = ROTATIONS.get(channel, 3 if channel == "location" else 1)
         if not _wanted(owner, channel, body, options):
@@ -185,7 +187,11 @@ def plan_take(curves: Sequence[Curve], body: Body, options: Options, *, fps: flo
         if sparse and not options.bake_sparse:
             skipped.append(Skipped(owner, channel, "fewer than 5 keys a second"))
             continue
-        channels.append(_channel(owner, channel, members, size, body, options, fps, repeats, sparse))
+        # Most channels of a take have one array of times, see :func:`.keyframes.each_curve`.
+        same = (sparse, *(id(curve.times) for curve in members))
+        if same not in timings:
+            timings[same] = _timing([curve.times for curve in members], options, fps, sparse)
+        channels.append(_channel(owner, channel, members, size, body, options, repeats, timings[same]))
     return Plan(tuple(channels), tuple(skipped))
 
 
@@ -242,6 +248,35 @@ def _in_use(channel: str, mode: str) -> bool:
     return channel == "rotation_euler" and mode in EULER_MODES
 
 
+class _Timing(NamedTuple):
+    """Times of a channel: see :class:`Channel`; and whether any of them are new."""
+
+    grid: Grid
+    times: NDArray[np.float64]
+    unseen: NDArray[np.bool_] | None
+    more: bool
+
+
+def _timing(own: Sequence[NDArray[np.float64]], options: Options, fps: float, sparse: bool) -> _Timing:
+    times = np.unique(np.concatenate(own))
+    unseen = None
+    if sparse:
+        grid = Grid(float(times[0]), 1.0, int(np.floor(times[-1] - times[0] + 1e-6)) + 1)
+        added = grid.times
+    else:
+        grid = grid_of(own)
+        added = np.empty(0)
+        if options.fill_gaps:
+            unseen = np.zeros(grid.count, bool)
+            for first, end in gaps(times, grid, fps, options.longest_gap):
+                unseen[first:end] = True
+            added = grid.times[unseen]
+    # One array of times for all that have the same: what is the same array need not be compared.
+    times = np.union1d(times, added)
+    times = own[0] if np.array_equal(times, own[0]) else times
+    return _Timing(grid, times, unseen if unseen is not None and unseen.any() else None, bool(len(added)))
+
+
 def _channel(
     owner: str,
     channel: str,
@@ -249,26 +284,12 @@ def _channel(
     size: int,
     body: Body,
     options: Options,
-    fps: float,
     repeats: bool,
-    sparse: bool,
+    timing: _Timing,
 ) -> Channel:
     path = members[0].path
     by_index = {curve.index: curve for curve in members}
     keys = tuple(CurveKey(path, index) for index in range(size))
-    times = np.unique(np.concatenate([curve.times for curve in members]))
-    unseen = None
-    if sparse:
-        grid = Grid(float(times[0]), 1.0, int(np.floor(times[-1] - times[0] + 1e-6)) + 1)
-        added = grid.times
-    else:
-        grid = grid_of([curve.times for curve in members])
-        added = np.empty(0)
-        if options.fill_gaps:
-            unseen = np.zeros(grid.count, bool)
-            for first, end in gaps(times, grid, fps, options.longest_gap):
-                unseen[first:end] = True
-            added = grid.times[unseen]
     # Three of four numbers of a quaternion do not say how it turns.
     incomplete = len(by_index) < size and channel in ("rotation_quaternion", "rotation_axis_angle")
     cycles: tuple[str, ...] = ()
@@ -284,10 +305,10 @@ def _channel(
         curves=tuple(by_index.get(index) for index in range(size)),
         present=tuple(0.0 if index in by_index else body.present.get(keys[index], 0.0) for index in range(size)),
         part=part,
-        grid=grid,
-        times=np.union1d(times, added),
-        rekeyed=bool(len(added)) or incomplete,
-        unseen=unseen if unseen is not None and unseen.any() else None,
+        grid=timing.grid,
+        times=timing.times,
+        rekeyed=timing.more or incomplete,
+        unseen=timing.unseen,
         cycles=cycles,
         limits=body.limits.get(owner) if channel == "value" else None,
     )

@@ -1,11 +1,13 @@
 """Refined copies of actions: read, computed in a worker thread, written, and only then played."""
 
+import dataclasses
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import bpy
+import numpy as np
 
 from . import engines, keyframes, preferences, results
 from .blending import PARTS, Mix, mixes, share_of, values
@@ -15,7 +17,7 @@ from .jobs import Background, Progress
 from .keyframes import Source
 from .numbers import Numbers
 from .results import Pair
-from .takes import Take, armature_of, body_of, options_of, originals
+from .takes import Player, Take, armature_of, body_of, options_of, starting
 
 # What a refined action is called after its original.
 SUFFIX = "_refined"
@@ -28,9 +30,9 @@ class Made:
     """A refined action before anybody plays it.
 
     Attributes:
-        original: the action it was refined from.
+        original: the action that it is compared with: the first one, also if it was refined from a refined one.
         refined: the new one; None where nothing was to be refined.
-        takes: those of its slots that were refined.
+        players: who is to play it, and which slot of it.
         mixes: their channels.
         stored: the same as the action keeps it.
         skipped: what was left alone, a line each.
@@ -40,7 +42,7 @@ class Made:
 
     original: bpy.types.Action
     refined: bpy.types.Action | None
-    takes: list[Take]
+    players: list[tuple[Player, Source]]
     mixes: list[Mix]
     stored: bytes
     skipped: list[str]
@@ -62,8 +64,7 @@ def refine_takes(
     Raises:
         ValueError: nothing can be refined; the message says why.
     """
-    if settings.from_original:
-        originals(takes)
+    takes = starting(takes, settings.from_original)
     by_action: dict[bpy.types.Action, list[Take]] = {}
     for take in takes:
         by_action.setdefault(take.source.action, []).append(take)
@@ -77,6 +78,11 @@ def refine_takes(
             reasons = list(dict.fromkeys(line for one in made for line in one.skipped))
             more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
             raise ValueError(f"nothing to refine: {'; '.join(reasons[:3]) or 'no curve moves'}{more}")
+        for one in done:
+            if (earlier := _refined_before(one.original)) is not None:
+                results.check_replaceable(earlier, one.refined)
+            for player, _ in one.players:
+                keyframes.check_assignable(player.id)
     except BaseException:
         for one in made:
             if one.refined is not None:
@@ -98,6 +104,8 @@ def _made(
 ) -> Generator[Step, Any, Made]:
     """Make the refined copy of one action."""
     at = partial(_at, span)
+    pair = results.pair_of(action)
+    original, before = (action, None) if pair is None else pair
     told: list[str] = []
     skipped: list[str] = []
     found: Numbers | None = None
@@ -109,10 +117,10 @@ def _made(
         told += computed.notes
         new += mixes(computed.refined, keyframes.slot_identifier(take.source))
     if not new:
-        return Made(action, None, members, [], b"", skipped, told, None)
-    channels = [*new, *_still_wanted(action, new, members, settings)]
+        return Made(original, None, [], [], b"", skipped, told, None)
+    channels = _with_earlier(new, before, members, settings)
     stored = yield Background(lambda tick: results.pack(channels), at(0.7), at(0.75), f"Storing {action.name}")
-    copy = yield from _copied(members[0].source, action.name + SUFFIX, partial(at, 0.75, 0.1))
+    copy = yield from _copied(members[0].source, original.name + SUFFIX, partial(at, 0.75, 0.1))
     try:
         # The copy has a record like its original's, which may name another refined action.
         results.forget(copy)
@@ -121,7 +129,8 @@ def _made(
     except BaseException:
         bpy.data.actions.remove(copy)
         raise
-    return Made(action, copy, members, channels, stored, skipped, told, found)
+    players = [(player, keyframes.counterpart(take.source, copy)) for take in members for player in take.players]
+    return Made(original, copy, players, channels, stored, skipped, told, found)
 
 
 def _at(span: tuple[float, float], share: float, length: float = 0.0, within: float = 0.0) -> float:
@@ -166,18 +175,38 @@ def _with(engine: engines.Engine, told: list[str]) -> Callable[..., Any]:
     return refine
 
 
-def _still_wanted(action: bpy.types.Action, new: list[Mix], members: list[Take], settings: Any) -> list[Mix]:
-    """Return channels refined before that stay as they are: other slots', and other bones' than the selected ones."""
-    before = _refined_before(action)
+def _with_earlier(
+    new: list[Mix], before: bpy.types.Action | None, members: list[Take], settings: Any
+) -> list[Mix]:
+    """Return the channels of a new refined action: the new ones, and of those refined before the ones still wanted.
+
+    These are other slots', other bones' than the selected ones, and all others where what was refined is refined
+    again; there the original values of the new ones are those before the first time.
+    """
     if before is None:
-        return []
+        return new
+    try:
+        earlier = {(mix.slot, mix.path): mix for mix in results.mixes_of(before)}
+    except ValueError:
+        return new  # It lost them, and what is made now has its own.
     slots = {keyframes.slot_identifier(take.source) for take in members}
+    again = not settings.from_original
+    if again:
+        new = [_from_first(mix, earlier.get((mix.slot, mix.path))) for mix in new]
     known = {(mix.slot, mix.path) for mix in new}
-    return [
+    kept = [
         mix
-        for mix in results.mixes_of(before)
-        if (mix.slot, mix.path) not in known and (mix.slot not in slots or settings.bones == "SELECTED")
+        for name, mix in earlier.items()
+        if name not in known and (again or mix.slot not in slots or settings.bones == "SELECTED")
     ]
+    return [*new, *kept]
+
+
+def _from_first(mix: Mix, earlier: Mix | None) -> Mix:
+    """Return a channel that was refined twice as the way from its original to its last values."""
+    if earlier is None or not np.array_equal(earlier.times.astype(np.float32), mix.times.astype(np.float32)):
+        return mix
+    return dataclasses.replace(earlier, part=mix.part, after=mix.after)
 
 
 def _copied(source: Source, name: str, at: Callable[[float], float]) -> Generator[Step, Any, bpy.types.Action]:
@@ -216,11 +245,9 @@ def _take_over(one: Made, earlier: bpy.types.Action | None) -> None:
         results.unlink(Pair(original, earlier))
         bpy.data.actions.remove(earlier)
         refined.name = original.name + SUFFIX
-    for take in one.takes:
-        source = keyframes.counterpart(take.source, refined)
-        for player in take.players:
-            keyframes.assign(player.id, source, player.strip)
-    if not any(take.players for take in one.takes):
+    for player, source in one.players:
+        keyframes.assign(player.id, source, player.strip)
+    if not one.players:
         # Nobody plays it, and it must not be lost when the file is saved.
         refined.use_fake_user = True
     results.link(Pair(original, refined), one.mixes, one.stored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,8 @@ RefineArray = Callable[..., Any]
 FADE, MARKED_FADE = 0.3, 0.15
 # Seconds of a cycle's neighbours that the network is shown on both sides.
 _AROUND = 3.0
+# Frames by which a key may miss the time that is asked for.
+_NEAR = 1e-3
 # Numbers refined in one call: between two calls a job can be stopped.
 _AT_ONCE = 2**22
 
@@ -64,21 +67,27 @@ class Refined:
 def sample(channel: Channel, evaluate: Evaluate) -> Sampled:
     """Read a channel's values; ``evaluate(key, frames)`` is asked where curves are neither keyed nor straight."""
     columns: list[tuple[Array, Array]] = []
+    frames, times = channel.grid.times, channel.times
+    if len(frames) == len(times) and (abs(frames - times) <= _NEAR).all():
+        curves = [curve.values for curve in channel.curves if curve is not None and curve.times is times]
+        if len(curves) == len(channel.keys):
+            keys = np.stack(curves, axis=1)
+            return Sampled(channel, keys, keys)
     for key, curve, present in zip(channel.keys, channel.curves, channel.present, strict=True):
         if curve is None:
-            columns.append((np.full(channel.grid.count, present), np.full(len(channel.times), present)))
+            columns.append((np.full(len(frames), present), np.full(len(times), present)))
         else:
-            columns.append((_at(curve, key, channel.grid.times, evaluate), _at(curve, key, channel.times, evaluate)))
+            columns.append((_at(curve, key, frames, evaluate), _at(curve, key, times, evaluate)))
     grid, keys = (np.stack([column[i] for column in columns], axis=1) for i in range(2))
     return Sampled(channel, grid, keys)
 
 
 def _at(curve: Curve, key: CurveKey, frames: Array, evaluate: Evaluate) -> Array:
-    if len(frames) == len(curve.times) and np.allclose(frames, curve.times, rtol=0, atol=1e-3):
+    if frames is curve.times or (len(frames) == len(curve.times) and (abs(frames - curve.times) <= _NEAR).all()):
         return curve.values
-    near = np.searchsorted(curve.times, frames - 1e-3)
+    near = np.searchsorted(curve.times, frames - _NEAR)
     near = np.minimum(near, len(curve.times) - 1)
-    if (abs(curve.times[near] - frames) <= 1e-3).all():
+    if (abs(curve.times[near] - frames) <= _NEAR).all():
         return curve.values[near]
     if (curve.interpolation[:-1] == INTERPOLATIONS.index("LINEAR")).all():
         return np.interp(frames, curve.times, curve.values)
@@ -107,7 +116,7 @@ def refine_take(
     refined: dict[int, Refined] = {}
     for batch in _batches(sampled):
         members = [sampled[i] for i in batch]
-        values = np.stack([_network_values(s) for s in members], axis=1)
+        values = _network_values(members)
         size = sum(s.grid.size for s in members)
         told = partial(_share, tick, done / total, size / total)
         new = _refined(values, [s.channel for s in members], options, fps, partial(refine, tick=told))
@@ -145,8 +154,16 @@ def _batches(sampled: Sequence[Sampled]) -> Iterable[list[int]]:
             yield group[start : start + size]
 
 
-def _network_values(s: Sampled) -> Array:
-    return to_quat_wxyz(s.grid, s.channel.mode) if s.channel.kind == "rotation" else s.grid
+def _network_values(members: Sequence[Sampled]) -> Array:
+    """Return (T, N, n) of channels on one grid, rotations of one mode at once: quat_wxyz of rotations."""
+    modes = [s.channel.mode for s in members]
+    if not any(modes):
+        return np.stack([s.grid for s in members], axis=1)
+    values = np.empty((len(members[0].grid), len(members), 4))
+    for mode in set(modes):
+        columns = [i for i, own in enumerate(modes) if own == mode]
+        values[:, columns] = to_quat_wxyz(np.stack([members[i].grid for i in columns], axis=1), mode)
+    return values
 
 
 _KINDS = {"rotation": "quat_wxyz", "location": "position", "value": "channels"}
@@ -246,7 +263,7 @@ def held_values(quat_wxyz: Array, mode: str, like: Array, held: NDArray[np.bool_
     # Before the first one nothing is given but its own end, so that is where it starts.
     out[: first + 1] = from_quat_wxyz(quat_wxyz[first::-1], mode, like[first::-1])[::-1]
     out[last:] = from_quat_wxyz(quat_wxyz[last:], mode, like[last:])
-    for start, end in zip(stays, stays[1:], strict=False):
+    for start, end in itertools.pairwise(stays):
         if end - start > 1:
             run = from_quat_wxyz(quat_wxyz[start : end + 1], mode, like[start : end + 1])
             if np.abs(run[-1] - nearest[end]).max() < 1e-3:

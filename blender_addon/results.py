@@ -44,6 +44,11 @@ def pair_of(action: bpy.types.Action | None) -> Pair | None:
     return None
 
 
+def is_lost(action: bpy.types.Action) -> bool:
+    """Return whether an action was refined from one that is not there any more."""
+    return STORED in action and pair_of(action) is None
+
+
 def shown_pair(id_: bpy.types.ID | None) -> Pair | None:
     """Return the pair of the action that an object or shape key plays."""
     source = None if id_ is None else keyframes.active_source(id_)
@@ -67,7 +72,9 @@ def link(pair: Pair, mixes: Sequence[Mix], stored: bytes) -> None:
 
 def unlink(pair: Pair) -> None:
     """Forget it again; the actions stay."""
-    pair.original.pop(REFINED, None)
+    # A copy made by hand of the refined action is of the same original.
+    if pair.original.get(REFINED) == pair.refined:
+        pair.original.pop(REFINED)
     forget(pair.refined)
 
 
@@ -162,30 +169,57 @@ def set_blends(action: bpy.types.Action, overall: float, parts: dict[str, float]
         _quiet = False
 
 
-def show(pair: Pair, refined: bool, ids: Sequence[bpy.types.ID]) -> None:
-    """Let objects and shape keys that play one action of the pair play the other."""
-    replace(pair.original if refined else pair.refined, pair.refined if refined else pair.original, ids)
+def show(pairs: Sequence[Pair], refined: bool, ids: Sequence[bpy.types.ID]) -> None:
+    """Let objects and shape keys that play one action of a pair play the other.
+
+    Raises:
+        ValueError: see :func:`check_replaceable`; nothing was changed.
+    """
+    ways = [pair if refined else Pair(pair.refined, pair.original) for pair in pairs]
+    for old, new in ways:
+        check_replaceable(old, new, ids)
+    for old, new in ways:
+        replace(old, new, ids)
 
 
 def replace(old: bpy.types.Action, new: bpy.types.Action, ids: Sequence[bpy.types.ID] | None = None) -> None:
     """Let what plays one action (of ``ids``; None means all) play another, slot by slot, in NLA strips too."""
-    for id_, strip, source in keyframes.players(old):
-        if ids is None or id_ in ids:
-            keyframes.assign(id_, keyframes.counterpart(source, new), strip)
+    for id_, strip, source in _playing(old, ids):
+        keyframes.assign(id_, keyframes.counterpart(source, new), strip)
 
 
-def revert(pair: Pair) -> None:
-    """Let whatever plays the refined action play the original again, and remove the refined one.
+def check_replaceable(
+    old: bpy.types.Action, new: bpy.types.Action, ids: Sequence[bpy.types.ID] | None = None
+) -> None:
+    """Find out whether :func:`replace` can do all of it.
 
     Raises:
-        ValueError: Blender holds the action fast; nothing was changed.
+        ValueError: Blender holds an action fast, or the new one has no such slot.
     """
-    original, refined = pair
-    replace(refined, original)
-    had = refined.smoothnet.had_fake_user
-    unlink(pair)
-    bpy.data.actions.remove(refined)
-    original.use_fake_user = had
+    for id_, _, source in _playing(old, ids):
+        keyframes.check_assignable(id_)
+        keyframes.counterpart(source, new)
+
+
+def _playing(action: bpy.types.Action, ids: Sequence[bpy.types.ID] | None) -> list[Any]:
+    return [player for player in keyframes.players(action) if ids is None or player[0] in ids]
+
+
+def revert(pairs: Sequence[Pair]) -> None:
+    """Let whatever plays the refined actions play the originals again, and remove the refined ones.
+
+    Raises:
+        ValueError: see :func:`check_replaceable`; nothing was changed.
+    """
+    for original, refined in pairs:
+        check_replaceable(refined, original)
+    for pair in pairs:
+        original, refined = pair
+        replace(refined, original)
+        had = refined.smoothnet.had_fake_user
+        unlink(pair)
+        bpy.data.actions.remove(refined)
+        original.use_fake_user = had
 
 
 @persistent

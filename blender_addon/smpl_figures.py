@@ -43,8 +43,9 @@ def smpl_figure(motion: Motion, model: BodyModel | None, camera: bool) -> tuple[
     plain, guesses = with_guesses(plain)
     notes = [*remarks, *guesses]
     (person,) = plain.people
-    own_joints = model is not None and model.name != "free"
-    skeleton = _FAMILIES[model.name if own_joints else _family_by_joints(person)]
+    # The free body's joints are the first ones of all of them.
+    named = model is not None and model.name != "free"
+    skeleton = _FAMILIES[model.name if model is not None and named else _family_by_joints(person)]
     up = person.tracks["global_orient"].up
     if up is None:
         up = "y"

@@ -125,12 +125,21 @@ def scene_fps(scene: bpy.types.Scene) -> float:
     return real_fps(render.fps, render.fps_base, render.frame_map_old, render.frame_map_new)
 
 
-def originals(takes: Iterable[Take]) -> None:
-    """Go back to the original of each take that was refined before."""
+def starting(takes: Iterable[Take], from_original: bool) -> list[Take]:
+    """Return takes, of which those that were refined before start from their original, or from what was refined.
+
+    Takes that start from the same action and slot, as of two objects of which one shows the original and one the
+    refined action, become one.
+    """
+    merged: dict[tuple[int, str], Take] = {}
     for take in takes:
         pair = pair_of(take.source.action)
-        if pair is not None and pair.refined == take.source.action:
-            take.source = keyframes.counterpart(take.source, pair.original)
+        if pair is not None:
+            take.source = keyframes.counterpart(take.source, pair.original if from_original else pair.refined)
+        known = merged.setdefault(keyframes.identity(take.source), take)
+        if known is not take:
+            known.players += take.players
+    return list(merged.values())
 
 
 def body_of(id_: bpy.types.ID, curves: Sequence[Curve]) -> Body:

@@ -9,7 +9,7 @@ from bpy.props import EnumProperty
 from ..jobs import Background, JobOperator, Progress
 from ..properties import RefineSettings
 from ..refinement import Made, refine_takes
-from ..takes import Take, everything, takes_of, takes_of_file
+from ..takes import Take, everything, starting, takes_of, takes_of_file
 from .refine import take_settings, tell
 
 
@@ -40,6 +40,7 @@ class SMOOTHNET_OT_batch(JobOperator, RefineSettings, bpy.types.Operator):
             takes, problems = takes_of(everything(context.scene), context.scene)
         if not takes:
             raise ValueError(problems[0] if problems else "actions: expected keyframes, received none")
+        takes = starting(takes, self.from_original)
         by_action: dict[bpy.types.Action, list[Take]] = {}
         for take in takes:
             by_action.setdefault(take.source.action, []).append(take)

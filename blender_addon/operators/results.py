@@ -50,8 +50,7 @@ class SMOOTHNET_OT_compare(bpy.types.Operator):
         pairs = pairs_of(ids)
         showing = shows_refined(ids) if self.take == "OTHER" else self.take == "ORIGINAL"
         try:
-            for pair in pairs:
-                results.show(pair, not showing, ids)
+            results.show(pairs, not showing, ids)
         except ValueError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -142,8 +141,8 @@ class SMOOTHNET_OT_apply(JobOperator, bpy.types.Operator):
             for number, pair in enumerate(pairs):
                 span = (0.5 * number / len(pairs), 0.5 * (number + 1) / len(pairs))
                 fewer.append((yield from thinned(pair.refined, self, span)))
+        results.show(pairs, True, ids)
         for pair in pairs:
-            results.show(pair, True, ids)
             results.unlink(pair)
         for one in fewer:
             one.write()
@@ -165,11 +164,10 @@ class SMOOTHNET_OT_revert(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Go back for everything that plays the refined takes of the selected objects."""
-        names = []
+        pairs = pairs_of(chosen(context))
+        names = [pair.original.name for pair in pairs]
         try:
-            for pair in pairs_of(chosen(context)):
-                results.revert(pair)
-                names.append(pair.original.name)
+            results.revert(pairs)
         except ValueError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -179,9 +177,15 @@ class SMOOTHNET_OT_revert(bpy.types.Operator):
 
 def refined(cls: type, context: bpy.types.Context) -> bool:
     """Return whether something selected was refined; say so where it was not."""
-    if any(results.shown_pair(id_) is not None for id_ in chosen(context)):
+    ids = chosen(context)
+    if any(results.shown_pair(id_) is not None for id_ in ids):
         return True
-    cls.poll_message_set("The selected objects have no refined take: press Refine first")
+    sources = [source for id_ in ids for source in keyframes.sources_played(id_)]
+    lost = next((source.action.name for source in sources if results.is_lost(source.action)), "")
+    if lost:
+        cls.poll_message_set(f'The original of "{lost}" was removed: nothing to compare it with')
+    else:
+        cls.poll_message_set("The selected objects have no refined take: press Refine first")
     return False
 
 

@@ -5,6 +5,7 @@ Keys are written and read here by Blender's own functions alone, so that the bri
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -52,7 +53,7 @@ def channels(quat_wxyz: np.ndarray, mode: str) -> tuple[str, np.ndarray]:
     """Return Blender's property and values of quaternions in a rotation mode, by mathutils, each near the last."""
     if mode == "QUATERNION":
         rows = [Quaternion(row) for row in quat_wxyz]
-        for last, row in zip(rows, rows[1:], strict=False):
+        for last, row in itertools.pairwise(rows):
             row.make_compatible(last)
         return "rotation_quaternion", np.array(rows)
     if mode == "AXIS_ANGLE":
@@ -197,9 +198,9 @@ def degrees(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def roughness(quat_wxyz: np.ndarray) -> float:
     """Return the mean angle in degrees by which rotations are off the middle of their neighbours."""
-    q = quat_wxyz * np.sign((quat_wxyz * quat_wxyz[:1]).sum(axis=1, keepdims=True))
-    middle = q[:-2] + q[2:]
-    return float(degrees(q[1:-1], middle).mean())
+    q = quat_wxyz
+    near = np.sign((q[:-2] * q[2:]).sum(axis=1, keepdims=True))
+    return float(degrees(q[1:-1], q[:-2] * near + q[2:]).mean())
 
 
 def refine(**settings: Any) -> Any:

@@ -11,6 +11,7 @@ bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
 from mathutils import Matrix, Vector
 
+from blender_addon import evaluation
 from smpl_tools.formats import read
 from tests.blender.motion_samples import heads, operators, places
 
@@ -126,3 +127,21 @@ def test_any_armature_goes_to_smpl_by_its_joints_names(tmp_path):
         body = values[:, joints.index(following)] - values[:, joints.index(joint)]
         cosine = (bone * body).sum(1) / np.linalg.norm(bone, axis=1) / np.linalg.norm(body, axis=1)
         assert np.degrees(np.arccos(cosine)).max() < 8, joint
+
+
+def test_meshes_rest_while_armatures_are_looked_at_unless_a_bone_follows_them(tmp_path):
+    object = walker()
+    objects = [object]
+    for name in ("body", "target"):
+        mesh = bpy.data.meshes.new(name)
+        mesh.from_pydata([(0, 0, 0)], [], [])
+        body = bpy.data.objects.new(name, mesh)
+        bpy.context.scene.collection.objects.link(body)
+        body.modifiers.new("Armature", "ARMATURE").object = object
+        objects.append(body)
+    object.pose.bones["mixamorig:Head"].constraints.new("COPY_LOCATION").target = objects[2]
+    bpy.context.view_layer.update()
+    (modifier,) = evaluation._deforming(bpy.context, [object])
+    assert modifier.id_data == objects[1]
+    exported(tmp_path / "out.bvh", format="bvh")
+    assert all(body.modifiers[0].show_viewport for body in objects[1:])
