@@ -3,6 +3,7 @@
 import bpy
 
 from . import jobs, results
+from .armature_motion import RECORD
 from .curves import KEY_TYPES
 from .holds import constrained_bones
 from .operators.results import pairs_of, shows_refined
@@ -257,7 +258,8 @@ def _draw_baking(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
 def _held(context: bpy.types.Context) -> int:
     """Return how many bones of the active armature constraints and drivers move."""
     obj = context.active_object
-    if obj is None or obj.type != "ARMATURE" or obj.pose is None:
+    # The bones between imported points only show them, and have nothing to refine.
+    if obj is None or obj.type != "ARMATURE" or obj.pose is None or RECORD in obj:
         return 0
     if not context.screen.is_animation_playing or obj.session_uid not in _seen_held:
         _seen_held.clear()

@@ -175,9 +175,7 @@ def _with(engine: engines.Engine, told: list[str]) -> Callable[..., Any]:
     return refine
 
 
-def _with_earlier(
-    new: list[Mix], before: bpy.types.Action | None, members: list[Take], settings: Any
-) -> list[Mix]:
+def _with_earlier(new: list[Mix], before: bpy.types.Action | None, members: list[Take], settings: Any) -> list[Mix]:
     """Return the channels of a new refined action: the new ones, and of those refined before the ones still wanted.
 
     These are other slots', other bones' than the selected ones, and all others where what was refined is refined

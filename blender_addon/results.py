@@ -188,9 +188,7 @@ def replace(old: bpy.types.Action, new: bpy.types.Action, ids: Sequence[bpy.type
         keyframes.assign(id_, keyframes.counterpart(source, new), strip)
 
 
-def check_replaceable(
-    old: bpy.types.Action, new: bpy.types.Action, ids: Sequence[bpy.types.ID] | None = None
-) -> None:
+def check_replaceable(old: bpy.types.Action, new: bpy.types.Action, ids: Sequence[bpy.types.ID] | None = None) -> None:
     """Find out whether :func:`replace` can do all of it.
 
     Raises:
