@@ -117,7 +117,6 @@ def view_window() -> Any:
 
 def steps(what: str, archive: Path, take: Path, out: Path) -> Iterator[float]:
     """Install, show, grab; yields how long to wait."""
-    bpy.context.preferences.view.show_splash = False
     done = bpy.ops.extensions.package_install_files(filepath=str(archive), repo="user_default", enable_on_install=True)
     assert done == {"FINISHED"}, done
     open_panels(OPEN[what])
@@ -128,6 +127,7 @@ def steps(what: str, archive: Path, take: Path, out: Path) -> Iterator[float]:
 
 def main(what: str, *files: str) -> None:
     """Go on between the window's events, and end."""
+    bpy.context.preferences.view.show_splash = False  # now: it opens before the first event
     work = steps(what, *(Path(file).resolve() for file in files))
 
     def go_on() -> float | None:
