@@ -101,6 +101,9 @@ class JobOperator:
         """Start the work; from then on :meth:`modal` goes on with it."""
         if bpy.app.background or context.window is None:
             return self.execute(context)
+        if running() is not None:
+            self.report({"WARNING"}, "Another job is running: wait for it, or press ESC")
+            return {"CANCELLED"}
         self._job = self.job(context)
         self._work: _Work | None = None
         manager = context.window_manager
