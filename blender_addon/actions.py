@@ -81,6 +81,15 @@ def nla_sources(id: bpy.types.ID) -> list[tuple[bpy.types.NlaStrip, Source]]:
     return [(strip, source) for strip in strips if (source := source_of_user(strip)) is not None]
 
 
+def acts(source: Source, path: str) -> bool:
+    """Return whether a source has a curve for a property that is no array, neither muted nor locked."""
+    bag = holder(source)
+    curve = None if bag is None else bag.fcurves.find(path)
+    return curve is not None and not (
+        curve.mute or curve.lock or (curve.group is not None and (curve.group.mute or curve.group.lock))
+    )
+
+
 def assign(id: bpy.types.ID, source: Source, strip: bpy.types.NlaStrip | None = None) -> None:
     """Let a source animate a datablock (object, shape keys, ...), or let an NLA strip of it play the source.
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import bpy
 
 from .curves import target_of
-from .keyframes import active_source, read_curves
+from .keyframes import active_source, acts
 from .rotation_modes import channel_name
 
 
@@ -26,7 +26,7 @@ class Hold(NamedTuple):
     bone: str
     constraint: str
     path: str = ""
-    index: int = 0
+    index: int = 0  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
     def name(self) -> str:
@@ -103,13 +103,17 @@ def _holds(obj: Any) -> dict[Hold, list[str]]:
     found: dict[Hold, list[str]] = {}
     drivers = [driver for driver in (obj.animation_data.drivers if obj.animation_data else ()) if not driver.mute]
     source = active_source(obj)
-    animated = {curve.path for curve in read_curves(source, marks=False) if not curve.locked} if source else set()
-    animated |= {driver.data_path for driver in drivers}
+    driven = {driver.data_path for driver in drivers}
+
+    def moves(path: str) -> bool:
+        return path in driven or (source is not None and acts(source, path))
+
+    # Panels ask on every redraw: no key is read, and of thousands of curves only those that may matter.
     for bone in obj.pose.bones:
         for constraint in bone.constraints:
             path = constraint.path_from_id
-            off = constraint.mute and not {path("mute"), path("enabled")} & animated
-            weak = constraint.influence <= 0.0 and path("influence") not in animated
+            off = constraint.mute and not (moves(path("mute")) or moves(path("enabled")))
+            weak = constraint.influence <= 0.0 and not moves(path("influence"))
             if constraint.is_valid and not off and not weak:
                 found[Hold(bone.name, constraint.name)] = _moved_by(bone, constraint)
     for driver in drivers:

@@ -14,8 +14,8 @@ from typing import Any
 
 import bpy
 
-# Seconds between looks at the worker, and seconds of work on Blender's data between two events.
-_INTERVAL, _SLICE = 0.05, 0.04
+# Seconds between looks at the worker, and seconds of work between two events: at the start, and from then on.
+_INTERVAL, _MOMENT, _SLICE = 0.05, 0.25, 0.04
 
 
 class Cancelled(Exception):
@@ -54,9 +54,20 @@ class Background:
 
 Job = Generator[Progress | Background, Any, None]
 
+# What runs in the window now, for the panels.
+_shown: list[Progress] = []
+
+
+def running() -> Progress | None:
+    """Return how far the job is that runs in a window; None where none does."""
+    return _shown[0] if _shown else None
+
 
 class JobOperator:
     """Mixin of operators whose work is a generator ``job(context)``; a ``ValueError`` of it is shown and cancels."""
+
+    # Of the operator that this is mixed into.
+    report: Callable[[set[str], str], None]
 
     def job(self, context: bpy.types.Context) -> Job:
         """Do the work; see the module."""
@@ -90,14 +101,20 @@ class JobOperator:
         """Start the work; from then on :meth:`modal` goes on with it."""
         if bpy.app.background or context.window is None:
             return self.execute(context)
+        if running() is not None:
+            self.report({"WARNING"}, "Another job is running: wait for it, or press ESC")
+            return {"CANCELLED"}
         self._job = self.job(context)
         self._work: _Work | None = None
         manager = context.window_manager
         self._timer = manager.event_timer_add(_INTERVAL, window=context.window)
-        manager.modal_handler_add(self)
         manager.progress_begin(0.0, 1.0)
         # What is done in a moment is done before the first redraw.
-        return self._go_on(context)
+        state = self._go_on(context, _MOMENT)
+        if "RUNNING_MODAL" in state:
+            # Not before: Blender frees an operator that is finished, and crashes on a handler that it left behind.
+            manager.modal_handler_add(self)
+        return state
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Go on with the work, or stop it."""
@@ -116,8 +133,8 @@ class JobOperator:
         self._stop()
         self._end(context)
 
-    def _go_on(self, context: bpy.types.Context) -> set[str]:
-        until = time.perf_counter() + _SLICE
+    def _go_on(self, context: bpy.types.Context, seconds: float = _SLICE) -> set[str]:
+        until = time.perf_counter() + seconds
         try:
             while time.perf_counter() < until:
                 if self._work is not None:
@@ -153,11 +170,17 @@ class JobOperator:
         self._job.close()
 
     def _show(self, context: bpy.types.Context, share: float, text: str) -> None:
+        before = running()
+        if before is not None and (f"{before.share:.0%}", before.text) == (f"{share:.0%}", text):
+            return  # Drawing costs more than a piece of work.
+        _shown[:] = [Progress(share, text)]
         context.window_manager.progress_update(share)
         context.workspace.status_text_set(f"{text}  {share:.0%}   ESC: Cancel" if text else None)
+        _redraw_sidebars(context)
 
     def _end(self, context: bpy.types.Context) -> None:
         manager = context.window_manager
+        _shown.clear()
         manager.progress_end()
         manager.event_timer_remove(self._timer)
         for window in manager.windows:
@@ -165,6 +188,15 @@ class JobOperator:
             window.workspace.status_text_set(None)
             for area in window.screen.areas:
                 area.tag_redraw()
+
+
+def _redraw_sidebars(context: bpy.types.Context) -> None:
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
 
 
 # Events that look and do not change.

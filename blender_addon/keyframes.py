@@ -16,6 +16,7 @@ from .actions import (
     KEY_FIELDS,
     Source,
     active_source,
+    acts,
     add_keys,
     assign,
     check_assignable,
@@ -39,12 +40,14 @@ from .players import (
     source_of,
     sources_of,
     sources_played,
+    target_type,
     to_action_time,
 )
 
 __all__ = [
     "Source",
     "active_source",
+    "acts",
     "assign",
     "check_assignable",
     "counterpart",
@@ -69,6 +72,7 @@ __all__ = [
     "source_of",
     "sources_of",
     "sources_played",
+    "target_type",
     "to_action_time",
     "users",
     "write_in_pieces",

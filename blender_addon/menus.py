@@ -9,8 +9,8 @@ def _draw(self: bpy.types.Menu, context: bpy.types.Context) -> None:
     self.layout.operator("smoothnet.compare")
 
 
-# Key menus of graph editor and dope sheet, and the animation menus of the 3D view.
-_MENUS = ("GRAPH_MT_key", "DOPESHEET_MT_key", "VIEW3D_MT_object_animation", "VIEW3D_MT_pose")
+# Key menus of graph editor and dope sheet, and the animation menu of the 3D view, which pose mode has too.
+_MENUS = ("GRAPH_MT_key", "DOPESHEET_MT_key", "VIEW3D_MT_object_animation")
 
 
 def register() -> None:

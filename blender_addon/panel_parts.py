@@ -1,15 +1,17 @@
 """What the sidebar shows of measures and trails; called by the panels."""
 
+import textwrap
+
 import bpy
 
 from . import trails
 from .keyframes import active_source
-from .operators.results import pairs_of
-from .takes import chosen
 
-_MOST_ROWS = 10
-# Share of a line that the name takes.
-_NAME = 0.52
+_MOST_ROWS, _MOST_NAMES = 10, 8
+# Share of a line that the name takes, in lists and where it is a label.
+_NAME, _LABEL = 0.52, 0.4
+# Width of a character and of what surrounds a text, in pixels of an interface at scale 1.
+_CHARACTER, _MARGIN, _ICON = 6.5, 36, 20
 
 
 class SMOOTHNET_UL_readings(bpy.types.UIList):
@@ -19,8 +21,8 @@ class SMOOTHNET_UL_readings(bpy.types.UIList):
         """Name, jitter, and how much there is to look at."""
         split = layout.split(factor=_NAME)
         split.label(text=item.name)
-        _right(split, f"{item.jitter:.2f}{item.unit}")
-        _right(split, str(item.spikes + item.gaps) if item.spikes or item.gaps else "–")
+        right(split, f"{item.jitter:.2f}{item.unit}")
+        right(split, str(item.spikes + item.gaps) if item.spikes or item.gaps else "–")
 
 
 def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -34,12 +36,12 @@ def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     row.prop(view, "set_markers", text="Markers", toggle=True, icon="MARKER_HLT")
     obj = context.object
     analysis = obj.smoothnet_analysis if obj is not None else None
-    if analysis is not None and analysis.action:
+    if obj is not None and analysis is not None and analysis.action:
         column = layout.column(align=True)
         head = column.split(factor=_NAME)
         head.label(text="Bone" if obj.type == "ARMATURE" else "Channel")
-        _right(head, "Jitter")
-        _right(head, "Marks")
+        right(head, "Jitter")
+        right(head, "Marks")
         rows = min(_MOST_ROWS, max(3, len(analysis.readings)))
         column.template_list(
             "SMOOTHNET_UL_readings", "", analysis, "readings", analysis, "active", rows=rows, maxrows=rows
@@ -51,9 +53,9 @@ def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
             column.label(text="Colors show in Pose Mode", icon="INFO")
         source = active_source(obj)
         if source is not None and source.action.name not in analysis.action:
-            column.label(text=f"Of {analysis.action}", icon="INFO")
+            write(column, f"Of {analysis.action}", context, icon="INFO")
         if analysis.note:
-            column.label(text=analysis.note, icon="INFO")
+            write(column, analysis.note, context, icon="INFO")
     marks = len(context.scene.smoothnet_view.marks)
     if marks:
         row = layout.row(align=True)
@@ -62,26 +64,41 @@ def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
         row.operator("smoothnet.jump_marker", text="", icon="TRIA_RIGHT").direction = "NEXT"
 
 
-def draw_numbers(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw what the refinement of the selected take did."""
-    pairs = pairs_of(chosen(context))
-    record = pairs[0].refined.smoothnet if pairs else None
-    if record is None or not record.has_numbers:
+def draw_numbers(layout: bpy.types.UILayout, record: bpy.types.PropertyGroup) -> None:
+    """Draw what a refinement did."""
+    if not record.has_numbers:
         return
-    column = layout.column(align=True)
     rows = [
         ("Jitter", f"{record.jitter_before:.2f}° → {record.jitter_after:.2f}°"),
         ("Speed Kept", f"{record.speed_kept:.0%}"),
-        ("Largest Change", f"{record.largest_change:.1f}°"),
+        ("Change", f"Up to {record.largest_change:.1f}°"),
     ]
     if record.largest_bone:
-        rows.append(("", f"{record.largest_bone}, {record.largest_frame:g}"))
+        rows += [("", record.largest_bone), ("", f"Frame {record.largest_frame:g}")]
     if record.slide_before >= 0.0:
         rows.append(("Foot Slide", f"{record.slide_before:.0f} → {record.slide_after:.0f} mm/s"))
+    column = layout.column(align=True)
+    column.scale_y = 0.85
     for name, text in rows:
-        split = column.split(factor=0.42)
-        split.label(text=name)
+        split = column.split(factor=_LABEL)
+        right(split, name)
         split.label(text=text)
+
+
+def draw_left_alone(layout: bpy.types.UILayout, context: bpy.types.Context, skipped: str) -> None:
+    """Draw each reason for which something was left alone, and names."""
+    reasons: dict[str, dict[str, None]] = {}
+    for line in skipped.split("\n"):
+        # Names of bones may hold colons, reasons do not.
+        owner, _, reason = line.rpartition(": ")
+        reasons.setdefault(reason, {})[owner] = None
+    for reason, owners in reasons.items():
+        column = layout.column(align=True)
+        write(column, f"{reason[:1].upper()}{reason[1:]}: {len(owners)}", context)
+        for owner in list(owners)[:_MOST_NAMES]:
+            write(column, owner, context, icon="DOT")
+        if len(owners) > _MOST_NAMES:
+            write(column, f"{len(owners) - _MOST_NAMES} more", context, icon="BLANK1")
 
 
 def draw_trails(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -90,7 +107,7 @@ def draw_trails(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     on = trails.is_on()
     layout.operator("smoothnet.trails", icon="CURVE_PATH", depress=on)
     if trails.problem() and not on:
-        layout.label(text=trails.problem(), icon="ERROR")
+        write(layout, trails.problem(), context, icon="ERROR")
     column = layout.column()
     column.active = on
     column.row().prop(view, "trail_range", expand=True)
@@ -101,7 +118,16 @@ def draw_trails(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row.prop(view, "trail_original", toggle=True)
 
 
-def _right(layout: bpy.types.UILayout, text: str) -> None:
+def write(layout: bpy.types.UILayout, text: str, context: bpy.types.Context, icon: str = "NONE") -> None:
+    """Draw a text on as many lines as the sidebar's width asks for."""
+    width = context.region.width / context.preferences.system.ui_scale - _MARGIN - (_ICON if icon != "NONE" else 0)
+    column = layout.column(align=True)
+    for number, line in enumerate(textwrap.wrap(text, max(12, int(width / _CHARACTER)))):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+
+
+def right(layout: bpy.types.UILayout, text: str) -> None:
+    """Draw a text at the right end."""
     cell = layout.row()
     cell.alignment = "RIGHT"
     cell.label(text=text)

@@ -1,15 +1,22 @@
-"""The sidebar of the 3D view: settings, the button, and what came of it."""
+"""The sidebar of the 3D view: the button, its settings, and what came of it."""
 
 import bpy
 
-from . import results
-from .baking import constrained_bones
+from . import jobs, results
+from .armature_motion import RECORD
+from .curves import KEY_TYPES
+from .holds import constrained_bones
 from .operators.results import pairs_of, shows_refined
-from .panel_parts import draw_analysis, draw_numbers, draw_trails
+from .panel_parts import draw_analysis, draw_left_alone, draw_numbers, draw_trails, right, write
 from .properties import PART_NAMES
 from .takes import chosen
 
 TAB = "SmoothNet"
+
+_ICONS = bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items
+
+# How many bones something else moves, as last seen: while the scene plays, every frame draws anew.
+_seen_held: dict[int, int] = {}
 
 
 class _Panel:
@@ -18,34 +25,53 @@ class _Panel:
     bl_category = TAB
 
 
+class SMOOTHNET_MT_more(bpy.types.Menu):
+    """What else can be refined, and made of the pose."""
+
+    bl_label = "More"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Everything at once, then baking."""
+        layout = self.layout
+        layout.operator_context = "INVOKE_DEFAULT"
+        layout.operator("smoothnet.batch", text="Refine All in Scene", icon="SCENE_DATA").scope = "SCENE"
+        layout.operator("smoothnet.batch", text="Refine All Actions in File", icon="FILE_BLEND").scope = "FILE"
+        layout.separator()
+        layout.operator("smoothnet.bake", icon="KEYINGSET")
+        layout.operator("smoothnet.unbake", icon="LOOP_BACK")
+
+
 class SMOOTHNET_PT_refine(_Panel, bpy.types.Panel):
     """What is refined, and how much."""
 
     bl_label = "Refine"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Settings first, then the button."""
+        """The button, then its settings."""
         layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        settings = context.scene.smoothnet
-        layout.prop(settings, "channels", text="Channels")
-        layout.prop(settings, "bones")
-        layout.prop(settings, "frames")
-        layout.prop(settings, "model")
-        if settings.model == "FILE":
-            layout.prop(settings, "model_file")
-        layout.prop(settings, "strength", slider=True)
-        held = _held(context)
-        if held:
-            box = layout.box().column(align=True)
-            box.label(text=f"Constraints move {held} bones", icon="INFO")
-            box.operator("smoothnet.bake", text="Bake First", icon="KEYINGSET")
-        row = layout.row()
-        row.scale_y = 1.5
+        step = jobs.running()
+        if step is not None:
+            layout.progress(factor=step.share, text=f"{step.text}  {step.share:.0%}")
+            layout.label(text="ESC: Cancel")
+            return
+        row = layout.row(align=True)
+        row.scale_y = 1.4
         row.operator("smoothnet.refine", text="Refine", icon="MOD_SMOOTH")
-        if not _some_animated(context):
+        row.menu("SMOOTHNET_MT_more", text="", icon="DOWNARROW_HLT")
+        if not bpy.ops.smoothnet.refine.poll():
             layout.label(text="Select an animated object", icon="INFO")
+            if not bpy.data.actions:
+                layout.operator("smoothnet.import_motion", text="Import Motion", icon="IMPORT")
+        _draw_baking(layout.column(align=True), context)
+        settings = context.scene.smoothnet
+        column = _split(layout).column()
+        column.prop(settings, "channels", text="Channels")
+        column.prop(settings, "bones")
+        column.prop(settings, "frames")
+        column.prop(settings, "model")
+        if settings.model == "FILE":
+            column.prop(settings, "model_file")
+        column.prop(settings, "strength", slider=True)
 
 
 class SMOOTHNET_PT_strengths(_Panel, bpy.types.Panel):
@@ -57,9 +83,7 @@ class SMOOTHNET_PT_strengths(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """One slider a part, and what puts bones into parts."""
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
+        layout = _split(self.layout)
         column = layout.column(align=True)
         for part in PART_NAMES:
             column.prop(context.scene.smoothnet, f"strength_{part.lower()}", slider=True)
@@ -75,9 +99,7 @@ class SMOOTHNET_PT_repair(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Repairs, then what stays, then what is unusual."""
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
+        layout = _split(self.layout)
         settings = context.scene.smoothnet
         column = layout.column(heading="Repair")
         column.prop(settings, "repair_spikes", text="Spikes")
@@ -88,13 +110,19 @@ class SMOOTHNET_PT_repair(_Panel, bpy.types.Panel):
         column = layout.column(heading="Keep")
         column.prop(settings, "keep_feet", text="Standing Feet")
         column.prop(settings, "keep_selected", text="Selected Keys")
-        column = layout.column()
-        column.prop(settings, "marked", text="Key Types", expand=False)
+        # Narrower than one below the other, and as the editors of keys draw them.
+        split = self.layout.split(factor=0.4)
+        split.use_property_split = False
+        right(split, "Key Types")
+        row = split.row(align=True)
+        for name in KEY_TYPES:
+            icon = f"KEYTYPE_{name}_VEC"
+            row.prop_enum(settings, "marked", name, text="", icon=icon if icon in _ICONS else "KEYFRAME")
         layout.prop(settings, "cyclic")
         column = layout.column(heading="Also")
         column.prop(settings, "all_locations")
         column.prop(settings, "bake_sparse", text="Sparse Curves")
-        column.prop(settings, "from_original")
+        layout.column(heading="Again").prop(settings, "from_original", text="From Original")
 
 
 class SMOOTHNET_PT_result(_Panel, bpy.types.Panel):
@@ -105,27 +133,31 @@ class SMOOTHNET_PT_result(_Panel, bpy.types.Panel):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Something selected was refined."""
-        return bool(pairs_of(chosen(context)))
+        return bpy.ops.smoothnet.compare.poll() and jobs.running() is None
 
     def draw(self, context: bpy.types.Context) -> None:
         """What is shown, how it is blended, and how to go on."""
         layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
         ids = chosen(context)
-        pair = pairs_of(ids)[0]
+        pairs = pairs_of(ids)
+        pair = pairs[0]
         record = pair.refined.smoothnet
         refined = shows_refined(ids)
-        shown = pair.refined if refined else pair.original
-        layout.label(text=shown.name, icon="ACTION")
-        text = "Show Original" if refined else "Show Refined"
-        layout.operator("smoothnet.compare", text=text, icon="UV_SYNC_SELECT", depress=not refined)
-        column = layout.column()
+        row = layout.row(align=True)
+        row.operator("smoothnet.compare", text="Original", depress=not refined).take = "ORIGINAL"
+        row.operator("smoothnet.compare", text="Refined", depress=refined).take = "REFINED"
+        layout.label(text=(pair.refined if refined else pair.original).name, icon="ACTION")
+        column = _split(layout).column()
         column.active = refined
         column.prop(record, "blend", slider=True)
+        if len(pairs) > 1:
+            text = f"Same for {len(pairs)} Takes"
+            asked = layout.operator("smoothnet.set_blend", text=text)
+            for name in ("", *PART_NAMES):
+                setattr(asked, name.lower() or "blend", getattr(record, f"blend_{name.lower()}".rstrip("_")))
         if record.problem:
-            layout.label(text=record.problem, icon="ERROR")
-        draw_numbers(layout, context)
+            write(layout, record.problem, context, icon="ERROR")
+        draw_numbers(layout, record)
         row = layout.row(align=True)
         row.operator("smoothnet.apply", icon="CHECKMARK")
         row.operator("smoothnet.revert", icon="LOOP_BACK")
@@ -146,12 +178,9 @@ class SMOOTHNET_PT_blends(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """One slider a part that the take has."""
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
         ids = chosen(context)
         pair = pairs_of(ids)[0]
-        column = layout.column(align=True)
+        column = _split(self.layout).column(align=True)
         column.active = shows_refined(ids)
         for part in results.parts_of(pair.refined):
             column.prop(pair.refined.smoothnet, f"blend_{part.lower()}", slider=True)
@@ -167,13 +196,12 @@ class SMOOTHNET_PT_left_alone(_Panel, bpy.types.Panel):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Something was left alone."""
-        return bool(pairs_of(chosen(context))[0].refined.smoothnet.skipped)
+        pairs = pairs_of(chosen(context))
+        return bool(pairs and pairs[0].refined.smoothnet.skipped)
 
     def draw(self, context: bpy.types.Context) -> None:
-        """A line each."""
-        column = self.layout.column(align=True)
-        for line in pairs_of(chosen(context))[0].refined.smoothnet.skipped.split("\n"):
-            column.label(text=line)
+        """A reason, and what it holds for."""
+        draw_left_alone(self.layout, context, pairs_of(chosen(context))[0].refined.smoothnet.skipped)
 
 
 class SMOOTHNET_PT_analysis(_Panel, bpy.types.Panel):
@@ -198,19 +226,49 @@ class SMOOTHNET_PT_trails(_Panel, bpy.types.Panel):
         draw_trails(self.layout, context)
 
 
-def _some_animated(context: bpy.types.Context) -> bool:
-    return bpy.ops.smoothnet.refine.poll()
+class SMOOTHNET_PT_files(_Panel, bpy.types.Panel):
+    """Motion capture in and out."""
+
+    bl_label = "Files"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Two buttons."""
+        row = self.layout.row(align=True)
+        row.operator("smoothnet.import_motion", text="Import", icon="IMPORT")
+        row.operator("smoothnet.export_motion", text="Export", icon="EXPORT")
+
+
+def _split(layout: bpy.types.UILayout) -> bpy.types.UILayout:
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+    return layout
+
+
+def _draw_baking(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Offer to bake what constraints move, and to take that back."""
+    held = _held(context)
+    if held:
+        layout.label(text=f"Constraints Move {held} {'Bone' if held == 1 else 'Bones'}", icon="CONSTRAINT_BONE")
+        layout.operator("smoothnet.bake", text="Bake First", icon="KEYINGSET")
+    elif bpy.ops.smoothnet.unbake.poll():
+        layout.operator("smoothnet.unbake", icon="LOOP_BACK")
 
 
 def _held(context: bpy.types.Context) -> int:
-    """Return how many bones of the active armature constraints move."""
+    """Return how many bones of the active armature constraints and drivers move."""
     obj = context.active_object
-    if obj is None or obj.type != "ARMATURE":
+    # The bones between imported points only show them, and have nothing to refine.
+    if obj is None or obj.type != "ARMATURE" or obj.pose is None or RECORD in obj:
         return 0
-    return len(constrained_bones(obj))
+    if not context.screen.is_animation_playing or obj.session_uid not in _seen_held:
+        _seen_held.clear()
+        _seen_held[obj.session_uid] = len(constrained_bones(obj))
+    return _seen_held[obj.session_uid]
 
 
 CLASSES = (
+    SMOOTHNET_MT_more,
     SMOOTHNET_PT_refine,
     SMOOTHNET_PT_strengths,
     SMOOTHNET_PT_repair,
@@ -219,4 +277,5 @@ CLASSES = (
     SMOOTHNET_PT_left_alone,
     SMOOTHNET_PT_analysis,
     SMOOTHNET_PT_trails,
+    SMOOTHNET_PT_files,
 )

@@ -52,9 +52,9 @@ class RefineSettings:
         name="Refine",
         description="What of the take is refined",
         items=(
-            ("BOTH", "Rotation and Root", "Rotations, and the location of roots and objects"),
+            ("BOTH", "Both", "Rotations, and the location of roots and objects"),
             ("ROTATION", "Rotation", "Rotations alone"),
-            ("LOCATION", "Root Location", "The location of roots and objects alone"),
+            ("LOCATION", "Location", "The location of roots and objects alone"),
         ),
         default="BOTH",
         options=_OWN,

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from . import feet
 from .curves import Curve, CurveKey
 from .grids import Grid
+from .held import held_values
 from .leg_rig import legs_of
 from .plan import Options
 from .pose_channels import Channels, Pose, sample_pose
 from .posing import Rig
 from .quaternions import multiplied, power, turned
-from .refining import Refined, between, held_values, weights
+from .refining import Refined, between, weights
 from .rotation_modes import to_quat_wxyz
 
 Array = NDArray[np.float64]

@@ -4,7 +4,7 @@ from collections.abc import Generator
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
 from .. import keyframes, results
 from ..blending import PARTS
@@ -27,16 +27,28 @@ class SMOOTHNET_OT_compare(bpy.types.Operator):
     bl_label = "Compare"
     bl_options = {"REGISTER", "UNDO"}
 
+    take: EnumProperty(
+        name="Take",
+        description="Which of the two takes plays",
+        items=(
+            ("OTHER", "Other", "The one that does not play now"),
+            ("ORIGINAL", "Original", "The original take"),
+            ("REFINED", "Refined", "The refined take"),
+        ),
+        default="OTHER",
+        options={"SKIP_SAVE"},
+    )
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Something selected must have been refined."""
         return refined(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Switch all to what the first one does not show."""
+        """Switch all to the take that was named, or to what the first one does not show."""
         ids = chosen(context)
         pairs = pairs_of(ids)
-        showing = shows_refined(ids)
+        showing = shows_refined(ids) if self.take == "OTHER" else self.take == "ORIGINAL"
         try:
             results.show(pairs, not showing, ids)
         except ValueError as error:
@@ -166,7 +178,7 @@ class SMOOTHNET_OT_revert(bpy.types.Operator):
 def refined(cls: type, context: bpy.types.Context) -> bool:
     """Return whether something selected was refined; say so where it was not."""
     ids = chosen(context)
-    if pairs_of(ids):
+    if any(results.shown_pair(id_) is not None for id_ in ids):
         return True
     sources = [source for id_ in ids for source in keyframes.sources_played(id_)]
     lost = next((source.action.name for source in sources if results.is_lost(source.action)), "")
@@ -179,12 +191,7 @@ def refined(cls: type, context: bpy.types.Context) -> bool:
 
 def pairs_of(ids: list[bpy.types.ID]) -> list[Pair]:
     """Return the pairs of original and refined action that objects and shape keys play."""
-    pairs: list[Pair] = []
-    for id_ in ids:
-        pair = results.shown_pair(id_)
-        if pair is not None and pair not in pairs:
-            pairs.append(pair)
-    return pairs
+    return list(dict.fromkeys(pair for id_ in ids if (pair := results.shown_pair(id_)) is not None))
 
 
 def shows_refined(ids: list[bpy.types.ID]) -> bool:

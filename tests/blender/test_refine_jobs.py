@@ -10,7 +10,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from tests.blender import refine_scenes as rs  # noqa: E402
+from tests.blender import refine_scenes as rs
 
 
 def _settings(**given: Any) -> Any:

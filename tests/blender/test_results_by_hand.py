@@ -9,7 +9,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from tests.blender import refine_scenes as rs  # noqa: E402
+from tests.blender import refine_scenes as rs
 
 HIPS = 'pose.bones["Hips"].rotation_quaternion'
 ops = bpy.ops.smoothnet
@@ -130,10 +130,9 @@ def test_keys_changed_by_hand_are_not_overwritten_blindly(scene: Any) -> None:
     with pytest.raises(RuntimeError, match=r"Action HeroAction_refined, curve .*rotation_quaternion\[1\]: expected 91"):
         ops.set_blend(blend=0.5)
     assert rs.keys_of(action) == before
-    if bpy.app.version >= (4, 3):
-        action.smoothnet.blend = 0.3
-        assert "expected 91 values, got 90" in action.smoothnet.problem
-        assert rs.keys_of(action) == before
+    action.smoothnet.blend = 0.3
+    assert "expected 91 values, got 90" in action.smoothnet.problem
+    assert rs.keys_of(action) == before
     assert ops.compare() == {"FINISHED"}
     assert ops.revert() == {"FINISHED"}
     assert [a.name for a in bpy.data.actions] == ["HeroAction"]
