@@ -85,7 +85,7 @@ class BuiltInEngine:
 
         def refine_piece(columns: slice) -> Array:
             nonlocal done
-            how = {
+            how: dict[str, Any] = {
                 name: np.asarray(value)[:, columns] if name in _BY_COLUMN else value for name, value in keywords.items()
             }
             result = smoothnet_core.refine(track[:, columns], backend="numpy", model=model, **how)
