@@ -66,6 +66,9 @@ def running() -> Progress | None:
 class JobOperator:
     """Mixin of operators whose work is a generator ``job(context)``; a ``ValueError`` of it is shown and cancels."""
 
+    # Of the operator that this is mixed into.
+    report: Callable[[set[str], str], None]
+
     def job(self, context: bpy.types.Context) -> Job:
         """Do the work; see the module."""
         raise NotImplementedError
@@ -98,6 +101,9 @@ class JobOperator:
         """Start the work; from then on :meth:`modal` goes on with it."""
         if bpy.app.background or context.window is None:
             return self.execute(context)
+        if running() is not None:
+            self.report({"WARNING"}, "Another job is running: wait for it, or press ESC")
+            return {"CANCELLED"}
         self._job = self.job(context)
         self._work: _Work | None = None
         manager = context.window_manager

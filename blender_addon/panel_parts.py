@@ -9,7 +9,7 @@ from .keyframes import active_source
 
 _MOST_ROWS, _MOST_NAMES = 10, 8
 # Share of a line that the name takes, in lists and where it is a label.
-_NAME, _LABEL = 0.52, 0.42
+_NAME, _LABEL = 0.52, 0.4
 # Width of a character and of what surrounds a text, in pixels of an interface at scale 1.
 _CHARACTER, _MARGIN, _ICON = 6.5, 36, 20
 
@@ -21,8 +21,8 @@ class SMOOTHNET_UL_readings(bpy.types.UIList):
         """Name, jitter, and how much there is to look at."""
         split = layout.split(factor=_NAME)
         split.label(text=item.name)
-        _right(split, f"{item.jitter:.2f}{item.unit}")
-        _right(split, str(item.spikes + item.gaps) if item.spikes or item.gaps else "–")
+        right(split, f"{item.jitter:.2f}{item.unit}")
+        right(split, str(item.spikes + item.gaps) if item.spikes or item.gaps else "–")
 
 
 def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -36,12 +36,12 @@ def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     row.prop(view, "set_markers", text="Markers", toggle=True, icon="MARKER_HLT")
     obj = context.object
     analysis = obj.smoothnet_analysis if obj is not None else None
-    if analysis is not None and analysis.action:
+    if obj is not None and analysis is not None and analysis.action:
         column = layout.column(align=True)
         head = column.split(factor=_NAME)
         head.label(text="Bone" if obj.type == "ARMATURE" else "Channel")
-        _right(head, "Jitter")
-        _right(head, "Marks")
+        right(head, "Jitter")
+        right(head, "Marks")
         rows = min(_MOST_ROWS, max(3, len(analysis.readings)))
         column.template_list(
             "SMOOTHNET_UL_readings", "", analysis, "readings", analysis, "active", rows=rows, maxrows=rows
@@ -77,11 +77,11 @@ def draw_numbers(layout: bpy.types.UILayout, record: bpy.types.PropertyGroup) ->
         rows += [("", record.largest_bone), ("", f"Frame {record.largest_frame:g}")]
     if record.slide_before >= 0.0:
         rows.append(("Foot Slide", f"{record.slide_before:.0f} → {record.slide_after:.0f} mm/s"))
-    column = layout.box().column(align=True)
-    column.scale_y = 0.9
+    column = layout.column(align=True)
+    column.scale_y = 0.85
     for name, text in rows:
         split = column.split(factor=_LABEL)
-        _right(split, name)
+        right(split, name)
         split.label(text=text)
 
 
@@ -126,7 +126,8 @@ def write(layout: bpy.types.UILayout, text: str, context: bpy.types.Context, ico
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
-def _right(layout: bpy.types.UILayout, text: str) -> None:
+def right(layout: bpy.types.UILayout, text: str) -> None:
+    """Draw a text at the right end."""
     cell = layout.row()
     cell.alignment = "RIGHT"
     cell.label(text=text)

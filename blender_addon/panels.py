@@ -3,13 +3,17 @@
 import bpy
 
 from . import jobs, results
+from .armature_motion import RECORD
+from .curves import KEY_TYPES
 from .holds import constrained_bones
 from .operators.results import pairs_of, shows_refined
-from .panel_parts import draw_analysis, draw_left_alone, draw_numbers, draw_trails, write
+from .panel_parts import draw_analysis, draw_left_alone, draw_numbers, draw_trails, right, write
 from .properties import PART_NAMES
 from .takes import chosen
 
 TAB = "SmoothNet"
+
+_ICONS = bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items
 
 # How many bones something else moves, as last seen: while the scene plays, every frame draws anew.
 _seen_held: dict[int, int] = {}
@@ -58,7 +62,7 @@ class SMOOTHNET_PT_refine(_Panel, bpy.types.Panel):
             layout.label(text="Select an animated object", icon="INFO")
             if not bpy.data.actions:
                 layout.operator("smoothnet.import_motion", text="Import Motion", icon="IMPORT")
-        _draw_baking(layout, context)
+        _draw_baking(layout.column(align=True), context)
         settings = context.scene.smoothnet
         column = _split(layout).column()
         column.prop(settings, "channels", text="Channels")
@@ -106,7 +110,14 @@ class SMOOTHNET_PT_repair(_Panel, bpy.types.Panel):
         column = layout.column(heading="Keep")
         column.prop(settings, "keep_feet", text="Standing Feet")
         column.prop(settings, "keep_selected", text="Selected Keys")
-        layout.column(align=True).prop(settings, "marked", text="Keep Types")
+        # Narrower than one below the other, and as the editors of keys draw them.
+        split = self.layout.split(factor=0.4)
+        split.use_property_split = False
+        right(split, "Key Types")
+        row = split.row(align=True)
+        for name in KEY_TYPES:
+            icon = f"KEYTYPE_{name}_VEC"
+            row.prop_enum(settings, "marked", name, text="", icon=icon if icon in _ICONS else "KEYFRAME")
         layout.prop(settings, "cyclic")
         column = layout.column(heading="Also")
         column.prop(settings, "all_locations")
@@ -238,9 +249,8 @@ def _draw_baking(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     """Offer to bake what constraints move, and to take that back."""
     held = _held(context)
     if held:
-        box = layout.box().column(align=True)
-        box.label(text=f"Constraints Move {held} {'Bone' if held == 1 else 'Bones'}", icon="CONSTRAINT_BONE")
-        box.operator("smoothnet.bake", text="Bake First", icon="KEYINGSET")
+        layout.label(text=f"Constraints Move {held} {'Bone' if held == 1 else 'Bones'}", icon="CONSTRAINT_BONE")
+        layout.operator("smoothnet.bake", text="Bake First", icon="KEYINGSET")
     elif bpy.ops.smoothnet.unbake.poll():
         layout.operator("smoothnet.unbake", icon="LOOP_BACK")
 
@@ -248,7 +258,8 @@ def _draw_baking(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
 def _held(context: bpy.types.Context) -> int:
     """Return how many bones of the active armature constraints and drivers move."""
     obj = context.active_object
-    if obj is None or obj.type != "ARMATURE" or obj.pose is None:
+    # The bones between imported points only show them, and have nothing to refine.
+    if obj is None or obj.type != "ARMATURE" or obj.pose is None or RECORD in obj:
         return 0
     if not context.screen.is_animation_playing or obj.session_uid not in _seen_held:
         _seen_held.clear()

@@ -155,7 +155,7 @@ class SMOOTHNET_AP_preferences(bpy.types.AddonPreferences):
             if not self.python:
                 _write(box, "Choose the Python of an environment that has torch", characters)
         elif not engines.has_torch():
-            _write(box, "Torch: this Python has none", characters)
+            _write(box, "Torch is not installed in this Python", characters)
         if _running:
             box.label(text="Testing (ESC: Cancel)", icon="TIME")
             return
@@ -176,7 +176,7 @@ _seen: dict[str, tuple[float, list[str]]] = {}
 def _body_lines(folder: str) -> list[str]:
     """Return what to say of the folder of body models."""
     if not folder:
-        return ["None: motions are imported as armatures without a mesh"]
+        return ["Not set: motions come as armatures without a mesh"]
     when, lines = _seen.get(folder, (-_FRESH, []))
     if time.monotonic() - when > _FRESH:
         if not Path(folder).is_dir():

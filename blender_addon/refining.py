@@ -159,6 +159,8 @@ def _network_values(members: Sequence[Sampled]) -> Array:
     modes = [s.channel.mode for s in members]
     if not any(modes):
         return np.stack([s.grid for s in members], axis=1)
+    if len(set(modes)) == 1:
+        return to_quat_wxyz(np.stack([s.grid for s in members], axis=1), modes[0])
     values = np.empty((len(members[0].grid), len(members), 4))
     for mode in set(modes):
         columns = [i for i, own in enumerate(modes) if own == mode]

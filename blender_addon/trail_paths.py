@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from . import armatures, keyframes
 from .curves import Curve, CurveKey, target_of
+from .holds import constrained_bones
 from .keyframes import Source
 from .parts import leg_joints
 from .players import counterpart, slot_identifier, to_action_time
@@ -225,21 +226,24 @@ def _is_dense(curve: Curve) -> bool:
 
 
 def main_bones(obj: bpy.types.Object) -> list[str]:
-    """Return hands, feet, head and hips, as far as their names tell; else the roots."""
+    """Return hands, feet, head and hips, as far as their names tell; else the roots.
+
+    Bones that constraints hold are left out: their own channels do not say where they go.
+    """
     rig, parts = armatures.read_rig(obj), bone_parts(obj)
+    held = constrained_bones(obj)
+    bones = [bone for bone in obj.pose.bones if bone.name not in held]
 
-    def tops(part: str) -> list[str]:
-        return [
-            b.name for b in obj.pose.bones if parts[b.name] == part and (not b.parent or parts[b.parent.name] != part)
-        ]
+    def tops(part: str, most: int) -> list[str]:
+        found = [b.name for b in bones if parts[b.name] == part and (not b.parent or parts[b.parent.name] != part)]
+        # Captured points hang on nothing, and a hand of many is one hand.
+        return found[:most]
 
-    arms = [b.name for b in obj.pose.bones if parts[b.name] == "ARMS" and not b.children]
+    arms = [b.name for b in bones if parts[b.name] == "ARMS" and not b.children]
     try:
         feet = [rig.names[leg.ankle] for leg in leg_joints(rig.names, rig.parents.tolist())]
     except ValueError:
-        feet = []
-    hips = [
-        b.name for b in obj.pose.bones if parts[b.name] == "ROOT" and any(parts[c.name] != "ROOT" for c in b.children)
-    ]
-    found = [*(tops("HANDS") or arms), *feet, *tops("HEAD"), *hips[-1:]]
+        feet = [b.name for b in bones if "ankle" in b.name.lower()][:2]
+    hips = [b.name for b in bones if parts[b.name] == "ROOT" and any(parts[c.name] != "ROOT" for c in b.children)]
+    found = [*(tops("HANDS", 2) or arms), *(foot for foot in feet if foot not in held), *tops("HEAD", 1), *hips[-1:]]
     return found or [bone.name for bone in obj.pose.bones if bone.parent is None]

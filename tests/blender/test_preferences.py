@@ -108,7 +108,7 @@ def test_told() -> None:
 
 def test_body_models_that_were_found(tmp_path: Path) -> None:
     lines = preferences._body_lines
-    assert lines("") == ["None: motions are imported as armatures without a mesh"]
+    assert lines("") == ["Not set: motions come as armatures without a mesh"]
     assert lines(str(tmp_path / "nowhere")) == ["There is no such folder"]
     assert lines(str(tmp_path)) == ["No model found: expected names such as SMPL_NEUTRAL.npz or SMPLX_MALE.pkl"]
     (tmp_path / "smplx").mkdir()
@@ -157,7 +157,7 @@ def drawn(settings: Any) -> list[str]:
 def test_drawn_is_what_matters_and_long_texts_are_wrapped(enabled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "has_torch", lambda: False)
     lines = drawn(enabled)
-    assert lines[:6] == ["Engine", "[BUILT_IN]", "[TORCH off]", "[EXTERNAL]", "Torch: this Python has none",
+    assert lines[:6] == ["Engine", "[BUILT_IN]", "[TORCH off]", "[EXTERNAL]", "Torch is not installed in this Python",
                          "<smoothnet.test_engine>"]  # fmt: skip
     assert "[python]" not in lines
     monkeypatch.setattr(engines, "has_torch", lambda: True)
