@@ -8,6 +8,7 @@ Blender's own builds has no BLAS.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -202,16 +203,40 @@ def speed_kept(before: Array, after: Array, fps: float) -> float:
         after: the same of the result; of rotations, vectors of :func:`as_vectors`.
         fps: frames a second.
     """
+    return speed_share([speed_sums(before, after, fps)])
+
+
+class SpeedSums(NamedTuple):
+    """What :func:`speed_kept` compares, of some of a take's vectors; 0 where nothing is known.
+
+    Attributes:
+        share: sum of squares of the velocities of the result.
+        whole: sum of their products with those of the input.
+        still: ``whole`` up to which nothing moves.
+    """
+
+    share: float
+    whole: float
+    still: float
+
+
+def speed_sums(before: Array, after: Array, fps: float) -> SpeedSums:
+    """Return the sums for some of a take's vectors; arguments as of :func:`speed_kept`."""
     from scipy.ndimage import gaussian_filter1d
 
     if len(before) < _FEWEST or not before.size:
-        return math.nan
+        return SpeedSums(0.0, 0.0, 0.0)
     # A Gaussian of this deviation halves the amplitude at 6 Hz.
     sigma = math.sqrt(2.0 * math.log(2.0)) / (2.0 * math.pi * 6.0) * fps
     slow = [gaussian_filter1d(np.diff(x, axis=0), sigma, axis=0, mode="nearest") for x in (before, after)]
     # Of a quaternion the other sign is the same rotation.
     share, whole = float(np.square(slow[1]).sum()), float((slow[0] * slow[1]).sum())
-    still = (1e-6 * float(np.abs(before).max(initial=0.0))) ** 2 * len(before)
+    return SpeedSums(share, whole, (1e-6 * float(np.abs(before).max(initial=0.0))) ** 2 * len(before))
+
+
+def speed_share(sums: Sequence[SpeedSums]) -> float:
+    """Return what :func:`speed_kept` returns of a whole take, from the sums of its parts."""
+    share, whole, still = sum(s.share for s in sums), sum(s.whole for s in sums), max(s.still for s in sums)
     return share / whole if whole > still else math.nan
 
 

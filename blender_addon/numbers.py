@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .measures import as_vectors, jitter, largest_turn, speed_kept
+from .measures import SpeedSums, as_vectors, jitter, largest_turn, speed_share, speed_sums
 from .refining import Refined
 from .rotation_modes import to_quat_wxyz
 from .standing import Armature, Slides, slides
@@ -17,6 +18,8 @@ Array = NDArray[np.float64]
 
 # Bones that turn by less than this, in degrees, say nothing of jitter.
 _MOVES = 0.5
+# Bones times frames looked at together: what lies between is many times as large.
+_TOGETHER = 2**17
 
 
 @dataclass(frozen=True)
@@ -53,24 +56,49 @@ def numbers_of(refined: Sequence[Refined], fps: float, armature: Armature | None
         return None
     grid = max(grids, key=grids.count)[0]
     members = [r for r in turning if r.channel.grid == grid and len(r.channel.times) == grid.count]
+    step = max(1, _TOGETHER // max(1, grid.count))
+    parts = [_of_some(members[start : start + step], fps / grid.step) for start in range(0, len(members), step)]
+    before, after = (np.concatenate([getattr(part, name) for part in parts]) for name in ("before", "after"))
+    if not len(before):
+        return None
+    change = max(parts, key=lambda part: part.change)
+    return Numbers(
+        jitter_before=float(before.mean()),
+        jitter_after=float(after.mean()),
+        speed_kept=speed_share([part.speed for part in parts]),
+        largest_change=change.change,
+        largest_bone=change.bone,
+        largest_frame=change.frame,
+        slides=None if armature is None else slides(armature, refined, fps),
+    )
+
+
+class _Some(NamedTuple):
+    """Of some bones: jitter (n,) and speed of those that move, and the largest change of all."""
+
+    before: Array
+    after: Array
+    speed: SpeedSums
+    change: float
+    bone: str
+    frame: float
+
+
+def _of_some(members: Sequence[Refined], rate: float) -> _Some:
     before, after = (_quats(members, name) for name in ("before", "after"))
-    rate = fps / grid.step
     first, second = as_vectors(before), as_vectors(after)
     moving = (np.ptp(first, axis=0) > _MOVES).any(axis=-1)
-    if not moving.any():
-        return None
     if not moving.all():
         first, second = first[:, moving], second[:, moving]
     change = largest_turn(before, after)
     channel = members[change.vector].channel
-    return Numbers(
-        jitter_before=float(jitter(first, rate).mean()),
-        jitter_after=float(jitter(second, rate).mean()),
-        speed_kept=speed_kept(first, second, rate),
-        largest_change=change.size,
-        largest_bone=channel.owner,
-        largest_frame=float(channel.times[change.frame]),
-        slides=None if armature is None else slides(armature, refined, fps),
+    return _Some(
+        jitter(first, rate),
+        jitter(second, rate),
+        speed_sums(first, second, rate),
+        change.size,
+        channel.owner,
+        float(channel.times[change.frame]),
     )
 
 
