@@ -2,8 +2,9 @@
 
     python benchmarks/blender_accuracy.py FOLDER [--quick]
 
-run by a Python that has the ``bpy`` module; FOLDER holds ``cmu/cmu_train.npz`` and ``paired/``. Clips of optical capture
-are keyed onto an armature, a key a frame at 30 frames a second, rotations as quaternions or Euler angles, and disturbed:
+run by a Python that has the ``bpy`` module; FOLDER holds ``cmu/cmu_train.npz`` and ``paired/``. Clips of optical
+capture are keyed onto an armature, a key a frame at 30 frames a second, rotations as quaternions or Euler angles, and
+disturbed:
 
 - ``jitter``: white noise, drift and spikes on all rotations, white noise and drift on the root's path;
 - ``mediapipe``: errors that MediaPipe made on rendered people (``paired/``), each mode of it by itself, laid over the
@@ -15,8 +16,8 @@ settings that did best on clips of the subjects ``TUNED_ON``, searched for each 
 place of the joints, once for the angle of the bones. Numbers are means over clips of the subjects ``REPORTED_ON``,
 which neither the network ``default`` nor the search has seen, with errors of people whom neither has seen.
 World mm: mean distance of the bones' heads in the scene, the root's path included; PA mm: the same after the best
-similarity transform of each frame; degrees: mean angle between the bones' rotation channels. Speed and jitter are ratios
-to the truth's (1: as the truth).
+similarity transform of each frame; degrees: mean angle between the bones' rotation channels. Speed and jitter are
+ratios to the truth's (1: as the truth).
 """
 
 from __future__ import annotations
@@ -201,7 +202,7 @@ def _turned(points: Array) -> Array:
 
 
 def _with_errors(clip: Clip, wrong: Array) -> Array:
-    """Return local rotations (T, J, 3, 3) of joints turned in the scene by (T, 14, 3, 3); others turn as their parent."""
+    """Return local rotations (T, J, 3, 3) of joints turned by (T, 14, 3, 3) in the scene, others with their parent."""
     source = [_turning(name) for name in clip.joints]
     source[0] = "pelvis"
     turned, error, local = clip.local.copy(), np.empty_like(clip.local), clip.local.copy()
@@ -403,7 +404,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--quick", action="store_true", help="two clips of each kind, jitter alone, quaternions alone")
     options = parser.parse_args()
-    learning = list(clips_of(options.folder, TUNED_ON[:2] if options.quick else TUNED_ON, 1 if options.quick else TAKES))
+    learning = list(
+        clips_of(options.folder, TUNED_ON[:2] if options.quick else TUNED_ON, 1 if options.quick else TAKES)
+    )
     tested = list(clips_of(options.folder, REPORTED_ON, 1 if options.quick else 6))
     at_training, at_test = pairs_of(options.folder, ("train",)), pairs_of(options.folder, ("val",))
     print(f"{len(learning)} clips for the search, {len(tested)} held out, bpy {bpy.app.version_string}", flush=True)

@@ -4,9 +4,9 @@
 
 run by a Python that has the ``bpy`` module. An armature of 52 bones has 1,800 keys on each of its quaternion channels.
 Butterworth (all keys, in a graph editor) and Refine Motion (default model and settings, the original each time) take
-turns. Printed are medians in seconds with the smallest and the largest, of the wall clock and of the processor time of
-all threads, the ratios of the two (median of the rounds), and where Refine Motion spends processor time. ``--large`` does the
-same once, with the peak of memory, for 3,000 bones of 1,000 keys and for 60 bones of 100,000.
+turns. Printed are medians in seconds with the smallest and the largest, of the wall clock and of the processor time
+of all threads, the ratios of the two (median of the rounds), and where Refine Motion spends processor time.
+``--large`` does the same once, with the peak of memory, for 3,000 bones of 1,000 keys and for 60 bones of 100,000.
 
 The NumPy inside Blender's own builds has no BLAS. To have one like it: ``pip install --no-binary numpy numpy==1.26.4
 -Csetup-args=-Dblas=none -Csetup-args=-Dlapack=none -Csetup-args=-Dallow-noblas=true``.

@@ -34,10 +34,10 @@ def register() -> None:
     try:
         for name in MODULES:
             module = import_module(f".{name}", __package__)
-            done.append(module)
             _register(module)
+            done.append(module)
     except Exception:
-        for module in reversed(done[:-1]):
+        for module in reversed(done):
             _unregister(module)
         raise
 

@@ -8,8 +8,6 @@ import numpy as np
 from mathutils import Vector
 
 from . import keyframes
-from .action_new import new_source
-from .bone_shapes import forward, limbs
 from .curves import Array, CurveKey, bone_path
 from .figure import Figure, Skin, channels
 from .rotation_modes import channel_name, from_quat_wxyz
@@ -114,7 +112,7 @@ def _add_keys(
 ) -> None:
     rest = [np.array(object.data.bones[bone].matrix_local.to_3x3(), np.float64) for bone in bones]
     turned, moved = channels(figure, rest)
-    source = new_source(object, name)
+    source = keyframes.make(object, name)
     for values, channel in ((turned, channel_name(rotation_mode)), (moved, "location")):
         for j, path in values.items():
             seen = np.isfinite(path).all(axis=1)

@@ -134,7 +134,7 @@ def bake_pose(obj: bpy.types.Object, bones: Sequence[str], frames: ArrayLike) ->
         locations=locations,
         scales=scales,
         moved=~connected & (np.abs(locations - places).max((0, 2), initial=0.0) > least),
-        scaled=(np.abs(scales - sizes) > 10 * _SAME * (1 + np.abs(sizes))).any((0, 2)),
+        scaled=np.any(np.abs(scales - sizes) > 10 * _SAME * (1 + np.abs(sizes)), axis=(0, 2)),
     )
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .curves import CurveKey
+from .held import held_values
 from .quaternions import multiplied, power, turned
-from .refining import Refined, held_values
+from .refining import Refined
 from .rotation_modes import to_quat_wxyz
 
 Array = NDArray[np.float64]
@@ -64,8 +66,10 @@ def mixes(refined: Sequence[Refined], slot: str) -> list[Mix]:
         rows: list[NDArray[np.int64] | None] = []
         for i in written:
             curve = c.curves[i]
-            whole = curve is None or c.rekeyed or len(curve.times) == len(c.times)
-            rows.append(None if whole else np.searchsorted(c.times, curve.times))
+            if curve is None or c.rekeyed or len(curve.times) == len(c.times):
+                rows.append(None)
+            else:
+                rows.append(np.searchsorted(c.times, curve.times))
         indices = tuple(c.keys[i].index for i in written)
         path, size = c.keys[0].path, len(c.keys)
         out.append(Mix(slot, path, c.mode, c.part, indices, size, c.times, c.rekeyed, tuple(rows), r.before, r.after))
@@ -106,7 +110,7 @@ def packed(mixes: Sequence[Mix]) -> bytes:
     known: dict[bytes, int] = {}
     size = 0
 
-    def put(array: Array) -> int:
+    def put(array: NDArray[Any]) -> int:
         nonlocal size
         raw = np.ascontiguousarray(array, np.float32).tobytes()
         if raw not in known:

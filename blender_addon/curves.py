@@ -30,7 +30,7 @@ class CurveKey(NamedTuple):
     """Which F-curve of an action and slot: Blender's data path and array index."""
 
     path: str
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 class Target(NamedTuple):

@@ -7,9 +7,12 @@ All three take what ``smoothnet_core.refine`` takes and return a NumPy array. Th
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -17,6 +20,8 @@ from typing import Any, Protocol
 import numpy as np
 
 import smoothnet_core
+from smoothnet_core.inference.blas_threads import one_thread
+from smoothnet_core.model import load_model
 
 from .engine_external import TIMEOUT, Array, Cancelled, EngineError, ExternalEngine, Tick, checked, report_share
 from .engine_process import kill_all
@@ -32,6 +37,11 @@ PREFERENCES = ("BUILT_IN", "TORCH", "EXTERNAL")
 # Of the take that engines are measured on; numbers of a unit quaternion that two engines may differ by (a GPU may round
 # products to ten bits); how often each is timed.
 _TEST_FRAMES, _TEST_JOINTS, _TOLERANCE, _ROUNDS = 900, 52, 2e-3, 3
+
+
+# Threads of the built-in engine; joints times frames from which they are worth it, and which one piece of work has at
+# most; what of the arguments is one value a joint.
+_THREADS, _LEAST, _MOST, _BY_COLUMN = min(8, os.cpu_count() or 1), 2**14, 2**18, ("mask",)
 
 
 class Engine(Protocol):
@@ -67,9 +77,34 @@ class BuiltInEngine:
     def refine(self, track: Array, *, tick: Tick | None = None, **keywords: Any) -> Array:
         """See :class:`Engine`."""
         report_share(tick, 0.0)
-        result = smoothnet_core.refine(track, backend="numpy", **keywords)
-        report_share(tick, 1.0)
-        return result
+        model = load_model(keywords.pop("model", "default"))
+        # Others see a whole body, or come with large products.
+        alone = model.architecture == "vector_filter"
+        pieces = _pieces(np.shape(track), keywords) if alone else [slice(None)]
+        done = 0
+
+        def refine_piece(columns: slice) -> Array:
+            nonlocal done
+            how = {
+                name: np.asarray(value)[:, columns] if name in _BY_COLUMN else value for name, value in keywords.items()
+            }
+            result = smoothnet_core.refine(track[:, columns], backend="numpy", model=model, **how)
+            done += 1
+            report_share(tick, done / len(pieces))
+            return result
+
+        if len(pieces) == 1:
+            with one_thread() if alone else nullcontext():
+                result = smoothnet_core.refine(track, backend="numpy", model=model, **keywords)
+            report_share(tick, 1.0)
+            return result
+        with one_thread(), ThreadPoolExecutor(min(_THREADS, len(pieces))) as pool:
+            waiting = [pool.submit(refine_piece, columns) for columns in pieces]
+            try:
+                return np.concatenate([one.result() for one in waiting], axis=1)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
     def describe(self) -> str:
         """See :class:`Engine`."""
@@ -114,6 +149,25 @@ class TorchEngine:
                 except Exception as error:
                     raise EngineError(f"torch in this Python does not load: {one_line(error)}") from error
             return self._device
+
+
+def _pieces(shape: tuple[int, ...], keywords: dict[str, Any]) -> list[slice]:
+    """Return the columns of a track that are refined by themselves, side by side: the results are those of all at once.
+
+    A joint that no frame shows follows the others, so where there is one all stay together.
+    """
+    kind, mask = keywords.get("kind", "position"), keywords.get("mask")
+    if len(shape) != (2 if kind == "channels" else 4 if kind == "rotation_matrix" else 3):
+        return [slice(None)]
+    apart = set(keywords) <= {"fps", "kind", "strength", "order", "hop", "blend", *_BY_COLUMN}
+    if mask is not None and (np.shape(mask) != shape[:2] or not np.asarray(mask).any(axis=0).all()):
+        apart = False
+    if not apart or shape[0] * shape[1] < _LEAST:
+        return [slice(None)]
+    # More pieces than threads: the work can be stopped after each, and no thread waits long for the last one.
+    count = min(shape[1], max(4 * _THREADS, shape[0] * shape[1] // _MOST))
+    edges = np.linspace(0, shape[1], count + 1).astype(int).tolist()
+    return [slice(start, end) for start, end in itertools.pairwise(edges)]
 
 
 def built_in() -> Engine:

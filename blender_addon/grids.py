@@ -34,7 +34,7 @@ class Grid:
     @cached_property
     def times(self) -> Array:
         """(count,) frames, read only."""
-        times = self.start + self.step * np.arange(self.count)
+        times: Array = self.start + self.step * np.arange(self.count, dtype=np.float64)
         times.flags.writeable = False
         return times
 

@@ -26,7 +26,7 @@ class Hold(NamedTuple):
     bone: str
     constraint: str
     path: str = ""
-    index: int = 0
+    index: int = 0  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
     def name(self) -> str:

@@ -66,6 +66,9 @@ def running() -> Progress | None:
 class JobOperator:
     """Mixin of operators whose work is a generator ``job(context)``; a ``ValueError`` of it is shown and cancels."""
 
+    # Of the operator that this is mixed into.
+    report: Callable[[set[str], str], None]
+
     def job(self, context: bpy.types.Context) -> Job:
         """Do the work; see the module."""
         raise NotImplementedError

@@ -40,6 +40,7 @@ from .players import (
     source_of,
     sources_of,
     sources_played,
+    target_type,
     to_action_time,
 )
 
@@ -71,6 +72,7 @@ __all__ = [
     "source_of",
     "sources_of",
     "sources_played",
+    "target_type",
     "to_action_time",
     "users",
     "write_in_pieces",
@@ -97,10 +99,15 @@ def read_curves(source: Source, *, marks: bool = True) -> list[Curve]:
     return list(each_curve(source, marks=marks))
 
 
-def each_curve(source: Source, *, marks: bool = True) -> Iterator[Curve]:
+def each_curve(source: Source, *, marks: bool = True, selection: bool = True) -> Iterator[Curve]:
     """Read as :func:`read_curves`, a curve at a time; :func:`curve_count` says how many there are.
 
     A curve with keys at the same times as the one before has the same array of times, not one that is like it.
+
+    Args:
+        source: action and slot.
+        marks: as there.
+        selection: of the marks, read also which keys are selected.
     """
     bag = holder(source)
     if bag is None:
@@ -108,7 +115,7 @@ def each_curve(source: Source, *, marks: bool = True) -> Iterator[Curve]:
     groups = {group.name: group.mute or group.lock for group in bag.groups}
     times = np.zeros(0)
     for curve in bag.fcurves:
-        read = _read(curve, groups, marks, times)
+        read = _read(curve, groups, marks, marks and selection, times)
         times = read.times
         yield read
 
@@ -275,7 +282,7 @@ def _is_float(key: CurveKey) -> bool:
     return key.path.rpartition(".")[2] in _FLOATS
 
 
-def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool, before: Array) -> Curve:
+def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool, selection: bool, before: Array) -> Curve:
     points = curve.keyframe_points
     count = len(points)
     co = key_field(points, "co", np.float32, 2)
@@ -289,7 +296,7 @@ def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool, befo
         values=co[:, 1].astype(np.float64),
         interpolation=_INTERPOLATION_PLACES[key_field(points, "interpolation", np.int32)],
         key_types=_KEY_TYPE_PLACES[key_field(points, "type", np.int32)] if marks else np.zeros(count, np.uint8),
-        selected=key_field(points, "select_control_point", np.bool_) if marks else np.zeros(count, np.bool_),
+        selected=key_field(points, "select_control_point", np.bool_) if selection else np.zeros(count, np.bool_),
         locked=curve.mute or curve.lock or (group is not None and groups[group.name]),
         cycle=cycle,
         modified=modified,

@@ -7,9 +7,7 @@ Blender's own builds has no BLAS.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -84,8 +82,7 @@ def jitter(vectors: Array, fps: float) -> Array:
     for _ in range(4):
         missed = missed[lag:] - missed[:-lag]
     lengths = np.sqrt(_squares(missed))
-    typical = [np.median(lengths[rows], axis=0) for rows in _blocks(len(lengths), fps)]
-    return np.mean(typical, axis=0) * (_TYPICAL / _FOURTH)
+    return np.mean(_medians(lengths, _blocks(len(lengths), fps)), axis=0) * (_TYPICAL / _FOURTH)
 
 
 def rotation_spikes(quat_wxyz: Array, fps: float) -> Flags:
@@ -285,18 +282,30 @@ def _off(x: Array, around: tuple[Array, Array, Array, Array], share: float, leng
 
 def _usual(off: Array, fps: float) -> Array:
     """Return (K, N) the median of lengths in the second around, the largest of that and its two neighbours."""
-    blocks = list(_blocks(len(off), fps))
-    middle = np.stack([np.median(off[rows], axis=0) for rows in blocks])
+    edges = _blocks(len(off), fps)
+    middle = _medians(off, edges)
     padded = np.pad(middle, ((1, 1), (0, 0)), mode="edge")
     largest = np.maximum(np.maximum(padded[:-2], padded[2:]), middle)
-    return np.repeat(largest, [rows.stop - rows.start for rows in blocks], axis=0)
+    return np.repeat(largest, np.diff(edges), axis=0)
 
 
-def _blocks(frames: int, fps: float) -> Iterator[slice]:
-    """Yield pieces of about a second that cover all frames."""
-    edges = np.linspace(0, frames, max(1, round(frames / fps)) + 1).astype(int).tolist()
-    for start, stop in itertools.pairwise(edges):
-        yield slice(start, stop)
+def _blocks(frames: int, fps: float) -> NDArray[np.int64]:
+    """Return the edges of pieces of about a second that cover all frames."""
+    return np.linspace(0, frames, max(1, round(frames / fps)) + 1).astype(np.int64)
+
+
+def _medians(values: Array, edges: NDArray[np.int64]) -> Array:
+    """Return the medians (E - 1, N) of values (T, N) between edges (E,): all pieces of one length at once."""
+    sizes = np.diff(edges)
+    medians = np.empty((len(sizes), values.shape[1]))
+    for size in set(sizes.tolist()):
+        pieces = np.flatnonzero(sizes == size)
+        # The frames last, where they lie side by side to be sorted.
+        rows = values[edges[pieces][:, None] + np.arange(size)].transpose(0, 2, 1)
+        half = size // 2
+        ordered = np.partition(rows, (max(half - 1, 0), half), axis=2)
+        medians[pieces] = ordered[..., half] if size % 2 else (ordered[..., half - 1] + ordered[..., half]) / 2
+    return medians
 
 
 def _stride(fps: float) -> int:

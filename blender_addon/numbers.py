@@ -59,12 +59,14 @@ def numbers_of(refined: Sequence[Refined], fps: float, armature: Armature | None
     moving = (np.ptp(first, axis=0) > _MOVES).any(axis=-1)
     if not moving.any():
         return None
+    if not moving.all():
+        first, second = first[:, moving], second[:, moving]
     change = largest_turn(before, after)
     channel = members[change.vector].channel
     return Numbers(
-        jitter_before=float(jitter(first[:, moving], rate).mean()),
-        jitter_after=float(jitter(second[:, moving], rate).mean()),
-        speed_kept=speed_kept(first[:, moving], second[:, moving], rate),
+        jitter_before=float(jitter(first, rate).mean()),
+        jitter_after=float(jitter(second, rate).mean()),
+        speed_kept=speed_kept(first, second, rate),
         largest_change=change.size,
         largest_bone=channel.owner,
         largest_frame=float(channel.times[change.frame]),
@@ -74,8 +76,10 @@ def numbers_of(refined: Sequence[Refined], fps: float, armature: Armature | None
 
 def _quats(members: Sequence[Refined], name: str) -> Array:
     """Return (T, N, 4) of channels on one grid, modes of one kind at once."""
-    out = np.empty((len(members[0].channel.times), len(members), 4))
     modes = {r.channel.mode for r in members}
+    if len(modes) == 1:
+        return to_quat_wxyz(np.stack([getattr(r, name) for r in members], axis=1), modes.pop())
+    out = np.empty((len(members[0].channel.times), len(members), 4))
     for mode in modes:
         columns = [i for i, r in enumerate(members) if r.channel.mode == mode]
         out[:, columns] = to_quat_wxyz(np.stack([getattr(members[i], name) for i in columns], axis=1), mode)

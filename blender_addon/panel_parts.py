@@ -36,7 +36,7 @@ def draw_analysis(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     row.prop(view, "set_markers", text="Markers", toggle=True, icon="MARKER_HLT")
     obj = context.object
     analysis = obj.smoothnet_analysis if obj is not None else None
-    if analysis is not None and analysis.action:
+    if obj is not None and analysis is not None and analysis.action:
         column = layout.column(align=True)
         head = column.split(factor=_NAME)
         head.label(text="Bone" if obj.type == "ARMATURE" else "Channel")

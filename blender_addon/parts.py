@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from smoothnet_core._checks import mismatch
 from smpl_tools.contacts.feet import WholeLeg, whole_legs
@@ -179,6 +180,7 @@ def _words(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", apart)]
 
 
+@lru_cache(maxsize=1 << 14)
 def _part_of_name(name: str) -> str | None:
     """Return the part that a name tells, None where it tells none."""
     for part, words in _JAPANESE:

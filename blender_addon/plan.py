@@ -176,6 +176,8 @@ def plan_take(curves: Sequence[Curve], body: Body, options: Options, *, fps: flo
             reason = "muted or locked"
         elif any(curve.modified for curve in members):
             reason = "it has F-curve modifiers"
+        elif not all(np.isfinite(curve.values).all() for curve in members):
+            reason = "a key holds no number"
         elif not any(_within(curve, options) for curve in members):
             reason = "no key lies in the range"
         if reason:

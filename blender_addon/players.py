@@ -35,6 +35,11 @@ def source_of(action: bpy.types.Action, identifier: str) -> Source:
     raise ValueError(f"action {action.name!r}: expected slot {identifier!r}, received none of that name")
 
 
+def target_type(source: Source) -> str:
+    """Return the type of datablock that a source is for: ``OBJECT``, ``KEY``, ...; ``UNSPECIFIED`` for none yet."""
+    return source.slot.target_id_type if source.slot is not None else source.action.id_root
+
+
 def counterpart(source: Source, action: bpy.types.Action) -> Source:
     """Return the slot of another action that answers to a source's.
 

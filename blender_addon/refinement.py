@@ -144,7 +144,7 @@ def _computed(
     name = take.source.action.name
     curves: list[Curve] = []
     count = keyframes.curve_count(take.source)
-    for curve in keyframes.each_curve(take.source):
+    for curve in keyframes.each_curve(take.source, selection=options.keep_selected):
         curves.append(curve)
         yield Progress(at(0.1 * len(curves) / count), f"Reading {name}")
     armature = None

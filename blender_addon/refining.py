@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from .curves import INTERPOLATIONS, Curve, CurveKey
 from .cycles import cycle_shift, with_neighbours
 from .grids import Grid
+from .held import held_values
 from .measures import rotation_spikes, spikes
 from .plan import Channel, Options
 from .quaternions import log_quat_wxyz, multiplied, power, turned
@@ -159,6 +159,8 @@ def _network_values(members: Sequence[Sampled]) -> Array:
     modes = [s.channel.mode for s in members]
     if not any(modes):
         return np.stack([s.grid for s in members], axis=1)
+    if len(set(modes)) == 1:
+        return to_quat_wxyz(np.stack([s.grid for s in members], axis=1), modes[0])
     values = np.empty((len(members[0].grid), len(members), 4))
     for mode in set(modes):
         columns = [i for i, own in enumerate(modes) if own == mode]
@@ -239,37 +241,6 @@ def _at_keys(s: Sampled, old: Array, new: Array, options: Options, fps: float) -
         after = _limited(s, before + weight[:, None] * change)
     after[weight == 0] = before[weight == 0]
     return Refined(channel, before, after)
-
-
-def held_values(quat_wxyz: Array, mode: str, like: Array, held: NDArray[np.bool_]) -> Array:
-    """Return channel values (U, n) of rotations (U, 4), some of which must stay as they are.
-
-    From one held key to the next they are continuous, as :func:`.rotation_modes.from_quat_wxyz` makes them. Where that
-    would not arrive at the held key (it lies whole turns away, or is of the other sign), they are those nearest to
-    ``like``: what wraps in between goes on wrapping where it did, and there is no leap next to a held key.
-
-    Args:
-        quat_wxyz: (U, 4) rotations; those of held keys are what ``like`` says.
-        mode: rotation mode.
-        like: (U, n) values before.
-        held: (U,) which keys stay.
-    """
-    stays = np.flatnonzero(held)
-    if not len(stays):
-        return from_quat_wxyz(quat_wxyz, mode, like)
-    nearest = from_quat_wxyz(quat_wxyz[None], mode, like[None])[0]
-    out = nearest.copy()
-    first, last = stays[0], stays[-1]
-    # Before the first one nothing is given but its own end, so that is where it starts.
-    out[: first + 1] = from_quat_wxyz(quat_wxyz[first::-1], mode, like[first::-1])[::-1]
-    out[last:] = from_quat_wxyz(quat_wxyz[last:], mode, like[last:])
-    for start, end in itertools.pairwise(stays):
-        if end - start > 1:
-            run = from_quat_wxyz(quat_wxyz[start : end + 1], mode, like[start : end + 1])
-            if np.abs(run[-1] - nearest[end]).max() < 1e-3:
-                out[start : end + 1] = run
-    out[held] = like[held]
-    return out
 
 
 def between(grid: Grid, times: Array, change: Array, log: bool = True) -> Array:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from . import feet
 from .curves import Curve, CurveKey
 from .grids import Grid
+from .held import held_values
+from .leg_rig import legs_of
 from .plan import Options
 from .pose_channels import Channels, Pose, sample_pose
 from .posing import Rig
 from .quaternions import multiplied, power, turned
-from .refining import Refined, between, held_values, weights
+from .refining import Refined, between, weights
 from .rotation_modes import to_quat_wxyz
 
 Array = NDArray[np.float64]
@@ -84,12 +86,13 @@ def keep_feet(armature: Armature, refined: Sequence[Refined], options: Options, 
 def slides(armature: Armature, refined: Sequence[Refined], fps: float) -> Slides | None:
     """Return how fast standing feet slide before and after; None without legs of known names, or where none stands."""
     grid = _common_grid(refined)
-    poses = [
-        _pose(armature, grid, {r.channel.keys: getattr(r, name) for r in refined}, refined)
-        for name in ("before", "after")
-    ]
     how = {"fps": fps / grid.step, "metres": armature.metres}
     try:
+        bones = legs_of(armature.rig, None).bones
+        poses = [
+            _pose(armature, grid, {r.channel.keys: getattr(r, name) for r in refined}, refined, bones)
+            for name in ("before", "after")
+        ]
         after = feet.slide(armature.rig, *poses[1], **how)
         before = feet.slide(armature.rig, *poses[0], contact=after.contact, **how)
     except ValueError:
@@ -105,9 +108,21 @@ def _common_grid(refined: Sequence[Refined]) -> Grid:
 
 
 def _pose(
-    armature: Armature, grid: Grid, values: Mapping[tuple[CurveKey, ...], Array], refined: Sequence[Refined]
+    armature: Armature,
+    grid: Grid,
+    values: Mapping[tuple[CurveKey, ...], Array],
+    refined: Sequence[Refined],
+    bones: NDArray[np.int64] | None = None,
 ) -> Pose:
-    """Pose all bones at the frames of a grid, refined channels by their new values, others by their curves."""
+    """Pose bones at the frames of a grid, refined channels by their new values, others by their curves.
+
+    Args:
+        armature: of B bones.
+        grid: T frames.
+        values: of refined channels, by their curves.
+        refined: the channels.
+        bones: places of those that are posed; the others stay as at rest. None: all.
+    """
     frames = grid.times
     known: dict[CurveKey, tuple[Array, Array]] = {curve.key: (curve.times, curve.values) for curve in armature.curves}
     for r in refined:
@@ -122,4 +137,21 @@ def _pose(
             return numbers
         return np.interp(frames, times, numbers)
 
-    return sample_pose(armature.rig.names, armature.present, sampler, grid.count)
+    if bones is None:
+        return sample_pose(armature.rig.names, armature.present, sampler, grid.count)
+    names, present = armature.rig.names, armature.present
+    some = Channels(
+        tuple(present.modes[b] for b in bones),
+        tuple(present.rotations[b] for b in bones),
+        present.locations[bones],
+        present.scales[bones],
+    )
+    part = sample_pose([names[b] for b in bones], some, sampler, grid.count)
+    quats, locations = np.zeros((grid.count, len(names), 4)), np.zeros((grid.count, len(names), 3))
+    quats[..., 0] = 1.0
+    quats[:, bones], locations[:, bones] = part.quats, part.locations
+    if part.scales is None:
+        return Pose(quats, locations, None)
+    scales = np.ones(locations.shape)
+    scales[:, bones] = part.scales
+    return Pose(quats, locations, scales)

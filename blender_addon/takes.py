@@ -70,7 +70,7 @@ def takes_of(ids: Iterable[bpy.types.ID], scene: bpy.types.Scene) -> tuple[list[
 
     An object without active action is taken by its NLA strips.
     """
-    takes: dict[tuple[str, str], Take] = {}
+    takes: dict[tuple[int, str], Take] = {}
     problems: list[str] = []
     for id_ in ids:
         active = keyframes.active_source(id_)
@@ -98,6 +98,8 @@ def takes_of_file(scene: bpy.types.Scene) -> tuple[list[Take], list[str]]:
         if action.library is not None or ((pair := pair_of(action)) is not None and pair.original == action):
             continue
         for source in keyframes.sources_of(action):
+            if keyframes.target_type(source) not in ("OBJECT", "KEY", "UNSPECIFIED"):
+                continue  # Of a lamp, a material, a camera's lens: no motion.
             if keyframes.identity(source) not in known and (owner := _owner_for(source)) is not None:
                 takes.append(Take(source, owner, scene_fps(scene)))
     return takes, problems
@@ -167,7 +169,7 @@ def body_of(id_: bpy.types.ID, curves: Sequence[Curve]) -> Body:
 def bone_parts(obj: bpy.types.Object) -> dict[str, str]:
     """Return the part of each bone of an armature: as set by hand, or as guessed from the names."""
     bones = obj.pose.bones
-    guessed = part_of({bone.name: bone.parent.name if bone.parent else None for bone in bones})
+    guessed = part_of(*armatures.hierarchy(obj))
     return {bone.name: guessed[bone.name] if bone.smoothnet_part == "AUTO" else bone.smoothnet_part for bone in bones}
 
 

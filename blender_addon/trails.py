@@ -158,7 +158,7 @@ def _draw_all(context: bpy.types.Context) -> None:
         gpu.state.blend_set("NONE")
 
 
-def _draw_lines(obj: bpy.types.Object, points: Any, rows: slice, color: tuple[float, ...]) -> None:
+def _draw_lines(obj: bpy.types.Object, points: Any, rows: slice, color: tuple[float, float, float, float]) -> None:
     import gpu
 
     if rows.stop - rows.start < 2:

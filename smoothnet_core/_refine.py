@@ -19,21 +19,12 @@ from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._reading import one_line
 from smoothnet_core._rotation_planes import angle_between
 from smoothnet_core._steady_rotations import steadied
+from smoothnet_core._vectors import empty_over_time, parts, to_planes
 from smoothnet_core.inference.select import resolve_backend
 from smoothnet_core.inference.vector_filter_numpy import refine_track
 from smoothnet_core.model import Model, Run, load_model
 from smoothnet_core.rates import refine_at_rate, same_rate
-from smoothnet_core.tracks import (
-    FASTEST_FPS,
-    Prepared,
-    checked_strength,
-    empty_over_time,
-    number,
-    parts,
-    prepare,
-    settled,
-    to_planes,
-)
+from smoothnet_core.tracks import FASTEST_FPS, Prepared, checked_strength, number, prepare, settled
 from smoothnet_core.windows import BLENDS, refine_windows
 
 Array = NDArray[np.float64]

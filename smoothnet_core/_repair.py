@@ -16,8 +16,9 @@ from smoothnet_core import rotations
 from smoothnet_core._checks import one_of
 from smoothnet_core._hits import without_hits
 from smoothnet_core._refine import refine
+from smoothnet_core._vectors import as_matrices
 from smoothnet_core.inference.blas import product
-from smoothnet_core.tracks import as_matrices, checked_strength, prepare, settled
+from smoothnet_core.tracks import checked_strength, prepare, settled
 
 Array = NDArray[np.float64]
 

@@ -83,9 +83,8 @@ def refine_windows(
     count, frames, size = values.shape
     weights = blend_weights(blend, window)
     if frames < window:
-        longer = (a.transpose(1, 0, 2) for a in (values, quality))
-        *longer, own = lengthened(*longer, window)
-        values, quality = (a.transpose(1, 0, 2) for a in longer)
+        late, sure, own = lengthened(values.transpose(1, 0, 2), quality.transpose(1, 0, 2), window)
+        values, quality = late.transpose(1, 0, 2), sure.transpose(1, 0, 2)
         whole = refine_windows(values, quality, run, window=window, hop=hop, blend=blend)
         return whole[:, own : own + frames]
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
 from smoothnet_core._steady_rotations import steadied
-from smoothnet_core.tracks import Prepared, as_matrices, prepare
+from smoothnet_core._vectors import as_matrices
+from smoothnet_core.tracks import Prepared, prepare
 from smpl_tools.body_tracks import Work
 from smpl_tools.joint_refinement import refine_at_joints
 from smpl_tools.measures import is_observed, pieces, prepared

@@ -1,6 +1,7 @@
 """File > Export > Motion Capture: the motion of armatures in a file of any format that can be written."""
 
 from pathlib import Path
+from typing import cast
 
 import bpy
 import numpy as np
@@ -9,6 +10,7 @@ from bpy_extras.io_utils import ExportHelper
 
 from smpl_tools import formats
 from smpl_tools.convert import make, makeable, prepared_for
+from smpl_tools.motion import Up
 
 from .. import callbacks, motion_files
 from ..armature_motion import RECORD
@@ -186,7 +188,7 @@ class SMOOTHNET_OT_export_motion(bpy.types.Operator, ExportHelper):
             beyond = ends[0] < times[active][0] - 0.5 or ends[1] > times[active][-1] + 0.5
             if beyond:
                 self.report({"WARNING"}, f"keys outside of the file's {len(times[active])} frames are not written")
-        moments = np.unique(np.concatenate(list(times.values())))
+        moments = np.unique(np.concatenate(list(times.values()))).astype(np.float64)
         takes = self._sampled(context, [object for object, _ in owners], _of_scene(context, moments))
         changed = motion
         for (object, one), take in zip(owners, takes, strict=True):
@@ -219,7 +221,7 @@ class SMOOTHNET_OT_export_motion(bpy.types.Operator, ExportHelper):
             )
         else:
             first, last = ends
-        moments = first + np.arange(int((last - first) / step + 1e-3) + 1) * step
+        moments: Array = first + np.arange(int((last - first) / step + 1e-3) + 1, dtype=np.float64) * step
         content = None if record is None else "smpl" if record.content == "fit" else record.content
         poses = content == "smpl" and bool({"smpl", "array"} & set(target.contents))
         points = content in ("joints", "joints_2d")
@@ -228,11 +230,12 @@ class SMOOTHNET_OT_export_motion(bpy.types.Operator, ExportHelper):
             owners = self._owners(context, active, record)
         objects = [object for object, _ in owners]
         takes = self._sampled(context, objects, moments if ends is None else _of_scene(context, moments))
-        if poses:
-            own = record.up or "y"
-            motion = smpl_motion(list(zip(takes, (one for _, one in owners), strict=True)), fps, target.up or own)
+        # Poses and points have records, by which they are told.
+        known = [(take, one) for take, (_, one) in zip(takes, owners, strict=True) if one is not None]
+        if record is not None and poses:
+            motion = smpl_motion(known, fps, target.up or cast(Up, record.up) or "y")
         elif points:
-            motion = points_motion(list(zip(takes, (one for _, one in owners), strict=True)), fps)
+            motion = points_motion(known, fps)
         else:
             motion = rig_motion(takes[0], fps, deforming=self.deforming)
         ready, notes = prepared_for(motion, to)

@@ -199,7 +199,8 @@ class SMOOTHNET_OT_import_motion(bpy.types.Operator, ImportHelper):
         names = ", ".join(figure.person for figure in figures[:5])
         people = f"{len(figures)} people" if len(figures) > 1 else f"person {names}"
         self.report({"INFO"}, f"{path.name}: {motion.format}, {people}, {motion.frame_count} frames at {rate:g} fps")
-        licences = {figure.skin.licence for figure in figures if figure.skin is not None} - {None}
+        skins = [figure.skin for figure in figures if figure.skin is not None]
+        licences = {skin.licence for skin in skins if skin.licence is not None}
         for note in dict.fromkeys((*notes, *remarks, *more, *sorted(licences))):
             self.report(
                 {"WARNING"} if note.startswith("no mesh") else {"INFO"},

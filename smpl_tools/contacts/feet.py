@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from smoothnet_core._checks import mismatch
 
@@ -129,6 +130,7 @@ def find_legs(joints: Sequence[str]) -> tuple[Leg, ...]:
     return tuple(legs)
 
 
+@lru_cache(maxsize=1 << 14)
 def _read(name: str) -> tuple[str | None, str | None, bool]:
     """Return side, role and whether a number stands in a joint's name; None for what it does not say."""
     bare = re.split(r"[:|]", name)[-1]

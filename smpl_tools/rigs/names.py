@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from smpl_tools.formats.bvh import is_finger
 
@@ -76,6 +77,7 @@ class Part:
     side: str = ""
 
 
+@lru_cache(maxsize=1 << 14)
 def part_of(name: str) -> Part:
     """Return the part of the body that a joint's name speaks of."""
     bare = re.split(r"[:|]", name)[-1].strip()

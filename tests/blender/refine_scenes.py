@@ -206,3 +206,38 @@ def roughness(quat_wxyz: np.ndarray) -> float:
 def refine(**settings: Any) -> Any:
     """Run Refine on what is selected; return what it says."""
     return bpy.ops.smoothnet.refine(**settings)
+
+
+def write_bvh(path: Any, frames: int = 120) -> None:
+    """Write a BVH file of three joints that turn about all axes, with noise."""
+    lines = ["HIERARCHY"]
+    for depth, name in enumerate(("Hips", "Spine", "Head")):
+        pad = "  " * depth
+        place = (
+            "6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
+            if not depth
+            else "3 Zrotation Xrotation Yrotation"
+        )
+        lines += [
+            f"{pad}{'JOINT' if depth else 'ROOT'} {name}",
+            f"{pad}{{",
+            f"{pad}  OFFSET 0.0 {10.0 if depth else 0.0} 0.0",
+            f"{pad}  CHANNELS {place}",
+        ]
+    lines += [
+        "      End Site",
+        "      {",
+        "        OFFSET 0.0 10.0 0.0",
+        "      }",
+        *["  " * d + "}" for d in (2, 1, 0)],
+    ]
+    lines += ["MOTION", f"Frames: {frames}", "Frame Time: 0.0333333"]
+    rng = np.random.default_rng(0)
+    for t in range(frames):
+        row = [0.5 * t, 90 + 2 * np.sin(t / 6), 0.0]
+        # The hips turn on and on, so that the file's angles wrap.
+        for bone in range(3):
+            angles = [60 * np.sin(t / 14 + bone), 30 * np.cos(t / 17), 5.0 * t if not bone else 20 * np.sin(t / 9)]
+            row += list((np.array(angles) + rng.normal(scale=0.8, size=3) + 180) % 360 - 180)
+        lines.append(" ".join(f"{value:.4f}" for value in row))
+    path.write_text("\n".join(lines) + "\n")

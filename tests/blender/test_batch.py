@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,17 @@ def test_one_that_cannot_be_refined_does_not_stop_the_rest(scene: Any, capfd: An
     assert "StillAction: nothing to refine: Still: location: fewer than 5 keys a second" in said
     assert "MutedAction: nothing to refine: Muted: location: muted or locked" in said
     assert 'Empty "Held" is in NLA tweak mode' in said
+
+
+def test_actions_that_move_nothing_are_not_spoken_of(scene: Any, capfd: Any) -> None:
+    """A camera's lens, a material: no object's motion."""
+    _heroes(1)
+    camera, material = bpy.data.cameras.new("Lens"), bpy.data.materials.new("Paint")
+    rs.key(camera, "lens", FRAMES, np.random.default_rng(0).normal(size=60))
+    rs.key(material, "metallic", FRAMES, np.random.default_rng(0).normal(size=60))
+    assert bpy.ops.smoothnet.batch(scope="FILE") == {"FINISHED"}
+    assert "Warning" not in capfd.readouterr().out
+    assert len(bpy.data.actions) == 4
 
 
 def test_all_actions_of_the_file(scene: Any) -> None:
@@ -162,3 +174,26 @@ def test_a_script_of_its_own(scene: Any, tmp_path: Any) -> None:
     rs.select(hero)
     assert bpy.ops.smoothnet.revert() == {"FINISHED"}
     assert (rs.values(hero, HIPS) == original).all()
+
+
+def test_the_script_of_the_documentation(tmp_path: Any) -> None:
+    """Word for word, in a process of its own that ends well."""
+    manual = (ROOT / "docs" / "extension.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", manual, re.S)
+    script = next(block for block in blocks if "blender_addon.register()" in block)
+    rs.write_bvh(tmp_path / "walk.bvh")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "walk.blend"))
+    obj = bpy.data.objects["walk"]
+    assert obj.animation_data.action.name == "walk_refined"
+    assert bpy.data.actions["walk"].use_fake_user
+    assert len(rs.curves(obj)[-1].keyframe_points) < 120

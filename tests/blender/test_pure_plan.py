@@ -28,6 +28,13 @@ def _plan(curves: list[Curve], fps: float = 30, repeats: bool = False, **options
     return plan_take(curves, BODY, Options(**options), fps=fps, repeats=repeats)  # type: ignore[arg-type]
 
 
+def _one_with(**changed: object) -> list[Curve]:
+    """The curves of a quaternion, of which one is otherwise."""
+    curves = rotation_curves("Hips", TIMES)
+    curves[2] = dataclasses.replace(curves[2], **changed)  # type: ignore[arg-type]
+    return curves
+
+
 def _named(plan: Plan) -> list[tuple[str, str]]:
     return [(channel.owner, channel.kind) for channel in plan.channels]
 
@@ -95,9 +102,8 @@ def test_the_selection_of_bones_is_not_one_of_objects_and_shape_keys() -> None:
 @pytest.mark.parametrize(
     ("curves", "reason"),
     [
-        ([dataclasses.replace(c, locked=i == 2) for i, c in enumerate(rotation_curves("Hips", TIMES))], "muted or locked"),
-        ([dataclasses.replace(c, modified=i == 2) for i, c in enumerate(rotation_curves("Hips", TIMES))],
-         "it has F-curve modifiers"),
+        (_one_with(locked=True), "muted or locked"),
+        (_one_with(modified=True), "it has F-curve modifiers"),
         (rotation_curves("Spine", TIMES), "its rotation mode does not use these curves"),
         (_euler("Hips"), "its rotation mode does not use these curves"),
         (rotation_curves("Gone", TIMES), "there is no such bone"),
@@ -105,6 +111,7 @@ def test_the_selection_of_bones_is_not_one_of_objects_and_shape_keys() -> None:
          "its rotation mode is animated"),
         (rotation_curves("Hips", TIMES[::10]), "fewer than 5 keys a second"),
         (rotation_curves("Hips", TIMES[:2]), "fewer than 5 keys a second"),
+        (_one_with(values=np.where(TIMES == 9, np.nan, 0.5)), "a key holds no number"),
     ],
 )  # fmt: skip
 def test_what_is_left_alone_is_named_with_its_reason(curves: list[Curve], reason: str) -> None:

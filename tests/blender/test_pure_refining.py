@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation
 
 import smoothnet_core
 from blender_addon.curves import KEY_TYPES, Curve, CurveKey
+from blender_addon.held import held_values
 from blender_addon.plan import Body, Channel, Options, plan_take
-from blender_addon.refining import Refined, held_values, refine_take, sample, weights
+from blender_addon.refining import Refined, refine_take, sample, weights
 from blender_addon.rotation_modes import MODES, from_quat_wxyz, to_quat_wxyz
 from tests.blender.plan_samples import curve, quats, rotation_curves
 
@@ -103,6 +104,19 @@ def test_all_modes_get_the_same_rotation(times: Any) -> None:
         # Off the grid, channels are sampled between keys, where each mode goes its own way.
         assert _angle(made[mode], made["QUATERNION"]).max() < (1e-5 if len(times) == 90 else 0.02), mode
     assert _angle(made["QUATERNION"], quats(times)).max() > 1e-3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_channels_stay_on_the_turn_and_sign_that_they_had(mode: str) -> None:
+    """An original that starts whole turns away, or with a quaternion of negative real part."""
+    values = from_quat_wxyz(quats(TIMES), mode)
+    if mode == "QUATERNION":
+        values = -values
+    else:
+        values[:, 0] += 2 * np.pi * (2 if mode == "AXIS_ANGLE" else 1)
+    name = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}.get(mode, "rotation_euler")
+    one = _refined([curve(f'pose.bones["B{mode}"].{name}', i, TIMES, v) for i, v in enumerate(values.T)])[0]
+    assert np.abs(one.after - values).max() < 0.5
 
 
 @given(st.integers(5, 60), st.integers(20, 60))
@@ -237,9 +251,11 @@ def test_straight_curves_are_sampled_here_and_others_by_blender() -> None:
     def channel(curves: list[Curve]) -> Channel:
         return plan_take(curves, BODY, Options(fill_gaps=False), fps=30).channels[0]
 
-    uneven = [dataclasses.replace(c, times=np.delete(c.times, 7), values=np.delete(c.values, 7),
-                                  **{n: np.delete(getattr(c, n), 7) for n in ("interpolation", "key_types", "selected")})
-              for c in straight]  # fmt: skip
+    def without_key(c: Curve, place: int) -> Curve:
+        names = ("times", "values", "interpolation", "key_types", "selected")
+        return dataclasses.replace(c, **{name: np.delete(getattr(c, name), place) for name in names})
+
+    uneven = [without_key(c, 7) for c in straight]
     sample(channel(straight), evaluate)
     found = sample(channel(uneven), evaluate)
     assert asked == []

@@ -259,7 +259,7 @@ def test_models_and_a_file_that_is_none(scene: Any, tmp_path: Any) -> None:
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"these are no weights")
     pickled = tmp_path / "bad.pth"
-    pickled.write_bytes(b"cos\nsystem\n(S'touch /tmp/never'\ntR.")
+    pickled.write_bytes(b"cos\nsystem\n(S'touch never'\ntR.")
     cases = {
         str(bad): "bad.safetensors",
         str(pickled): "bad.pth",
@@ -273,3 +273,48 @@ def test_models_and_a_file_that_is_none(scene: Any, tmp_path: Any) -> None:
         assert text in str(caught.value)
         assert "Traceback" not in str(caught.value)
         assert rs.file_state() == state
+
+
+@pytest.mark.parametrize("name", ['He said "hi"', "back\\slash", "Größe.L", "a]b[0]", "line\nbreak"])
+def test_bones_of_any_name(scene: Any, name: str) -> None:
+    """Quotes, backslashes, brackets: escaped in data paths, and named in messages as they are."""
+    obj = rs.armature(bones=("Hips",))
+    bone = obj.pose.bones["Hips"]
+    bone.name = name
+    path = f"{bone.path_from_id()}.rotation_quaternion"
+    rs.key(obj, path, FRAMES, rs.swing(FRAMES / 30, 2.0))
+    noisy = rs.values(obj, path)
+    assert rs.refine() == {"FINISHED"}
+    assert rs.roughness(rs.values(obj, path)) < 0.4 * rs.roughness(noisy)
+    bone.rotation_mode = "XYZ"
+    assert bpy.ops.smoothnet.revert() == {"FINISHED"}
+    with pytest.raises(RuntimeError, match="its rotation mode does not use these curves") as caught:
+        rs.refine()
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("start", [-5000.0, 100001.0])
+@pytest.mark.parametrize("step", [1.0, 0.8])
+def test_takes_far_from_the_first_frame(scene: Any, start: float, step: float) -> None:
+    """Where single precision tells times apart by hundredths only: the same as near the start."""
+    noisy = rs.swing(step * np.arange(90) / 30, 1.5)
+    made = []
+    for first in (1.0, start):
+        obj = _bone("QUATERNION", noisy, first + step * np.arange(90))
+        assert rs.refine() == {"FINISHED"}
+        made.append(rs.values(obj, _path("QUATERNION")))
+    assert len(made[1]) == 90
+    assert np.abs(made[0] - made[1]).max() < 2e-3
+
+
+def test_components_keyed_at_different_times(scene: Any) -> None:
+    """Every curve keeps its own keys."""
+    obj = _bone("QUATERNION", rs.swing(FRAMES / 30, 1.0))
+    second = rs.curve(obj, _path("QUATERNION"), 2)
+    for at in range(88, 0, -2):
+        second.keyframe_points.remove(second.keyframe_points[at])
+    times = [rs.column(c)[:, 0].tolist() for c in rs.curves(obj)]
+    before = rs.pose(obj, "Hips", FRAMES)
+    assert rs.refine() == {"FINISHED"}
+    assert [rs.column(c)[:, 0].tolist() for c in rs.curves(obj)] == times
+    assert rs.degrees(rs.pose(obj, "Hips", FRAMES), before).max() < 8

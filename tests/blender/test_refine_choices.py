@@ -50,6 +50,32 @@ def test_outside_the_range_nothing_changes_and_there_is_no_pop(scene: Any, which
     assert steps.max() < 5
 
 
+def test_the_range_is_one_of_scene_frames(scene: Any) -> None:
+    """Under time remapping, and in a strip that starts later, other frames of the action lie within it."""
+    obj = rs.hero(150, bones=("Hips",))
+    original = obj.animation_data.action
+    played = rs.values(obj, HIPS)[39]
+    scene.render.frame_map_new = 200
+    assert rs.degrees(rs.pose(obj, "Hips", [80]), played[None]).max() < 0.1
+    scene.frame_start, scene.frame_end = 80, 220
+    assert rs.refine(frames="SCENE") == {"FINISHED"}
+    changed = np.flatnonzero(_changes(obj, HIPS, original) > 0)
+    assert (changed[0], changed[-1]) == (40, 108)
+    bpy.ops.smoothnet.revert()
+    scene.render.frame_map_new = 100
+    data = obj.animation_data
+    data.nla_tracks.new().strips.new("Take", 21, original)
+    data.action = None
+    scene.frame_start, scene.frame_end = 60, 130
+    assert rs.degrees(rs.pose(obj, "Hips", [60]), played[None]).max() < 0.1
+    assert rs.refine(frames="SCENE") == {"FINISHED"}
+    data.action = data.nla_tracks[0].strips[0].action
+    if hasattr(data, "action_slot"):
+        data.action_slot = data.nla_tracks[0].strips[0].action_slot
+    changed = np.flatnonzero(_changes(obj, HIPS, original) > 0)
+    assert (changed[0], changed[-1]) == (40, 108)
+
+
 def test_a_preview_range_that_is_not_set_is_asked_for(scene: Any) -> None:
     """And a range without any key changes nothing."""
     obj = rs.hero(bones=("Hips",))

@@ -174,6 +174,24 @@ def test_nla_strips_play_the_refined_action_as_before(scene: Any, scale: float) 
     assert strip.action == action
 
 
+def test_a_stretched_strip_plays_its_keys_at_another_rate(scene: Any) -> None:
+    """Twice as long is half as fast: refined as in a scene of half the rate."""
+    made = []
+    for rate, scale in ((15, 1.0), (30, 2.0), (30, 1.0)):
+        obj = rs.hero(bones=("Hips",))
+        scene.render.fps = rate
+        data = obj.animation_data
+        data.nla_tracks.new().strips.new("Take", 1, data.action).scale = scale
+        data.action = None
+        assert rs.refine() == {"FINISHED"}
+        data.action = data.nla_tracks[0].strips[0].action
+        if hasattr(data, "action_slot"):
+            data.action_slot = data.nla_tracks[0].strips[0].action_slot
+        made.append(rs.values(obj, HIPS))
+    assert np.abs(made[1] - made[0]).max() < 1e-6
+    assert np.abs(made[2] - made[0]).max() > 1e-4
+
+
 def test_tweak_mode_is_refused(scene: Any) -> None:
     """Blender holds the action fast there; Compare and Revert say so too, and change nothing."""
     obj = rs.hero(bones=("Hips",))

@@ -207,7 +207,7 @@ def test_blocks_change_nothing(monkeypatch):
         broken[4:6, 1] = np.nan
         results = []
         for block in (2**14, 7):
-            monkeypatch.setattr("smoothnet_core.tracks._BLOCK", block)
+            monkeypatch.setattr("smoothnet_core._vectors._BLOCK", block)
             prepared = prepare(broken, kind=kind)
             turned = np.roll(prepared.values, 1, axis=0)
             results.append((prepared.values, prepared.restore(settled(turned, prepared.is_rotation), 0.4)))
