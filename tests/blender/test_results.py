@@ -187,11 +187,7 @@ def test_apply_settles_the_blend(scene: Any) -> None:
     assert _action(obj).name == "HeroAction_refined"
     assert (_quats(obj) == half).all()
     assert bpy.data.actions["HeroAction"].use_fake_user
-<<<<<<< HEAD
-    assert not [k for a in bpy.data.actions for k in a.keys() if k.startswith("smoothnet_")]
-=======
     assert not [k for a in bpy.data.actions for k, _ in a.items() if k.startswith("smoothnet_")]
->>>>>>> main
     with pytest.raises(RuntimeError, match="have no refined take: press Refine first"):
         ops.compare()
     assert rs.refine() == {"FINISHED"}
