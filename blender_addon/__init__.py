@@ -25,6 +25,7 @@ MODULES = (
     "panel_parts",
     "panels",
     "menus",
+    "jobs",
 )
 
 

@@ -126,7 +126,8 @@ def animated() -> Iterator[bpy.types.ID]:
     Not by ``bpy.data.user_map``, which crashes Blender 5.0 where pointers of add-ons lead from action to action.
     """
     for prop in bpy.data.bl_rna.properties:
-        if prop.type == "COLLECTION":
+        # Blender 5.2 lists all of them once more.
+        if prop.type == "COLLECTION" and prop.identifier != "all_ids":
             for id_ in getattr(bpy.data, prop.identifier):
                 if getattr(id_, "animation_data", None) is not None:
                     yield id_

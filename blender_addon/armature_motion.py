@@ -8,6 +8,7 @@ import numpy as np
 from mathutils import Vector
 
 from . import keyframes
+from .bone_shapes import forward, limbs
 from .curves import Array, CurveKey, bone_path
 from .figure import Figure, Skin, channels
 from .rotation_modes import channel_name, from_quat_wxyz

@@ -56,6 +56,7 @@ Job = Generator[Progress | Background, Any, None]
 
 # What runs in the window now, for the panels.
 _shown: list[Progress] = []
+_active: list["JobOperator"] = []
 
 
 def running() -> Progress | None:
@@ -114,6 +115,7 @@ class JobOperator:
         if "RUNNING_MODAL" in state:
             # Not before: Blender frees an operator that is finished, and crashes on a handler that it left behind.
             manager.modal_handler_add(self)
+            _active.append(self)
         return state
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -181,6 +183,7 @@ class JobOperator:
     def _end(self, context: bpy.types.Context) -> None:
         manager = context.window_manager
         _shown.clear()
+        _active.clear()
         manager.progress_end()
         manager.event_timer_remove(self._timer)
         for window in manager.windows:
@@ -188,6 +191,12 @@ class JobOperator:
             window.workspace.status_text_set(None)
             for area in window.screen.areas:
                 area.tag_redraw()
+
+
+def unregister() -> None:
+    """Stop what runs, before its operator goes: Blender does not tell an operator that its class is removed."""
+    for operator in list(_active):
+        operator.cancel(bpy.context)
 
 
 def _redraw_sidebars(context: bpy.types.Context) -> None:

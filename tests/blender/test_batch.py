@@ -185,7 +185,8 @@ def test_the_script_of_the_documentation(tmp_path: Any) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # As a shell would have it: Blender before 5.0 asks it where it is.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PWD": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=120,
