@@ -111,11 +111,11 @@ def _made(
     found: Numbers | None = None
     new: list[Mix] = []
     for take in members:
-        computed, left = yield from _computed(context, take, options_of(settings, take, context), told, at)
+        computed, channels, left = yield from _computed(context, take, options_of(settings, take, context), told, at)
         skipped += left
         found = found or computed.numbers
         told += computed.notes
-        new += mixes(computed.refined, keyframes.slot_identifier(take.source))
+        new += channels
     if not new:
         return Made(original, None, [], [], b"", skipped, told, None)
     channels = _with_earlier(new, before, members, settings)
@@ -139,8 +139,8 @@ def _at(span: tuple[float, float], share: float, length: float = 0.0, within: fl
 
 def _computed(
     context: bpy.types.Context, take: Take, options: Any, told: list[str], at: Callable[[float], float]
-) -> Generator[Step, Any, tuple[Computed, list[str]]]:
-    """Read and compute one take; return also what is left alone."""
+) -> Generator[Step, Any, tuple[Computed, list[Mix], list[str]]]:
+    """Read and compute one take; return also what the sliders mix, and what is left alone."""
     name = take.source.action.name
     curves: list[Curve] = []
     count = keyframes.curve_count(take.source)
@@ -158,9 +158,14 @@ def _computed(
         answers[key, question(frames)] = keyframes.evaluate(take.source, key, frames)
         yield Progress(at(0.12 + 0.05 * number / len(prepared.asked)), f"Reading {name}")
     refine = _with(preferences.chosen_engine(context), told)
-    work = partial(compute, given, prepared, answers, refine)
-    computed = yield Background(work, at(0.17), at(0.7), f"Refining {name}")
-    return computed, [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in prepared.plan.skipped]
+    slot = keyframes.slot_identifier(take.source)
+
+    def work(tick: Callable[[float], None]) -> tuple[Computed, list[Mix]]:
+        computed = compute(given, prepared, answers, refine, tick)
+        return computed, mixes(computed.refined, slot)
+
+    computed, channels = yield Background(work, at(0.17), at(0.7), f"Refining {name}")
+    return computed, channels, [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in prepared.plan.skipped]
 
 
 def _with(engine: engines.Engine, told: list[str]) -> Callable[..., Any]:
