@@ -12,7 +12,7 @@ import numpy as np
 from . import engines, keyframes, preferences, results
 from .blending import PARTS, Mix, mixes, share_of, values
 from .computing import Computed, Given, compute, prepare, question
-from .curves import Curve
+from .curves import Curve, CurveKey
 from .jobs import Background, Progress
 from .keyframes import Source
 from .numbers import Numbers
@@ -110,8 +110,10 @@ def _made(
     skipped: list[str] = []
     found: Numbers | None = None
     new: list[Mix] = []
+    known: dict[str, dict[CurveKey, Curve]] = {}
     for take in members:
-        computed, left = yield from _computed(context, take, options_of(settings, take, context), told, at)
+        curves, computed, left = yield from _computed(context, take, options_of(settings, take, context), told, at)
+        known[keyframes.slot_identifier(take.source)] = {curve.key: curve for curve in curves}
         skipped += left
         found = found or computed.numbers
         told += computed.notes
@@ -124,7 +126,7 @@ def _made(
     try:
         # The copy has a record like its original's, which may name another refined action.
         results.forget(copy)
-        for share in _write(copy, channels, settings):
+        for share in _write(copy, channels, settings, known):
             yield Progress(at(0.85 + 0.15 * share), f"Writing {copy.name}")
     except BaseException:
         bpy.data.actions.remove(copy)
@@ -139,8 +141,8 @@ def _at(span: tuple[float, float], share: float, length: float = 0.0, within: fl
 
 def _computed(
     context: bpy.types.Context, take: Take, options: Any, told: list[str], at: Callable[[float], float]
-) -> Generator[Step, Any, tuple[Computed, list[str]]]:
-    """Read and compute one take; return also what is left alone."""
+) -> Generator[Step, Any, tuple[list[Curve], Computed, list[str]]]:
+    """Read and compute one take; return its curves, what came of them, and what is left alone."""
     name = take.source.action.name
     curves: list[Curve] = []
     count = keyframes.curve_count(take.source)
@@ -160,7 +162,7 @@ def _computed(
     refine = _with(preferences.chosen_engine(context), told)
     work = partial(compute, given, prepared, answers, refine)
     computed = yield Background(work, at(0.17), at(0.7), f"Refining {name}")
-    return computed, [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in prepared.plan.skipped]
+    return curves, computed, [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in prepared.plan.skipped]
 
 
 def _with(engine: engines.Engine, told: list[str]) -> Callable[..., Any]:
@@ -220,8 +222,10 @@ def _copied(source: Source, name: str, at: Callable[[float], float]) -> Generato
         pieces.close()
 
 
-def _write(copy: bpy.types.Action, channels: list[Mix], settings: Any) -> Iterator[float]:
-    """Write the channels of all slots into the copy; yields the share that is done."""
+def _write(
+    copy: bpy.types.Action, channels: list[Mix], settings: Any, known: dict[str, dict[CurveKey, Curve]]
+) -> Iterator[float]:
+    """Write the channels of all slots into the copy of what was read; yields the share that is done."""
     parts = {part: getattr(settings, f"strength_{part.lower()}") for part in PARTS}
     results.set_blends(copy, settings.strength, parts)
     for mix in channels:
@@ -230,7 +234,7 @@ def _write(copy: bpy.types.Action, channels: list[Mix], settings: Any) -> Iterat
             for key, new in values(mix, share_of(mix, settings.strength, parts)).items():
                 keyframes.replace_keys(source, key, mix.times, new)
             yield 0.0
-    yield from results.write_blend_in_pieces(copy, [mix for mix in channels if not mix.rekeyed])
+    yield from results.write_blend_in_pieces(copy, [mix for mix in channels if not mix.rekeyed], known)
 
 
 def _take_over(one: Made, earlier: bpy.types.Action | None) -> None:
