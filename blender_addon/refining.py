@@ -71,14 +71,14 @@ def sample(channel: Channel, evaluate: Evaluate) -> Sampled:
     if len(frames) == len(times) and (abs(frames - times) <= _NEAR).all():
         curves = [curve.values for curve in channel.curves if curve is not None and curve.times is times]
         if len(curves) == len(channel.keys):
-            keys = np.stack(curves, axis=1)
+            keys = np.stack(curves).T
             return Sampled(channel, keys, keys)
     for key, curve, present in zip(channel.keys, channel.curves, channel.present, strict=True):
         if curve is None:
             columns.append((np.full(len(frames), present), np.full(len(times), present)))
         else:
             columns.append((_at(curve, key, frames, evaluate), _at(curve, key, times, evaluate)))
-    grid, keys = (np.stack([column[i] for column in columns], axis=1) for i in range(2))
+    grid, keys = (np.stack([column[i] for column in columns]).T for i in range(2))
     return Sampled(channel, grid, keys)
 
 
@@ -122,7 +122,7 @@ def refine_take(
         new = _refined(values, [s.channel for s in members], options, fps, partial(refine, tick=told))
         for mode, plain in _plain(members, options, fps).items():
             # All rotations of a take at once, as most takes allow: many small steps would cost more than the network.
-            before = np.stack([members[column].keys for column in plain], axis=1)
+            before = side_by_side([members[column].keys for column in plain])
             after = from_quat_wxyz(new[:, plain], mode, before) if mode else new[:, plain]
             for column, one in zip(plain, np.moveaxis(after, 1, 0), strict=True):
                 refined[batch[column]] = Refined(
@@ -154,17 +154,26 @@ def _batches(sampled: Sequence[Sampled]) -> Iterable[list[int]]:
             yield group[start : start + size]
 
 
+def side_by_side(values: Sequence[Array]) -> Array:
+    """Return (T, N, n) of N arrays (T, n), in memory (n, N, T): each number over time lies by itself, as in curves."""
+    frames, size = values[0].shape
+    out = np.empty((size, len(values), frames))
+    for column, one in enumerate(values):
+        out[:, column] = one.T
+    return out.transpose(2, 1, 0)
+
+
 def _network_values(members: Sequence[Sampled]) -> Array:
     """Return (T, N, n) of channels on one grid, rotations of one mode at once: quat_wxyz of rotations."""
     modes = [s.channel.mode for s in members]
     if not any(modes):
-        return np.stack([s.grid for s in members], axis=1)
+        return side_by_side([s.grid for s in members])
     if len(set(modes)) == 1:
-        return to_quat_wxyz(np.stack([s.grid for s in members], axis=1), modes[0])
+        return to_quat_wxyz(side_by_side([s.grid for s in members]), modes[0])
     values = np.empty((len(members[0].grid), len(members), 4))
     for mode in set(modes):
         columns = [i for i, own in enumerate(modes) if own == mode]
-        values[:, columns] = to_quat_wxyz(np.stack([members[i].grid for i in columns], axis=1), mode)
+        values[:, columns] = to_quat_wxyz(side_by_side([members[i].grid for i in columns]), mode)
     return values
 
 
