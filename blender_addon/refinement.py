@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import engines, keyframes, preferences, results
+from . import engines, kept_numbers, keyframes, preferences, results
 from .blending import PARTS, Mix, mixes, share_of, values
 from .computing import Computed, Given, compute, prepare, question
 from .curves import Curve, CurveKey
@@ -37,7 +37,7 @@ class Made:
         stored: the same as the action keeps it.
         skipped: what was left alone, a line each.
         told: what the engine said.
-        numbers: of the first of its takes in which bones turn.
+        numbers: what computes those of the first of its takes in which bones turn.
     """
 
     original: bpy.types.Action
@@ -47,7 +47,7 @@ class Made:
     stored: bytes
     skipped: list[str]
     told: list[str]
-    numbers: Numbers | None
+    numbers: Callable[[], Numbers | None]
 
 
 def refine_takes(
@@ -108,18 +108,18 @@ def _made(
     original, before = (action, None) if pair is None else pair
     told: list[str] = []
     skipped: list[str] = []
-    found: Numbers | None = None
+    found: list[Callable[[], Numbers | None]] = []
     new: list[Mix] = []
     known: dict[str, dict[CurveKey, Curve]] = {}
     for take in members:
         curves, computed, left = yield from _computed(context, take, options_of(settings, take, context), told, at)
         known[keyframes.slot_identifier(take.source)] = {curve.key: curve for curve in curves}
         skipped += left
-        found = found or computed.numbers
+        found.append(computed.numbers)
         told += computed.notes
         new += mixes(computed.refined, keyframes.slot_identifier(take.source))
     if not new:
-        return Made(original, None, [], [], b"", skipped, told, None)
+        return Made(original, None, [], [], b"", skipped, told, partial(_first, found))
     channels = _with_earlier(new, before, members, settings)
     stored = yield Background(lambda tick: results.pack(channels), at(0.7), at(0.75), f"Storing {action.name}")
     copy = yield from _copied(members[0].source, original.name + SUFFIX, partial(at, 0.75, 0.1))
@@ -132,7 +132,11 @@ def _made(
         bpy.data.actions.remove(copy)
         raise
     players = [(player, keyframes.counterpart(take.source, copy)) for take in members for player in take.players]
-    return Made(original, copy, players, channels, stored, skipped, told, found)
+    return Made(original, copy, players, channels, stored, skipped, told, partial(_first, found))
+
+
+def _first(numbers: list[Callable[[], Numbers | None]]) -> Numbers | None:
+    return next((found for compute in numbers if (found := compute()) is not None), None)
 
 
 def _at(span: tuple[float, float], share: float, length: float = 0.0, within: float = 0.0) -> float:
@@ -253,11 +257,5 @@ def _take_over(one: Made, earlier: bpy.types.Action | None) -> None:
         # Nobody plays it, and it must not be lost when the file is saved.
         refined.use_fake_user = True
     results.link(Pair(original, refined), one.mixes, one.stored)
-    record, numbers = refined.smoothnet, one.numbers
-    record.skipped = "\n".join(one.skipped)
-    record.has_numbers = numbers is not None
-    if numbers is not None:
-        for name in ("jitter_before", "jitter_after", "speed_kept", "largest_change", "largest_bone", "largest_frame"):
-            setattr(record, name, getattr(numbers, name))
-        slides = numbers.slides
-        record.slide_before, record.slide_after = (-1.0, -1.0) if slides is None else (slides.before, slides.after)
+    refined.smoothnet.skipped = "\n".join(one.skipped)
+    kept_numbers.keep(refined, one.numbers)
