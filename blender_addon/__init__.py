@@ -11,6 +11,7 @@ MODULES = (
     "properties",
     "analysis_properties",
     "preferences",
+    "kept_numbers",
     "results",
     "trails",
     "operators.refine",

@@ -49,3 +49,54 @@ def export_formats(operator: Any, context: Any) -> list[tuple[str, str, str]]:
     from .operators import export_motion
 
     return export_motion.format_items(context)
+
+
+def has_numbers(record: Any) -> bool:
+    """Return whether anything is known of what a refinement did."""
+    return bool(_numbers(record))
+
+
+def jitter_before(record: Any) -> float:
+    """Return the jitter of the original, in degrees."""
+    return _numbers(record).get("jitter_before", 0.0)
+
+
+def jitter_after(record: Any) -> float:
+    """Return the jitter of the refined take, in degrees."""
+    return _numbers(record).get("jitter_after", 0.0)
+
+
+def speed_kept(record: Any) -> float:
+    """Return the share of the speed that is left."""
+    return _numbers(record).get("speed_kept", 0.0)
+
+
+def largest_change(record: Any) -> float:
+    """Return the largest turn of a bone, in degrees."""
+    return _numbers(record).get("largest_change", 0.0)
+
+
+def largest_bone(record: Any) -> str:
+    """Return where that is."""
+    return _numbers(record).get("largest_bone", "")
+
+
+def largest_frame(record: Any) -> float:
+    """Return when that is."""
+    return _numbers(record).get("largest_frame", 0.0)
+
+
+def slide_before(record: Any) -> float:
+    """Return how fast standing feet slide in the original, in mm a second; -1 where none stand."""
+    return (_numbers(record).get("slides") or {}).get("before", -1.0)
+
+
+def slide_after(record: Any) -> float:
+    """Return the same of the refined take."""
+    return (_numbers(record).get("slides") or {}).get("after", -1.0)
+
+
+def _numbers(record: Any) -> dict[str, Any]:
+    from . import kept_numbers
+
+    return kept_numbers.of(record.id_data)

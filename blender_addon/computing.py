@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from .refining import RefineArray, Refined, Sampled, Tick, refine_take, sample
 from .standing import Armature, keep_feet
 
 Array = NDArray[np.float64]
+
+# Up to so many channels times keys the numbers of a take are computed while the sidebar is drawn.
+_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +63,12 @@ class Computed:
 
     Attributes:
         refined: its channels at full strength.
-        numbers: for the sidebar; None where no bone turns.
+        numbers: for the sidebar, computed when called; None where no bone turns.
         notes: what could not be done.
     """
 
     refined: list[Refined]
-    numbers: Numbers | None
+    numbers: Callable[[], Numbers | None]
     notes: list[str]
 
 
@@ -113,7 +117,11 @@ def compute(
             refined = keep_feet(given.armature, refined, given.options, given.fps)
         except ValueError as error:
             notes.append(f"feet not kept: {error}")
-    numbers = numbers_of(refined, given.fps, given.armature) if refined else None
+    numbers = partial(numbers_of, refined, given.fps, given.armature)
+    if sum(len(r.before) for r in refined) > _AT_ONCE:
+        # Whoever looks would wait for it.
+        found = numbers()
+        return Computed(refined, lambda: found, notes)
     return Computed(refined, numbers, notes)
 
 

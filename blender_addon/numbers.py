@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .measures import SpeedSums, as_vectors, jitter, largest_turn, speed_share, speed_sums
-from .refining import Refined
+from .refining import Refined, side_by_side
 from .rotation_modes import to_quat_wxyz
 from .standing import Armature, Slides, slides
 
@@ -106,9 +106,9 @@ def _quats(members: Sequence[Refined], name: str) -> Array:
     """Return (T, N, 4) of channels on one grid, modes of one kind at once."""
     modes = {r.channel.mode for r in members}
     if len(modes) == 1:
-        return to_quat_wxyz(np.stack([getattr(r, name) for r in members], axis=1), modes.pop())
+        return to_quat_wxyz(side_by_side([getattr(r, name) for r in members]), modes.pop())
     out = np.empty((len(members[0].channel.times), len(members), 4))
     for mode in modes:
         columns = [i for i, r in enumerate(members) if r.channel.mode == mode]
-        out[:, columns] = to_quat_wxyz(np.stack([getattr(members[i], name) for i in columns], axis=1), mode)
+        out[:, columns] = to_quat_wxyz(side_by_side([getattr(members[i], name) for i in columns]), mode)
     return out

@@ -9,7 +9,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from .callbacks import blend_changed
+from . import callbacks
 from .curves import KEY_TYPES
 
 PART_NAMES = {
@@ -194,7 +194,7 @@ def _blend(name: str, text: str) -> FloatProperty:
         min=0.0,
         max=1.0,
         subtype="FACTOR",
-        update=blend_changed,
+        update=callbacks.blend_changed,
     )
 
 
@@ -215,15 +215,25 @@ class SMOOTHNET_PG_record(bpy.types.PropertyGroup):
     problem: StringProperty(name="Problem", description="Why the sliders do not act")
     skipped: StringProperty(name="Left Alone", description="What was not refined, and why, a line each")
     muted: StringProperty(name="Muted Constraints", description="Constraints muted by baking, a line each")
-    has_numbers: BoolProperty()
-    jitter_before: FloatProperty(name="Jitter Before", description="Of the original, in degrees")
-    jitter_after: FloatProperty(name="Jitter After", description="Of the refined take, in degrees")
-    speed_kept: FloatProperty(name="Speed Kept", description="Share of the motion's speed that is left")
-    largest_change: FloatProperty(name="Largest Change", description="Largest turn of a bone, in degrees")
-    largest_bone: StringProperty(name="Bone", description="Where the largest change is")
-    largest_frame: FloatProperty(name="Frame", description="When the largest change is")
-    slide_before: FloatProperty(name="Foot Slide Before", description="In mm a second", default=-1.0)
-    slide_after: FloatProperty(name="Foot Slide After", description="In mm a second", default=-1.0)
+    # Kept in the file, as JSON; what follows reads it, or what is not yet in it.
+    numbers: StringProperty()
+    has_numbers: BoolProperty(get=callbacks.has_numbers)
+    jitter_before: FloatProperty(
+        name="Jitter Before", description="Of the original, in degrees", get=callbacks.jitter_before
+    )
+    jitter_after: FloatProperty(
+        name="Jitter After", description="Of the refined take, in degrees", get=callbacks.jitter_after
+    )
+    speed_kept: FloatProperty(
+        name="Speed Kept", description="Share of the motion's speed that is left", get=callbacks.speed_kept
+    )
+    largest_change: FloatProperty(
+        name="Largest Change", description="Largest turn of a bone, in degrees", get=callbacks.largest_change
+    )
+    largest_bone: StringProperty(name="Bone", description="Where the largest change is", get=callbacks.largest_bone)
+    largest_frame: FloatProperty(name="Frame", description="When the largest change is", get=callbacks.largest_frame)
+    slide_before: FloatProperty(name="Foot Slide Before", description="In mm a second", get=callbacks.slide_before)
+    slide_after: FloatProperty(name="Foot Slide After", description="In mm a second", get=callbacks.slide_after)
 
 
 CLASSES = (SMOOTHNET_PG_settings, SMOOTHNET_PG_record)

@@ -9,10 +9,10 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import engines, keyframes, preferences, results
+from . import engines, kept_numbers, keyframes, preferences, results
 from .blending import PARTS, Mix, mixes, share_of, values
 from .computing import Computed, Given, compute, prepare, question
-from .curves import Curve
+from .curves import Curve, CurveKey
 from .jobs import Background, Progress
 from .keyframes import Source
 from .numbers import Numbers
@@ -37,7 +37,7 @@ class Made:
         stored: the same as the action keeps it.
         skipped: what was left alone, a line each.
         told: what the engine said.
-        numbers: of the first of its takes in which bones turn.
+        numbers: what computes those of the first of its takes in which bones turn.
     """
 
     original: bpy.types.Action
@@ -47,7 +47,7 @@ class Made:
     stored: bytes
     skipped: list[str]
     told: list[str]
-    numbers: Numbers | None
+    numbers: Callable[[], Numbers | None]
 
 
 def refine_takes(
@@ -108,39 +108,55 @@ def _made(
     original, before = (action, None) if pair is None else pair
     told: list[str] = []
     skipped: list[str] = []
-    found: Numbers | None = None
+    found: list[Callable[[], Numbers | None]] = []
     new: list[Mix] = []
+    known: dict[str, dict[CurveKey, Curve]] = {}
     for take in members:
-        computed, channels, left = yield from _computed(context, take, options_of(settings, take, context), told, at)
-        skipped += left
-        found = found or computed.numbers
-        told += computed.notes
-        new += channels
+        done = yield from _computed(context, take, options_of(settings, take, context), told, at)
+        known[keyframes.slot_identifier(take.source)] = {curve.key: curve for curve in done.curves}
+        skipped += done.left
+        found.append(done.computed.numbers)
+        told += done.computed.notes
+        new += done.channels
     if not new:
-        return Made(original, None, [], [], b"", skipped, told, None)
+        return Made(original, None, [], [], b"", skipped, told, partial(_first, found))
     channels = _with_earlier(new, before, members, settings)
     stored = yield Background(lambda tick: results.pack(channels), at(0.7), at(0.75), f"Storing {action.name}")
     copy = yield from _copied(members[0].source, original.name + SUFFIX, partial(at, 0.75, 0.1))
     try:
         # The copy has a record like its original's, which may name another refined action.
         results.forget(copy)
-        for share in _write(copy, channels, settings):
+        for share in _write(copy, channels, settings, known):
             yield Progress(at(0.85 + 0.15 * share), f"Writing {copy.name}")
     except BaseException:
         bpy.data.actions.remove(copy)
         raise
     players = [(player, keyframes.counterpart(take.source, copy)) for take in members for player in take.players]
-    return Made(original, copy, players, channels, stored, skipped, told, found)
+    return Made(original, copy, players, channels, stored, skipped, told, partial(_first, found))
+
+
+def _first(numbers: list[Callable[[], Numbers | None]]) -> Numbers | None:
+    return next((found for compute in numbers if (found := compute()) is not None), None)
 
 
 def _at(span: tuple[float, float], share: float, length: float = 0.0, within: float = 0.0) -> float:
     return span[0] + span[1] * (share + length * within)
 
 
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """One take: its curves, what came of them, what the sliders mix, and what is left alone."""
+
+    curves: list[Curve]
+    computed: Computed
+    channels: list[Mix]
+    left: list[str]
+
+
 def _computed(
     context: bpy.types.Context, take: Take, options: Any, told: list[str], at: Callable[[float], float]
-) -> Generator[Step, Any, tuple[Computed, list[Mix], list[str]]]:
-    """Read and compute one take; return also what the sliders mix, and what is left alone."""
+) -> Generator[Step, Any, _Done]:
+    """Read and compute one take."""
     name = take.source.action.name
     curves: list[Curve] = []
     count = keyframes.curve_count(take.source)
@@ -165,7 +181,8 @@ def _computed(
         return computed, mixes(computed.refined, slot)
 
     computed, channels = yield Background(work, at(0.17), at(0.7), f"Refining {name}")
-    return computed, channels, [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in prepared.plan.skipped]
+    left = [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in prepared.plan.skipped]
+    return _Done(curves, computed, channels, left)
 
 
 def _with(engine: engines.Engine, told: list[str]) -> Callable[..., Any]:
@@ -225,8 +242,10 @@ def _copied(source: Source, name: str, at: Callable[[float], float]) -> Generato
         pieces.close()
 
 
-def _write(copy: bpy.types.Action, channels: list[Mix], settings: Any) -> Iterator[float]:
-    """Write the channels of all slots into the copy; yields the share that is done."""
+def _write(
+    copy: bpy.types.Action, channels: list[Mix], settings: Any, known: dict[str, dict[CurveKey, Curve]]
+) -> Iterator[float]:
+    """Write the channels of all slots into the copy of what was read; yields the share that is done."""
     parts = {part: getattr(settings, f"strength_{part.lower()}") for part in PARTS}
     results.set_blends(copy, settings.strength, parts)
     for mix in channels:
@@ -235,7 +254,7 @@ def _write(copy: bpy.types.Action, channels: list[Mix], settings: Any) -> Iterat
             for key, new in values(mix, share_of(mix, settings.strength, parts)).items():
                 keyframes.replace_keys(source, key, mix.times, new)
             yield 0.0
-    yield from results.write_blend_in_pieces(copy, [mix for mix in channels if not mix.rekeyed])
+    yield from results.write_blend_in_pieces(copy, [mix for mix in channels if not mix.rekeyed], known)
 
 
 def _take_over(one: Made, earlier: bpy.types.Action | None) -> None:
@@ -254,11 +273,5 @@ def _take_over(one: Made, earlier: bpy.types.Action | None) -> None:
         # Nobody plays it, and it must not be lost when the file is saved.
         refined.use_fake_user = True
     results.link(Pair(original, refined), one.mixes, one.stored)
-    record, numbers = refined.smoothnet, one.numbers
-    record.skipped = "\n".join(one.skipped)
-    record.has_numbers = numbers is not None
-    if numbers is not None:
-        for name in ("jitter_before", "jitter_after", "speed_kept", "largest_change", "largest_bone", "largest_frame"):
-            setattr(record, name, getattr(numbers, name))
-        slides = numbers.slides
-        record.slide_before, record.slide_after = (-1.0, -1.0) if slides is None else (slides.before, slides.after)
+    refined.smoothnet.skipped = "\n".join(one.skipped)
+    kept_numbers.keep(refined, one.numbers)

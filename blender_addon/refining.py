@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +33,8 @@ FADE, MARKED_FADE = 0.3, 0.15
 _AROUND = 3.0
 # Frames by which a key may miss the time that is asked for.
 _NEAR = 1e-3
+# Threads, and channels times frames from which on they are worth it.
+_THREADS, _LEAST = min(8, os.cpu_count() or 1), 2**14
 # Numbers refined in one call: between two calls a job can be stopped.
 _AT_ONCE = 2**22
 
@@ -71,14 +76,14 @@ def sample(channel: Channel, evaluate: Evaluate) -> Sampled:
     if len(frames) == len(times) and (abs(frames - times) <= _NEAR).all():
         curves = [curve.values for curve in channel.curves if curve is not None and curve.times is times]
         if len(curves) == len(channel.keys):
-            keys = np.stack(curves, axis=1)
+            keys = np.stack(curves).T
             return Sampled(channel, keys, keys)
     for key, curve, present in zip(channel.keys, channel.curves, channel.present, strict=True):
         if curve is None:
             columns.append((np.full(len(frames), present), np.full(len(times), present)))
         else:
             columns.append((_at(curve, key, frames, evaluate), _at(curve, key, times, evaluate)))
-    grid, keys = (np.stack([column[i] for column in columns], axis=1) for i in range(2))
+    grid, keys = (np.stack([column[i] for column in columns]).T for i in range(2))
     return Sampled(channel, grid, keys)
 
 
@@ -122,9 +127,11 @@ def refine_take(
         new = _refined(values, [s.channel for s in members], options, fps, partial(refine, tick=told))
         for mode, plain in _plain(members, options, fps).items():
             # All rotations of a take at once, as most takes allow: many small steps would cost more than the network.
-            before = np.stack([members[column].keys for column in plain], axis=1)
-            after = from_quat_wxyz(new[:, plain], mode, before) if mode else new[:, plain]
-            for column, one in zip(plain, np.moveaxis(after, 1, 0), strict=True):
+            before = side_by_side([members[column].keys for column in plain])
+            turned_to = new if plain == list(range(len(members))) else new[:, plain]
+            after = _by_columns(partial(_from_quat, mode=mode), turned_to, before) if mode else [turned_to]
+            curves = (curve for some in after for curve in np.moveaxis(some, 1, 0))
+            for column, one in zip(plain, curves, strict=True):
                 refined[batch[column]] = Refined(
                     members[column].channel, members[column].keys, _limited(members[column], one)
                 )
@@ -154,17 +161,45 @@ def _batches(sampled: Sequence[Sampled]) -> Iterable[list[int]]:
             yield group[start : start + size]
 
 
+def _by_columns(function: Callable[..., Array], *values: Array) -> list[Array]:
+    """Return what a function makes of columns of arrays (T, N, n), of some at a time: on several cores where it pays.
+
+    What NumPy does with rows this long needs no interpreter.
+    """
+    frames, columns = values[0].shape[:2]
+    count = min(_THREADS, columns) if frames * columns >= _LEAST else 1
+    edges = np.linspace(0, columns, count + 1).astype(int).tolist()
+    parts = [[one[:, start:end] for one in values] for start, end in itertools.pairwise(edges)]
+    if count == 1:
+        return [function(*values)]
+    with ThreadPoolExecutor(count) as pool:
+        return [made.result() for made in [pool.submit(function, *part) for part in parts]]
+
+
+def _from_quat(quats: Array, like: Array, mode: str) -> Array:
+    return from_quat_wxyz(quats, mode, like)
+
+
+def side_by_side(values: Sequence[Array]) -> Array:
+    """Return (T, N, n) of N arrays (T, n), in memory (n, N, T): each number over time lies by itself, as in curves."""
+    frames, size = values[0].shape
+    out = np.empty((size, len(values), frames))
+    for column, one in enumerate(values):
+        out[:, column] = one.T
+    return out.transpose(2, 1, 0)
+
+
 def _network_values(members: Sequence[Sampled]) -> Array:
     """Return (T, N, n) of channels on one grid, rotations of one mode at once: quat_wxyz of rotations."""
     modes = [s.channel.mode for s in members]
     if not any(modes):
-        return np.stack([s.grid for s in members], axis=1)
+        return side_by_side([s.grid for s in members])
     if len(set(modes)) == 1:
-        return to_quat_wxyz(np.stack([s.grid for s in members], axis=1), modes[0])
+        return to_quat_wxyz(side_by_side([s.grid for s in members]), modes[0])
     values = np.empty((len(members[0].grid), len(members), 4))
     for mode in set(modes):
         columns = [i for i, own in enumerate(modes) if own == mode]
-        values[:, columns] = to_quat_wxyz(np.stack([members[i].grid for i in columns], axis=1), mode)
+        values[:, columns] = to_quat_wxyz(side_by_side([members[i].grid for i in columns]), mode)
     return values
 
 
@@ -187,7 +222,10 @@ def _refined(
         if channel.unseen is not None:
             mask[:, column] = ~channel.unseen
     if options.repair_spikes:
-        mask &= ~(rotation_spikes(values, rate) if kind == "quat_wxyz" else spikes(values, rate))
+        if kind == "quat_wxyz":
+            mask &= ~np.concatenate(_by_columns(partial(rotation_spikes, fps=rate), values), axis=1)
+        else:
+            mask &= ~spikes(values, rate)
     track, pad, shift = values, 0, 0.0
     if first.cycles and len(values) > 2:
         pad = round(_AROUND * rate)

@@ -5,7 +5,7 @@ an action that was removed); the refined one keeps its channels at full strength
 that it can be blended after the file was saved and opened again. Sliders and numbers are in ``action.smoothnet``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import bpy
@@ -13,7 +13,7 @@ from bpy.app.handlers import persistent
 
 from . import keyframes
 from .blending import PARTS, Mix, packed, share_of, unpacked, values
-from .curves import Array, CurveKey
+from .curves import Array, Curve, CurveKey
 
 STORED, ORIGINAL, REFINED = "smoothnet_channels", "smoothnet_original", "smoothnet_refined"
 
@@ -123,8 +123,16 @@ def write_blend(refined: bpy.types.Action) -> None:
         pass
 
 
-def write_blend_in_pieces(refined: bpy.types.Action, mixes: Sequence[Mix]) -> Iterator[float]:
-    """Write the keys of some channels piece by piece; yields the share that is done."""
+def write_blend_in_pieces(
+    refined: bpy.types.Action, mixes: Sequence[Mix], known: Mapping[str, Mapping[CurveKey, Curve]] | None = None
+) -> Iterator[float]:
+    """Write the keys of some channels piece by piece; yields the share that is done.
+
+    Args:
+        refined: the action.
+        mixes: its channels.
+        known: by slot the curves as they were read, where the action is a fresh copy of what they were read from.
+    """
     record = refined.smoothnet
     overall, parts = record.blend, blends_of(record)
     waiting: dict[CurveKey, Array] = {}
@@ -136,7 +144,7 @@ def write_blend_in_pieces(refined: bpy.types.Action, mixes: Sequence[Mix]) -> It
         # Curves are looked up for many at once, and never so many that the window would seem to hang.
         if last or keys > _AT_ONCE or mixes[number + 1].slot != mix.slot:
             source = keyframes.source_of(refined, mix.slot)
-            for _ in keyframes.write_in_pieces(source, waiting):
+            for _ in keyframes.write_in_pieces(source, waiting, (known or {}).get(mix.slot)):
                 yield number / len(mixes)
             waiting, keys = {}, 0
 

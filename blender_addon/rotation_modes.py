@@ -48,7 +48,7 @@ def to_quat_wxyz(values: ArrayLike, mode: str) -> Array:
         ValueError: an unknown mode, or values that are not (T, ..., n).
     """
     values = _checked("channel values", values, channel_count(mode))
-    quat = np.empty((*values.shape[:-1], 4))
+    quat = _like_curves((*values.shape[:-1], 4))
     for flat, out in _blocks(values, quat):
         if mode == "QUATERNION":
             out[:] = _unit(flat)
@@ -87,7 +87,7 @@ def from_quat_wxyz(quat_wxyz: ArrayLike, mode: str, like: ArrayLike | None = Non
     """
     count = channel_count(mode)
     quat_wxyz = _checked("quat_wxyz", quat_wxyz, 4)
-    values = np.empty((*quat_wxyz.shape[:-1], count))
+    values = _like_curves((*quat_wxyz.shape[:-1], count))
     if like is not None:
         like = np.asarray(like, np.float64)
         if like.shape != values.shape:
@@ -103,6 +103,11 @@ def from_quat_wxyz(quat_wxyz: ArrayLike, mode: str, like: ArrayLike | None = Non
         else:
             _quat_to_euler(_unit(flat), mode, near, out)
     return values
+
+
+def _like_curves(shape: tuple[int, ...]) -> Array:
+    """Return an array to be written to, in which each number over time lies by itself in memory."""
+    return np.empty((shape[-1], *shape[1:-1], shape[0])).swapaxes(0, -1)
 
 
 def _checked(what: str, values: ArrayLike, count: int) -> Array:
