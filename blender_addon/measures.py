@@ -76,14 +76,28 @@ def jitter(vectors: Array, fps: float) -> Array:
     Returns:
         (N,) in the unit of the vectors: degrees for rotations.
     """
-    lag = _stride(fps)
-    if len(vectors) < max(_FEWEST, 4 * lag + 1):
+    if len(vectors) < max(_FEWEST, 4 * _stride(fps) + 1):
         return np.zeros(vectors.shape[1])
+    return np.mean(second_medians(off_path(vectors, fps), fps)[1], axis=0)
+
+
+def off_path(vectors: Array, fps: float) -> Array:
+    """Return how far (T - 4 k, N) each vector is from the smooth path through two frames on either side, k apart.
+
+    Scaled so that of white noise in three dimensions the median is its root mean square. k is one frame at 30 a
+    second.
+    """
+    lag = _stride(fps)
     missed = vectors
     for _ in range(4):
         missed = missed[lag:] - missed[:-lag]
-    lengths = np.sqrt(_squares(missed))
-    return np.mean(_medians(lengths, _blocks(len(lengths), fps)), axis=0) * (_TYPICAL / _FOURTH)
+    return np.sqrt(_squares(missed)) * (_TYPICAL / _FOURTH)
+
+
+def second_medians(values: Array, fps: float) -> tuple[Array, Array]:
+    """Return the middles (S,) in frames of pieces of about a second, and the medians (S, N) of values (T, N) there."""
+    edges = _blocks(len(values), fps)
+    return (edges[:-1] + edges[1:] - 1) / 2, _medians(values, edges)
 
 
 def rotation_spikes(quat_wxyz: Array, fps: float) -> Flags:
