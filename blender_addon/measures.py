@@ -26,6 +26,8 @@ _RATE = 30.0
 _FOURTH = math.sqrt(70.0)
 # From the median length of a Gaussian vector in three dimensions to its root mean square.
 _TYPICAL = 1.126
+# And so from the median length of fourth differences to the noise.
+NOISE_OF_FOURTH = _TYPICAL / _FOURTH
 _FEWEST = 8
 
 # A spike lasts at most so long at 30 frames a second; it is farther off than `_OVER_SPEED` of the fastest steps around
@@ -76,22 +78,14 @@ def jitter(vectors: Array, fps: float) -> Array:
     Returns:
         (N,) in the unit of the vectors: degrees for rotations.
     """
-    if len(vectors) < max(_FEWEST, 4 * _stride(fps) + 1):
+    lag = frames_apart(fps)
+    if len(vectors) < max(_FEWEST, 4 * lag + 1):
         return np.zeros(vectors.shape[1])
-    return np.mean(second_medians(off_path(vectors, fps), fps)[1], axis=0)
-
-
-def off_path(vectors: Array, fps: float) -> Array:
-    """Return how far (T - 4 k, N) each vector is from the smooth path through two frames on either side, k apart.
-
-    Scaled so that of white noise in three dimensions the median is its root mean square. k is one frame at 30 a
-    second.
-    """
-    lag = _stride(fps)
     missed = vectors
     for _ in range(4):
         missed = missed[lag:] - missed[:-lag]
-    return np.sqrt(_squares(missed)) * (_TYPICAL / _FOURTH)
+    lengths = np.sqrt(_squares(missed))
+    return np.mean(second_medians(lengths, fps)[1], axis=0) * NOISE_OF_FOURTH
 
 
 def second_medians(values: Array, fps: float) -> tuple[Array, Array]:
@@ -257,7 +251,7 @@ def speed_share(sums: Sequence[SpeedSums]) -> float:
 def _all_spikes(vectors: Array, fps: float, least: Array | np.float64, signs: bool) -> Flags:
     frames, count = vectors.shape[:2]
     result = np.zeros((frames, count), bool)
-    stride = _stride(fps)
+    stride = frames_apart(fps)
     least = np.broadcast_to(least, (count,))
     together = max(1, _TOGETHER // max(frames, 1))
     for first in range(0, count, together):
@@ -347,7 +341,8 @@ def _medians(values: Array, edges: NDArray[np.int64]) -> Array:
     return medians
 
 
-def _stride(fps: float) -> int:
+def frames_apart(fps: float) -> int:
+    """Return how many frames apart frames are that are compared."""
     return max(1, round(fps / _RATE))
 
 

@@ -35,6 +35,7 @@ class Options:
         repair_spikes: single values far off are not believed.
         fill_gaps: missing keys in an otherwise dense curve are added.
         longest_gap: seconds; longer ones stay as they are.
+        protect_fast: fast motion is given back to rotations, see :mod:`.protecting`.
         keep_feet: feet that stand stay where they stand.
         marked: key types (of ``KEY_TYPES``) that stay exactly as they are.
         keep_selected: keys selected in the editors stay exactly as they are.
@@ -52,6 +53,7 @@ class Options:
     repair_spikes: bool = True
     fill_gaps: bool = True
     longest_gap: float = 1.0
+    protect_fast: bool = True
     keep_feet: bool = False
     marked: frozenset[str] = frozenset({"EXTREME"})
     keep_selected: bool = False

@@ -17,15 +17,18 @@ come in bursts, largest where the motion is fast: given back, they would do harm
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
-from .measures import as_vectors, off_path, second_medians
+from .measures import NOISE_OF_FOURTH, frames_apart, second_medians
 
 Array = NDArray[np.float64]
+Array32 = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
+_RATE = 30.0
 # All found on clean capture with noise laid over it and on paired clips, of subjects on whom nothing is reported.
 # Standard deviations in frames at 30 a second: of the average of what was taken away, and of its size.
 _AVERAGED, _SIZED = 0.7, 1.5
@@ -56,46 +59,74 @@ def protect_fast(before_quat_wxyz: Array, after_quat_wxyz: Array, mask: Flags, f
     """
     if len(before_quat_wxyz) < max(8, _FEWEST_SECONDS * fps):
         return after_quat_wxyz
-    before = as_vectors(before_quat_wxyz)
+    before = _parts(before_quat_wxyz)
+    before /= np.sqrt(_dots(before, before))
+    turns_over = _dots(before[:, 1:], before[:, :-1]) < 0
+    if turns_over.any():
+        before[:, 1:] *= np.cumprod(np.where(turns_over, -1, 1), axis=0)
     noise, middle, even = _noise(before, fps)
     share = _share(middle, even)
     some = np.flatnonzero(share)
     if not len(some):
         return after_quat_wxyz
-    result = after_quat_wxyz.copy()
     whole = len(some) == len(share)
-    old, new, seen, own = (a if whole else a[:, some] for a in (before, after_quat_wxyz, mask, noise))
-    new = np.degrees(2.0) * new
-    taken = old * np.where(_dots(old, new) < 0, -1.0, 1.0)[..., None] - new
+    after, old, seen, own = (
+        (after_quat_wxyz, before, mask, noise)
+        if whole
+        else (after_quat_wxyz[:, some], before[:, :, some], mask[:, some], noise[:, some])
+    )
+    new = _parts(after)
+    other = _dots(old, new) < 0
+    taken = old * np.where(other, np.float32(-1.0), np.float32(1.0)) if other.any() else old
+    taken = taken - new
     if not seen.all():
-        taken *= seen[..., None]
-    frames = fps / 30.0
-    lasting = gaussian_filter1d(taken, _AVERAGED * frames, axis=0, mode="nearest")
-    size = gaussian_filter1d(_dots(lasting, lasting), _SIZED * frames, axis=0, mode="nearest")
-    left = np.square(_OVER_NOISE * own) * _left(_AVERAGED * frames)
-    given = share[some] * np.maximum(1.0 - left / np.maximum(size, 1e-12), 0.0)
-    new += given[..., None] * lasting
-    result[:, some] = new / np.sqrt(_dots(new, new))[..., None]
-    return result
+        taken *= seen
+    lasting = _averaged(taken, _AVERAGED * fps / _RATE)
+    size = _averaged(_dots(lasting, lasting)[None], _SIZED * fps / _RATE)[0]
+    weights = _weights(_AVERAGED * fps / _RATE)
+    left = np.square(own) * np.float32(np.radians(_OVER_NOISE / 2.0) ** 2 * np.square(weights).sum())
+    given = 1.0 - left / np.maximum(size, np.float32(1e-20))
+    np.maximum(given, 0.0, out=given)
+    given *= share[some].astype(np.float32)
+    lasting *= given
+    result = after + np.moveaxis(lasting, 0, -1)
+    result /= np.sqrt(_dots(np.moveaxis(result, -1, 0), np.moveaxis(result, -1, 0)))[..., None]
+    if whole:
+        return result
+    out = after_quat_wxyz.copy()
+    out[:, some] = result
+    return out
 
 
-def _noise(vectors: Array, fps: float) -> tuple[Array, Array, float]:
+def _parts(quat_wxyz: Array) -> Array32:
+    """Return rotations (T, B, 4) as (4, T, B): number by number is faster, and float32 keeps 1e-5 degrees."""
+    return np.ascontiguousarray(np.moveaxis(quat_wxyz, -1, 0), np.float32)
+
+
+def _noise(parts: Array32, fps: float) -> tuple[Array32, Array32, float]:
     """Return the noise around each frame (T, B) and of each bone (B,) in degrees, and how uneven that of the take is.
 
     A second in which a bone rests, or is not seen, does not make its noise less than it mostly is.
     """
-    frames = len(vectors)
-    off = off_path(vectors, fps)
+    frames = parts.shape[1]
+    lag = frames_apart(fps)
+    missed = parts
+    for _ in range(4):
+        missed = missed[:, lag:] - missed[:, :-lag]
+    # Twice the number is the angle.
+    off = np.sqrt(_dots(missed, missed)) * np.float32(np.degrees(2.0) * NOISE_OF_FOURTH)
     ordered = np.partition(np.ascontiguousarray(off.T), (len(off) // 10, len(off) // 2), axis=1)
     lowest, middle = ordered[:, len(off) // 10], ordered[:, len(off) // 2]
     centres, medians = second_medians(off, fps)
-    medians = np.maximum(medians, middle)
+    medians = np.maximum(medians, middle).astype(np.float32)
     # From one second to the next in a straight line, so that nothing pops.
     places = np.clip(np.arange(frames) - (frames - len(off)) / 2, centres[0], centres[-1])
     at = np.clip(np.searchsorted(centres, places) - 1, 0, max(len(centres) - 2, 0))
     after = np.minimum(at + 1, len(centres) - 1)
-    part = ((places - centres[at]) / np.maximum(centres[after] - centres[at], 1.0))[:, None]
-    noise = medians[at] + part * (medians[after] - medians[at])
+    part = ((places - centres[at]) / np.maximum(centres[after] - centres[at], 1.0)).astype(np.float32)[:, None]
+    noise = medians[after] - medians[at]
+    noise *= part
+    noise += medians[at]
     turning = middle > _STILL
     uneven = middle[turning] / np.maximum(lowest[turning], 1e-9)
     return noise, middle, float(np.median(uneven)) if turning.any() else np.inf
@@ -115,16 +146,28 @@ def _fade(x: Array | np.float64, full: float, none: float) -> Array:
     return 1.0 - along * along * (3.0 - 2.0 * along)
 
 
-def _left(sigma: float) -> float:
-    """Return what share of the square of white noise the average leaves."""
-    reach = int(4.0 * sigma + 0.5)
+def _averaged(values: Array32, sigma: float) -> Array32:
+    """Return values (D, T, B) averaged over time with a Gaussian; beyond the ends they stay what they are there."""
+    weights = _weights(sigma).astype(np.float32)
+    reach, frames = len(weights) // 2, values.shape[1]
+    padded = np.pad(values, ((0, 0), (reach, reach), (0, 0)), mode="edge")
+    total = padded[:, reach : reach + frames] * weights[reach]
+    for k in range(1, reach + 1):
+        pair = padded[:, reach - k : reach - k + frames] + padded[:, reach + k : reach + k + frames]
+        pair *= weights[reach + k]
+        total += pair
+    return total
+
+
+def _weights(sigma: float) -> Array:
+    reach = max(1, round(3.0 * sigma))
     weights = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / sigma))
-    return float(np.square(weights).sum() / np.square(weights.sum()))
+    return weights / weights.sum()
 
 
-def _dots(first: Array, second: Array) -> Array:
-    """Return dot products over the last axis, number by number: faster than a sum over an axis so short."""
-    total = first[..., 0] * second[..., 0]
-    for place in range(1, first.shape[-1]):
-        total = total + first[..., place] * second[..., place]
+def _dots(first: Any, second: Any) -> Any:
+    """Return dot products over the first axis, number by number: faster than a sum over an axis so short."""
+    total = first[0] * second[0]
+    for one, other in zip(first[1:], second[1:], strict=True):
+        total += one * other
     return total

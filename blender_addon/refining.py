@@ -16,6 +16,7 @@ from .grids import Grid
 from .held import held_values
 from .measures import rotation_spikes, spikes
 from .plan import Channel, Options
+from .protecting import protect_fast
 from .quaternions import log_quat_wxyz, multiplied, power, turned
 from .rotation_modes import from_quat_wxyz, to_quat_wxyz
 
@@ -30,6 +31,8 @@ FADE, MARKED_FADE = 0.3, 0.15
 _AROUND = 3.0
 # Frames by which a key may miss the time that is asked for.
 _NEAR = 1e-3
+# Leaves good values nearly as they are: what it takes away is no fast motion.
+_TAKES_GLITCHES = "deglitch"
 # Numbers refined in one call: between two calls a job can be stopped.
 _AT_ONCE = 2**22
 
@@ -199,6 +202,8 @@ def _refined(
         track = track[..., 0]
     new = np.asarray(refine(track, fps=rate, kind=kind, model=options.model, **unsure), np.float64)
     new = new.reshape(len(track), *values.shape[1:])
+    if options.protect_fast and kind == "quat_wxyz" and options.model != _TAKES_GLITCHES:
+        new = protect_fast(track, new, mask, rate)
     if pad:
         new = new[pad : pad + len(values)].copy()
         new[-1] = new[0] + shift
