@@ -103,6 +103,7 @@ class SMOOTHNET_PT_repair(_Panel, bpy.types.Panel):
         settings = context.scene.smoothnet
         column = layout.column(heading="Repair")
         column.prop(settings, "repair_spikes", text="Spikes")
+        column.prop(settings, "steady_slow", text="Video Errors")
         column.prop(settings, "fill_gaps", text="Gaps")
         row = column.row()
         row.active = settings.fill_gaps

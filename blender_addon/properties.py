@@ -121,6 +121,12 @@ class RefineSettings:
         unit="TIME_ABSOLUTE",
         options=_OWN,
     )
+    steady_slow: BoolProperty(
+        name="Steady Video Errors",
+        description="Slow turns are smoothed further where errors come in bursts, as those of video capture do",
+        default=True,
+        options=_OWN,
+    )
     protect_fast: BoolProperty(
         name="Protect Fast Motion",
         description="Fast turns keep their height where the noise of the take is even, or where there is hardly any",
