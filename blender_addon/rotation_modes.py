@@ -159,7 +159,10 @@ def _follow_quat(quat: Array, near: Array | None, out: Array) -> None:
         agree = (quat[:, 0] * near[:, 0]).sum(0)
         turned[0] = np.where(agree == 0, turned[0], agree < 0)
     turned[1:] = (quat[:, 1:] * quat[:, :-1]).sum(0) < 0
-    out[:] = np.where(_parity(turned), -quat, quat)
+    if turned.any():
+        np.multiply(quat, np.where(_parity(turned), -1.0, 1.0), out=out)
+    else:
+        out[:] = quat
 
 
 def _quat_to_axis_angle(quat: Array, near: Array | None, out: Array) -> None:

@@ -226,6 +226,8 @@ def continuous_quat_wxyz(quat_wxyz: Array) -> Array:
     _check_time("quat_wxyz", q, 4)
     known = fill_along_time(to_numpy(q))
     turned = (known[1:] * known[:-1]).sum(-1) < 0
+    if not turned.any():
+        return q * 1
     sign = np.ones(known.shape[:-1])
     sign[1:] = 1 - 2 * (np.cumsum(turned, axis=0) % 2)
     return q * cast(sign[..., None], q)
