@@ -49,9 +49,8 @@ def protect_fast(kind: NoiseKind, after_quat_wxyz: Array, mask: Flags, fps: floa
     if not len(some):
         return after_quat_wxyz
     after, old = _of(after_quat_wxyz, some, 1), _of(kind.rotations, some, 2)
-    new = as_parts(after)
-    other = dots(old, new) < 0
-    taken = (old * np.where(other, np.float32(-1.0), np.float32(1.0)) if other.any() else old) - new
+    new, sign = _aligned(after, old)
+    taken = old - new
     if not mask.all():
         taken *= _of(mask, some, 1)
     lasting = averaged(taken, _AVERAGED * fps / RATE)
@@ -61,6 +60,8 @@ def protect_fast(kind: NoiseKind, after_quat_wxyz: Array, mask: Flags, fps: floa
     given = 1.0 - np.float32(left) * np.square(_of(kind.size, some, 1)) / np.maximum(size, np.float32(1e-20))
     np.maximum(given, 0.0, out=given)
     given *= kind.even[some].astype(np.float32)
+    if sign is not None:
+        given *= sign
     lasting *= given
     return _changed(after_quat_wxyz, some, after, lasting)
 
@@ -82,9 +83,7 @@ def steady_slow(kind: NoiseKind, after_quat_wxyz: Array, fps: float) -> Array:
     if not len(some):
         return after_quat_wxyz
     after, old = _of(after_quat_wxyz, some, 1), _of(kind.rotations, some, 2)
-    new = as_parts(after)
-    sign = np.where(dots(old, new) < 0, np.float32(-1.0), np.float32(1.0))
-    new *= sign
+    new, sign = _aligned(after, old)
     steps = new[:, 1:] - new[:, :-1]
     squares = dots(steps, steps)
     squares = averaged(np.concatenate([squares[:1], squares])[None], _SPEED_OVER * fps / RATE)[0]
@@ -93,8 +92,22 @@ def steady_slow(kind: NoiseKind, after_quat_wxyz: Array, fps: float) -> Array:
     slow *= slow * (3.0 - 2.0 * slow)
     change = averaged(new, _SMOOTHED * fps / RATE)
     change -= new
-    change *= slow * kind.uneven[some].astype(np.float32) * sign
+    slow *= kind.uneven[some].astype(np.float32)
+    if sign is not None:
+        slow *= sign
+    change *= slow
     return _changed(after_quat_wxyz, some, after, change)
+
+
+def _aligned(after: Array, old: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return rotations (T, S, 4) as (4, T, S), of the signs of the original, and what was changed for that, if any."""
+    new = as_parts(after)
+    other = dots(old, new) < 0
+    if not other.any():
+        return new, None
+    sign = np.where(other, np.float32(-1.0), np.float32(1.0))
+    new *= sign
+    return new, sign
 
 
 def _of(values: NDArray, some: NDArray[np.intp], axis: int) -> NDArray:
