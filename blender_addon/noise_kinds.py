@@ -91,7 +91,7 @@ def _noise(parts: Array32, fps: float) -> tuple[Array32, Array32, float]:
     return noise, middle, float(np.median(uneven)) if turning.any() else np.inf
 
 
-def _kinds(middle: Array, unevenness: float) -> tuple[Array, Array]:
+def _kinds(middle: Array32, unevenness: float) -> tuple[Array, Array]:
     """Return (B,) how even and how uneven the noise of each bone is, by its size and by that of all bones."""
     turning = middle[middle > _STILL]
     whole = np.sqrt(np.square(turning).mean()) if len(turning) else np.float64(0.0)
