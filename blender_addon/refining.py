@@ -161,7 +161,7 @@ def _batches(sampled: Sequence[Sampled]) -> Iterable[list[int]]:
             yield group[start : start + size]
 
 
-def _by_columns(function: Callable[..., Array], *values: Array) -> list[Array]:
+def _by_columns(function: Callable[..., NDArray[Any]], *values: Array) -> list[NDArray[Any]]:
     """Return what a function makes of columns of arrays (T, N, n), of some at a time: on several cores where it pays.
 
     What NumPy does with rows this long needs no interpreter.
