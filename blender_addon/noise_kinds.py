@@ -62,7 +62,7 @@ def noise_kind(quat_wxyz: Array, fps: float) -> NoiseKind | None:
     if turns_over.any():
         rotations[:, 1:] *= np.cumprod(np.where(turns_over, -1, 1), axis=0)
     size, middle, unevenness = _noise(rotations, fps)
-    return NoiseKind(rotations, size, *_kinds(middle, unevenness))
+    return NoiseKind(rotations, size, *_kinds(middle.astype(np.float64), unevenness))
 
 
 def _noise(parts: Array32, fps: float) -> tuple[Array32, Array32, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -180,6 +181,25 @@ def test_uneven_errors_are_not_given_back_and_slow_motion_is_nearer() -> None:
     fastest = np.zeros(len(truth), bool)
     fastest[105:135] = True
     assert _degrees(result, refined)[fastest].max() < 0.05
+
+
+def test_between_even_and_uneven_each_counts_by_its_share() -> None:
+    """Half of what would be given back, or smoothed; of bones of which nothing is, not a bit changes."""
+    truth, _ = _motion()
+    noisy = _turned(truth, _rotations(_white(truth.shape[:2], 1.5)))
+    refined = _turned(truth, _rotations(gaussian_filter1d(_white(truth.shape[:2], 4.0), 1.0, axis=0)))
+    refined = gaussian_filter1d(refined, 1.0, axis=0)
+    refined /= np.linalg.norm(refined, axis=-1, keepdims=True)
+    share = np.repeat([0.0, 0.5, 1.0], BONES // 3)
+    whole, part = (dataclasses.replace(_kind(noisy), even=s, uneven=s) for s in (np.ones(BONES), share))
+    for how in (
+        lambda kind: protect_fast(kind, refined, _all(noisy), 30.0),
+        lambda kind: steady_slow(kind, refined, 30.0),
+    ):
+        full, less = (_degrees(how(kind), refined) for kind in (whole, part))
+        assert full.max() > 1.0
+        np.testing.assert_allclose(less, share * full, atol=0.02 * full.max())
+        assert (how(part)[:, share == 0] == refined[:, share == 0]).all()
 
 
 def test_even_noise_is_not_steadied() -> None:

@@ -105,7 +105,8 @@ def test_what_was_refined_can_be_refined_again(scene: Any) -> None:
     first = _quats(obj)
     rs.refine()
     once = _quats(obj)
-    assert rs.refine(from_original=False, channels="ROTATION", repair_spikes=False) == {"FINISHED"}
+    alone = {"channels": "ROTATION", "repair_spikes": False, "protect_fast": False, "steady_slow": False}
+    assert rs.refine(from_original=False, **alone) == {"FINISHED"}
     twice = _quats(obj)
     assert sorted(a.name for a in bpy.data.actions) == ["HeroAction", "HeroAction_refined"]
     wanted = smoothnet_core.refine(once, fps=30, kind="quat_wxyz")
