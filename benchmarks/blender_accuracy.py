@@ -42,12 +42,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import bpy
 
 import blender_addon
-from blender_addon import armatures, keyframes
-from blender_addon.curves import CurveKey, bone_path
-from blender_addon.pose_channels import linear_sampler, sample_pose
-from blender_addon.posing import world_positions
-from blender_addon.quaternions import angle_between
-from blender_addon.rotation_modes import channel_name, from_quat_wxyz
+from blender_addon.animation.curves import CurveKey, bone_path
+from blender_addon.animation.quaternions import angle_between
+from blender_addon.animation.rotation_modes import channel_name, from_quat_wxyz
+from blender_addon.bridge import armatures, keyframes
+from blender_addon.rigs.pose_channels import linear_sampler, sample_pose
+from blender_addon.rigs.posing import world_positions
 from smoothnet_core import metrics
 from smoothnet_core.training.batches import Pair
 from smoothnet_core.training.estimator_errors import seen_by_camera, transplanted
@@ -318,7 +318,7 @@ class Stage:
 
 def smooth(source: keyframes.Source, name: str, setting: dict[str, Any]) -> None:
     """Run an operator of the graph editor (``butterworth`` or ``gaussian``) on all keys of the active object."""
-    from blender_addon.actions import holder
+    from blender_addon.bridge.actions import holder
 
     for curve in holder(source).fcurves:
         curve.select = True

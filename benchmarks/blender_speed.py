@@ -34,8 +34,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import bpy
 
 import blender_addon
-from blender_addon import computing, engines, keyframes, refinement, refining, results
-from blender_addon.curves import CurveKey, bone_path
+from blender_addon import refinement, results
+from blender_addon.animation import computing, refining
+from blender_addon.animation.curves import CurveKey, bone_path
+from blender_addon.bridge import keyframes
+from blender_addon.engine import engines
 
 Array = NDArray[np.float64]
 
@@ -110,7 +113,7 @@ def butterworth(source: keyframes.Source) -> None:
 
 def select_keys(source: keyframes.Source) -> None:
     """Select all keys, as the graph editor's operators want them."""
-    from blender_addon.actions import holder
+    from blender_addon.bridge.actions import holder
 
     for curve in holder(source).fcurves:
         curve.select = True

@@ -9,11 +9,11 @@ from types import ModuleType
 # In the order of registration; what a module's classes refer to stands before it.
 MODULES = (
     "properties",
-    "analysis_properties",
+    "seeing.analysis_properties",
     "preferences",
     "kept_numbers",
     "results",
-    "trails",
+    "seeing.trails",
     "operators.refine",
     "operators.results",
     "operators.batch",
@@ -23,7 +23,7 @@ MODULES = (
     "operators.trails",
     "operators.import_motion",
     "operators.export_motion",
-    "panel_parts",
+    "seeing.panel_parts",
     "panels",
     "menus",
     "jobs",

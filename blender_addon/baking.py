@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from smoothnet_core.rotations import matrix_to_quat_wxyz, project_to_so3
 
-from . import keyframes
-from .curves import INTERPOLATIONS, Array, Curve, CurveKey, bone_path, target_of
-from .grids import is_sparse
+from .animation.curves import INTERPOLATIONS, Array, Curve, CurveKey, bone_path, target_of
+from .animation.grids import is_sparse
+from .animation.rotation_modes import channel_count, channel_name, from_quat_wxyz
+from .bridge import keyframes
+from .bridge.keyframes import Source
 from .holds import Hold, constrained_bones, holds_of, mute, packed, switch_paths, unmute, unpacked, with_chains
 from .jobs import Progress
-from .keyframes import Source
-from .rotation_modes import channel_count, channel_name, from_quat_wxyz
 
 __all__ = [
     "BakedPose",

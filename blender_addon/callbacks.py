@@ -18,7 +18,7 @@ def blend_changed(record: Any, context: Any) -> None:
 
 def reading_chosen(analysis: Any, context: Any) -> None:
     """Select the bone of the row that was clicked."""
-    from . import analysis_properties
+    from .seeing import analysis_properties
 
     analysis_properties.reading_chosen(analysis)
 

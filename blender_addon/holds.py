@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import bpy
 
-from .curves import target_of
-from .keyframes import active_source, acts
-from .rotation_modes import channel_name
+from .animation.curves import target_of
+from .animation.rotation_modes import channel_name
+from .bridge.keyframes import active_source, acts
 
 
 class Hold(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from .numbers import Numbers
+from .animation.numbers import Numbers
 
 # Takes whose numbers nobody looked at.
 _MOST = 32

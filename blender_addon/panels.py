@@ -3,12 +3,12 @@
 import bpy
 
 from . import jobs, results
-from .armature_motion import RECORD
-from .curves import KEY_TYPES
+from .animation.curves import KEY_TYPES
+from .files.armature_motion import RECORD
 from .holds import constrained_bones
 from .operators.results import pairs_of, shows_refined
-from .panel_parts import draw_analysis, draw_left_alone, draw_numbers, draw_trails, right, write
 from .properties import PART_NAMES
+from .seeing.panel_parts import draw_analysis, draw_left_alone, draw_numbers, draw_trails, right, write
 from .takes import chosen
 
 TAB = "SmoothNet"

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
-from . import callbacks, engines
+from . import callbacks
+from .engine import engines
 from .jobs import Background, Job, JobOperator
 
 # Seconds for which the files found in a folder count: drawing asks anew with every move of the mouse.

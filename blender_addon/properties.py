@@ -10,7 +10,7 @@ from bpy.props import (
 )
 
 from . import callbacks
-from .curves import KEY_TYPES
+from .animation.curves import KEY_TYPES
 
 PART_NAMES = {
     "ROOT": ("Root", "Hips and what carries the whole body"),

@@ -8,12 +8,12 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import keyframes
-from .blending import Mix, share_of, values
-from .curves import KEY_TYPES, Array, Curve, CurveKey
+from .animation.blending import Mix, share_of, values
+from .animation.curves import KEY_TYPES, Array, Curve, CurveKey
+from .animation.reduction import Reduced, reduce_rotations, reduce_values
+from .bridge import keyframes
+from .bridge.keyframes import Source
 from .jobs import Background, Progress
-from .keyframes import Source
-from .reduction import Reduced, reduce_rotations, reduce_values
 from .results import blends_of, mixes_of
 
 # Of a shape key's range.

@@ -9,13 +9,15 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import engines, kept_numbers, keyframes, preferences, results
-from .blending import PARTS, Mix, mixes, share_of, values
-from .computing import Computed, Given, compute, prepare, question
-from .curves import Curve, CurveKey
+from . import kept_numbers, preferences, results
+from .animation.blending import PARTS, Mix, mixes, share_of, values
+from .animation.computing import Computed, Given, compute, prepare, question
+from .animation.curves import Curve, CurveKey
+from .animation.numbers import Numbers
+from .bridge import keyframes
+from .bridge.keyframes import Source
+from .engine import engines
 from .jobs import Background, Progress
-from .keyframes import Source
-from .numbers import Numbers
 from .results import Pair
 from .takes import Player, Take, armature_of, body_of, options_of, starting
 

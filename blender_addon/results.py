@@ -1,8 +1,8 @@
 """A refined action and its original: which is which, what the sliders mix, and what is shown.
 
 Both actions point at each other in custom properties (not in registered ones: in Blender 5.0 these go on pointing at
-an action that was removed); the refined one keeps its channels at full strength in a third (see :mod:`.blending`), so
-that it can be blended after the file was saved and opened again. Sliders and numbers are in ``action.smoothnet``.
+an action that was removed); the refined one keeps its channels at full strength in a third
+(see :mod:`.animation.blending`), so that it can be blended after the file was saved and opened again. Sliders and numbers are in ``action.smoothnet``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import bpy
 from bpy.app.handlers import persistent
 
-from . import keyframes
-from .blending import PARTS, Mix, packed, share_of, unpacked, values
-from .curves import Array, Curve, CurveKey
+from .animation.blending import PARTS, Mix, packed, share_of, unpacked, values
+from .animation.curves import Array, Curve, CurveKey
+from .bridge import keyframes
 
 STORED, ORIGINAL, REFINED = "smoothnet_channels", "smoothnet_original", "smoothnet_refined"
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from . import armatures, keyframes
-from .curves import Curve, CurveKey, target_of
-from .grids import real_fps
-from .keyframes import Source
-from .parts import part_of
-from .plan import Body, Options, unkeyed
+from .animation.curves import Curve, CurveKey, target_of
+from .animation.grids import real_fps
+from .animation.plan import Body, Options, unkeyed
+from .bridge import armatures, keyframes
+from .bridge.keyframes import Source
 from .results import pair_of
-from .standing import Armature
+from .rigs.parts import part_of
+from .rigs.standing import Armature
 
 
 @dataclass

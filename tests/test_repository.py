@@ -139,7 +139,7 @@ def test_blender_is_imported_by_the_extension_only():
 def test_the_extension_imports_what_it_brings_and_what_blender_has():
     there = set(sys.stdlib_module_names) | BLENDER | {"numpy", "scipy", "safetensors", *PACKAGES}
     # The worker runs in a Python of the user's; there, torch is what it is for.
-    allowed = {"blender_addon/engine_worker.py": {"torch"}}
+    allowed = {"blender_addon/engine/engine_worker.py": {"torch"}}
     wrong = {relative(p): set(imported(tree(p))) - there - allowed.get(relative(p), set()) for p in ADDON}
     assert {name: found for name, found in wrong.items() if found} == {}
 

@@ -8,13 +8,13 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty
 
-from .. import armatures, keyframes
-from ..bone_colors import color_bone, restore_colors
-from ..computing import Given, prepare, question
+from ..animation.computing import Given, prepare, question
+from ..animation.plan import Channel, Options, Skipped
+from ..animation.refining import sample
+from ..bridge import armatures, keyframes
 from ..jobs import Background, Job, JobOperator, Progress
-from ..plan import Channel, Options, Skipped
-from ..readings import DEGREES, SPIKE, Event, Reading, marks_of, readings_of
-from ..refining import sample
+from ..seeing.bone_colors import color_bone, restore_colors
+from ..seeing.readings import DEGREES, SPIKE, Event, Reading, marks_of, readings_of
 from ..takes import Take, body_of, chosen, scene_fps, takes_of
 
 # Seconds within which spikes share a marker, and the most markers there are: more help nobody.

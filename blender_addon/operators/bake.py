@@ -8,8 +8,9 @@ import bpy
 import numpy as np
 from bpy.props import BoolProperty, EnumProperty, PointerProperty, StringProperty
 
-from .. import baking, keyframes
-from ..armatures import selected_bones
+from .. import baking
+from ..bridge import keyframes
+from ..bridge.armatures import selected_bones
 from ..jobs import JobOperator, Progress
 
 SUFFIX = "_baked"

@@ -12,13 +12,14 @@ from smpl_tools import formats
 from smpl_tools.convert import make, makeable, prepared_for
 from smpl_tools.motion import Up
 
-from .. import callbacks, motion_files
-from ..armature_motion import RECORD
-from ..curves import Array
-from ..evaluated_motion import Take, points_motion, rig_motion, smpl_motion
-from ..evaluation import action_range, sampled
-from ..motion_files import Record, record_of
-from ..written_back import person_of, with_take
+from .. import callbacks
+from ..animation.curves import Array
+from ..bridge.evaluation import action_range, sampled
+from ..files import motion_files
+from ..files.armature_motion import RECORD
+from ..files.evaluated_motion import Take, points_motion, rig_motion, smpl_motion
+from ..files.motion_files import Record, record_of
+from ..files.written_back import person_of, with_take
 
 _SAME = ("SAME", "Same as Imported", "The file that the armature came from, with its motion as it is now")
 _RANGES = (

@@ -9,11 +9,12 @@ from bpy_extras.io_utils import ImportHelper
 
 from smpl_tools.motion import Motion
 
-from .. import motion_files, preferences
-from ..armature_motion import RECORD, build
-from ..figure import Figure
-from ..figures import content_of, figures_of
-from ..motion_files import Record, Stated
+from .. import preferences
+from ..files import motion_files
+from ..files.armature_motion import RECORD, build
+from ..files.figure import Figure
+from ..files.figures import content_of, figures_of
+from ..files.motion_files import Record, Stated
 
 EXTENSIONS = (".npz", ".npy", ".pkl", ".pt", ".bvh", ".csv", ".json")
 

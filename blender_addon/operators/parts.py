@@ -3,7 +3,7 @@
 import bpy
 from bpy.props import EnumProperty
 
-from .. import armatures, keyframes
+from ..bridge import armatures, keyframes
 from ..properties import PART_NAMES
 
 

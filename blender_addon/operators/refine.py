@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from .. import keyframes
+from ..bridge import keyframes
 from ..jobs import Background, JobOperator, Progress
 from ..properties import SETTINGS, RefineSettings
 from ..refinement import Made, refine_takes

@@ -6,8 +6,9 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
-from .. import keyframes, results
-from ..blending import PARTS
+from .. import results
+from ..animation.blending import PARTS
+from ..bridge import keyframes
 from ..jobs import Background, JobOperator, Progress
 from ..reducing import Thinned, thinned
 from ..results import Pair

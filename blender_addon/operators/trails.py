@@ -2,8 +2,8 @@
 
 import bpy
 
-from .. import trails
-from ..trail_paths import paths_of, trail_bones
+from ..seeing import trails
+from ..seeing.trail_paths import paths_of, trail_bones
 
 
 class SMOOTHNET_OT_trails(bpy.types.Operator):

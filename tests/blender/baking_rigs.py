@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from blender_addon.rotation_modes import channel_count, channel_name
+from blender_addon.animation.rotation_modes import channel_count, channel_name
 
 FRAMES = np.arange(1.0, 21.0)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from blender_addon import engines
-from blender_addon.engine_process import WORKER
+from blender_addon.engine import engines
+from blender_addon.engine.engine_process import WORKER
 
 
 def take(frames: int = 120, joints: int = 3, dtype: type = np.float64) -> np.ndarray:

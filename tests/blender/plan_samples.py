@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from blender_addon.curves import INTERPOLATIONS, Curve
+from blender_addon.animation.curves import INTERPOLATIONS, Curve
 
 
 def curve(path: str, index: int, times: Any, values: Any, interpolation: str = "LINEAR", **more: Any) -> Curve:

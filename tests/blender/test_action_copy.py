@@ -7,10 +7,10 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import action_copy
-from blender_addon import keyframes as kf
-from blender_addon.actions import SLOTTED
-from blender_addon.curves import INTERPOLATIONS, CurveKey, bone_path
+from blender_addon.animation.curves import INTERPOLATIONS, CurveKey, bone_path
+from blender_addon.bridge import action_copy
+from blender_addon.bridge import keyframes as kf
+from blender_addon.bridge.actions import SLOTTED
 
 # What tells copies apart, and what only says which one is which.
 OWN = {"name", "name_full", "session_uid", "users", "handle", "slot_handle", "rna_type", "original", "id_type", "tag",

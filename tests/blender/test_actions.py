@@ -9,10 +9,10 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import keyframes as kf
-from blender_addon.actions import SLOTTED
-from blender_addon.curves import CurveKey
-from blender_addon.grids import real_fps
+from blender_addon.animation.curves import CurveKey
+from blender_addon.animation.grids import real_fps
+from blender_addon.bridge import keyframes as kf
+from blender_addon.bridge.actions import SLOTTED
 
 X = CurveKey("location", 0)
 

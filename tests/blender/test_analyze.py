@@ -17,7 +17,7 @@ def _readings(obj: Any) -> dict[str, tuple[float, int, int]]:
 
 
 def _keys(action: Any) -> list[tuple[str, int, list[float]]]:
-    from blender_addon import keyframes
+    from blender_addon.bridge import keyframes
 
     return [(c.path, c.index, c.values.tolist()) for c in keyframes.read_curves(keyframes.active_source(action))]
 
@@ -143,7 +143,7 @@ def test_all_survives_saving_and_undo(scene: Any, tmp_path: Any) -> None:
 
 def test_a_click_in_the_list_selects_the_bone(scene: Any) -> None:
     """It is the only selected one, and active."""
-    from blender_addon.armatures import selected_bones
+    from blender_addon.bridge.armatures import selected_bones
 
     obj = armature(noise=2.0)
     bpy.ops.smoothnet.analyze()

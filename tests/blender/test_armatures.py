@@ -11,12 +11,12 @@ from tests.helpers import shared
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import armatures
-from blender_addon.feet import keep_feet
-from blender_addon.keyframes import active_source, read_curves
-from blender_addon.pose_channels import linear_sampler, sample_pose
-from blender_addon.posing import INHERIT_SCALE, world_ends, world_rotations
-from blender_addon.rotation_modes import channel_name
+from blender_addon.animation.rotation_modes import channel_name
+from blender_addon.bridge import armatures
+from blender_addon.bridge.keyframes import active_source, read_curves
+from blender_addon.rigs.feet import keep_feet
+from blender_addon.rigs.pose_channels import linear_sampler, sample_pose
+from blender_addon.rigs.posing import INHERIT_SCALE, world_ends, world_rotations
 
 SELECTS_POSE = "select" in bpy.types.PoseBone.bl_rna.properties
 # Blender's BVH importer leaves its file open.

@@ -10,8 +10,9 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import baking, keyframes
-from blender_addon.curves import CurveKey
+from blender_addon import baking
+from blender_addon.animation.curves import CurveKey
+from blender_addon.bridge import keyframes
 from tests.blender.baking_rigs import FRAMES, armature, key_all, leg, run, seen
 
 

@@ -9,9 +9,10 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import baking, keyframes
-from blender_addon.actions import holder
-from blender_addon.rotation_modes import MODES, channel_name
+from blender_addon import baking
+from blender_addon.animation.rotation_modes import MODES, channel_name
+from blender_addon.bridge import keyframes
+from blender_addon.bridge.actions import holder
 from tests.blender.baking_rigs import FRAMES, armature, empty, key, key_all, leg, run, seen
 
 

@@ -11,8 +11,8 @@ bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
 from mathutils import Matrix, Quaternion, Vector
 
-from blender_addon import keyframes
-from blender_addon.curves import CurveKey, bone_path
+from blender_addon.animation.curves import CurveKey, bone_path
+from blender_addon.bridge import keyframes
 from smpl_tools.contents import as_content
 from smpl_tools.coordinates import up_rotation
 from smpl_tools.formats import FORMATS, read

@@ -11,7 +11,7 @@ bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
 from mathutils import Matrix, Vector
 
-from blender_addon import evaluation
+from blender_addon.bridge import evaluation
 from smpl_tools.formats import read
 from tests.blender.motion_samples import heads, operators, places
 

@@ -182,7 +182,7 @@ def test_the_scene_takes_the_rate_while_nothing_moves(tmp_path):
 def test_gaps_have_no_keys(tmp_path):
     path, _ = sample("wham", "smpl", tmp_path, "gaps")
     ((object, _),) = imported(path).values()
-    from blender_addon import keyframes
+    from blender_addon.bridge import keyframes
 
     curves = keyframes.read_curves(keyframes.active_source(object))
     (person,) = read(path).people

@@ -11,8 +11,9 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import computing, kept_numbers
-from blender_addon.numbers import numbers_of
+from blender_addon import kept_numbers
+from blender_addon.animation import computing
+from blender_addon.animation.numbers import numbers_of
 from tests.blender import refine_scenes as rs
 
 NAMES = ("jitter_before", "jitter_after", "speed_kept", "largest_change", "largest_bone", "largest_frame")
@@ -49,7 +50,7 @@ def test_long_takes_are_not_computed_while_something_is_drawn(scene: Any, monkey
     """Refine computes them, in its thread."""
     monkeypatch.setattr(computing, "_AT_ONCE", 1)
     action = _refined()
-    with mock.patch("blender_addon.numbers.jitter", side_effect=AssertionError):
+    with mock.patch("blender_addon.animation.numbers.jitter", side_effect=AssertionError):
         assert _read(action)["has_numbers"]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import keyframes as kf
-from blender_addon.curves import INTERPOLATIONS, KEY_TYPES, CurveKey, bone_path
+from blender_addon.animation.curves import INTERPOLATIONS, KEY_TYPES, CurveKey, bone_path
+from blender_addon.bridge import keyframes as kf
 
 LOCATION = CurveKey("location", 0)
 NAMES = ["Hips", 'say "hi"', "back\\slash", "Hüfte.L", "腰"]

@@ -11,7 +11,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import engines, preferences
+from blender_addon import preferences
+from blender_addon.engine import engines
 
 
 @pytest.fixture(autouse=True)

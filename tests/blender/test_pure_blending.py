@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from blender_addon.blending import Mix, mixed, mixes, packed, share_of, unpacked, values
-from blender_addon.curves import CurveKey
-from blender_addon.plan import Body, Options, plan_take
-from blender_addon.refining import Refined
-from blender_addon.rotation_modes import MODES, channel_count, from_quat_wxyz, to_quat_wxyz
+from blender_addon.animation.blending import Mix, mixed, mixes, packed, share_of, unpacked, values
+from blender_addon.animation.curves import CurveKey
+from blender_addon.animation.plan import Body, Options, plan_take
+from blender_addon.animation.refining import Refined
+from blender_addon.animation.rotation_modes import MODES, channel_count, from_quat_wxyz, to_quat_wxyz
 from tests.blender.plan_samples import curve, rotation_curves
 
 PATH = 'pose.bones["Hips"].rotation_quaternion'

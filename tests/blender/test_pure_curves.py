@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon.curves import Target, bone_path, target_of
+from blender_addon.animation.curves import Target, bone_path, target_of
 
 NAMES = ["Hips", "mixamorig:Hips", "arm.L.001", 'a"b', "back\\slash", "end\\", '\\"', "Hüfte", "腰", "tab\there",
          "line\nbreak", 'x"].location', "", "a]b[c", "\\n", "\\q"]  # fmt: skip

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import smoothnet_core
-from blender_addon import engine_external, engine_worker, engines
-from blender_addon.engine_process import safe_environment
+from blender_addon.engine import engine_external, engine_worker, engines
+from blender_addon.engine.engine_process import safe_environment
 from tests.blender.fake_pythons import fake, gone, take
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the fake Pythons are scripts with a shebang")
@@ -208,7 +208,7 @@ def test_an_idle_process_ends_and_the_next_take_starts_another(tmp_path: Path) -
 SCRIPT = """
 import os, sys, threading, time
 import numpy as np
-from blender_addon import engines
+from blender_addon.engine import engines
 engine = engines.ExternalEngine(sys.executable)
 engine.start()
 print(engine.pid, flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from blender_addon import engines
+from blender_addon.engine import engines
 from smoothnet_core import refine
 
 

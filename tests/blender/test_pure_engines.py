@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import smoothnet_core
-from blender_addon import engine_external, engines
-from blender_addon.engine_process import WORKER
+from blender_addon.engine import engine_external, engines
+from blender_addon.engine.engine_process import WORKER
 from tests.blender.fake_pythons import fake, gone, take
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the fake Pythons are scripts with a shebang")

@@ -11,8 +11,8 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from blender_addon.feet import keep_feet, slide
-from blender_addon.posing import Rig, world_positions
+from blender_addon.rigs.feet import keep_feet, slide
+from blender_addon.rigs.posing import Rig, world_positions
 
 FPS = 30.0
 # name, parent, head, tail, in metres with z up

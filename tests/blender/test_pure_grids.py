@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon.grids import Grid, gaps, grid_of, is_sparse, keys_per_second, real_fps
+from blender_addon.animation.grids import Grid, gaps, grid_of, is_sparse, keys_per_second, real_fps
 
 
 def as_stored(times):

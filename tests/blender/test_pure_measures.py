@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from scipy.signal import butter, sosfiltfilt
 from scipy.spatial.transform import Rotation
 
-from blender_addon import measures
-from blender_addon.curves import Curve, CurveKey
-from blender_addon.grids import Grid
-from blender_addon.plan import Channel
-from blender_addon.readings import GAP, HELD, SPIKE, Event, marks_of, readings_of
-from blender_addon.refining import Sampled
+from blender_addon.animation.curves import Curve, CurveKey
+from blender_addon.animation.grids import Grid
+from blender_addon.animation.plan import Channel
+from blender_addon.animation.refining import Sampled
+from blender_addon.seeing import measures
+from blender_addon.seeing.readings import GAP, HELD, SPIKE, Event, marks_of, readings_of
 from smpl_tools.formats import read
 
 TAKE = Path(__file__).parents[2] / "assets" / "takes" / "reactidle_000.bvh"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon.bone_shapes import forward, limbs, tails
-from blender_addon.motion_files import (
+from blender_addon.files.bone_shapes import forward, limbs, tails
+from blender_addon.files.motion_files import (
     Record,
     Stated,
     chosen_paths,
@@ -166,7 +166,7 @@ def test_joints_that_belong_together():
 
 def test_nothing_but_what_the_extension_ships_is_imported():
     code = (
-        "import sys, blender_addon.figures, blender_addon.motion_files, blender_addon.written_back\n"
+        "import sys, blender_addon.files.figures, blender_addon.files.motion_files, blender_addon.files.written_back\n"
         "import smpl_tools.bodies.fitted_motion, smpl_tools.bodies.free_body, smpl_tools.formats.gltf\n"
         "import smpl_tools.rigs.motions, smpl_tools.convert, smpl_tools.resampling\n"
         "from smpl_tools.bodies.fitting import fit_motion\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blender_addon.parts import ARMS, HANDS, HEAD, LEGS, OTHER, PARTS, ROOT, SPINE, leg_joints, part_of, side_of
+from blender_addon.rigs.parts import ARMS, HANDS, HEAD, LEGS, OTHER, PARTS, ROOT, SPINE, leg_joints, part_of, side_of
 
 # By rig and part, bones whose names alone tell it, separated by commas.
 _TABLE: dict[str, dict[str, str]] = {

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon.curves import KEY_TYPES, Curve, CurveKey
-from blender_addon.plan import Body, Options, Plan, plan_take, unkeyed
+from blender_addon.animation.curves import KEY_TYPES, Curve, CurveKey
+from blender_addon.animation.plan import Body, Options, Plan, plan_take, unkeyed
 from tests.blender.plan_samples import curve, quats, rotation_curves
 
 TIMES = np.arange(1.0, 61.0)

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-import blender_addon.posing as posing
-from blender_addon.curves import Curve, CurveKey, bone_path
-from blender_addon.pose_channels import Channels, linear_sampler, sample_pose
-from blender_addon.posing import INHERIT_SCALE, Rig, location_axes, world_ends, world_positions, world_rotations
+import blender_addon.rigs.posing as posing
+from blender_addon.animation.curves import Curve, CurveKey, bone_path
+from blender_addon.rigs.pose_channels import Channels, linear_sampler, sample_pose
+from blender_addon.rigs.posing import INHERIT_SCALE, Rig, location_axes, world_ends, world_positions, world_rotations
 
 
 def random_rig(rng: np.random.Generator, count: int, **changes: Any) -> Rig:

@@ -14,8 +14,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 import smoothnet_core
-from blender_addon.noise_kinds import noise_kind
-from blender_addon.protecting import protect_fast, steady_slow
+from blender_addon.animation.noise_kinds import noise_kind
+from blender_addon.animation.protecting import protect_fast, steady_slow
 
 BONES = 12
 

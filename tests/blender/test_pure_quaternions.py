@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
-from blender_addon.quaternions import angle_between, log_quat_wxyz, multiplied, power, turned
+from blender_addon.animation.quaternions import angle_between, log_quat_wxyz, multiplied, power, turned
 
 ROTVECS = arrays(np.float64, (5, 3), elements=st.floats(-1.8, 1.8))
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline
 from scipy.spatial.transform import Rotation
 
-from blender_addon.reduction import Reduced, reduce_rotations, reduce_values
-from blender_addon.rotation_modes import MODES, from_quat_wxyz, to_quat_wxyz
+from blender_addon.animation.reduction import Reduced, reduce_rotations, reduce_values
+from blender_addon.animation.rotation_modes import MODES, from_quat_wxyz, to_quat_wxyz
 
 SEEDS = st.integers(0, 2**32 - 1)
 

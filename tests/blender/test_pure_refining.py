@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 import smoothnet_core
-from blender_addon.curves import KEY_TYPES, Curve, CurveKey
-from blender_addon.held import held_values
-from blender_addon.plan import Body, Channel, Options, plan_take
-from blender_addon.refining import Refined, refine_take, sample, weights
-from blender_addon.rotation_modes import MODES, from_quat_wxyz, to_quat_wxyz
+from blender_addon.animation.curves import KEY_TYPES, Curve, CurveKey
+from blender_addon.animation.held import held_values
+from blender_addon.animation.plan import Body, Channel, Options, plan_take
+from blender_addon.animation.refining import Refined, refine_take, sample, weights
+from blender_addon.animation.rotation_modes import MODES, from_quat_wxyz, to_quat_wxyz
 from tests.blender.plan_samples import curve, quats, rotation_curves
 
 TIMES = np.arange(1.0, 91.0)

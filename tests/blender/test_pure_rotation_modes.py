@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from blender_addon.rotation_modes import (
+from blender_addon.animation.rotation_modes import (
     EULER_ORDERS,
     MODES,
     channel_count,

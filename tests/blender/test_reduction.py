@@ -9,10 +9,10 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon import keyframes
-from blender_addon.curves import CurveKey
-from blender_addon.reduction import reduce_rotations, reduce_values
-from blender_addon.rotation_modes import from_quat_wxyz, to_quat_wxyz
+from blender_addon.animation.curves import CurveKey
+from blender_addon.animation.reduction import reduce_rotations, reduce_values
+from blender_addon.animation.rotation_modes import from_quat_wxyz, to_quat_wxyz
+from blender_addon.bridge import keyframes
 
 
 def swing(offset: float) -> tuple[np.ndarray, np.ndarray]:

@@ -54,7 +54,7 @@ def _drive(job: Any, steps: int) -> tuple[bool, list[float]]:
 def _scene(kind: str, monkeypatch: Any) -> None:
     if kind == "pieces":
         # Copied curve by curve, as takes of millions of keys are.
-        from blender_addon import action_copy
+        from blender_addon.bridge import action_copy
 
         monkeypatch.setattr(action_copy, "_AT_ONCE", 0)
     first = rs.hero(40, bones=("Hips", "Spine"))
@@ -94,7 +94,7 @@ def test_closed_at_any_step_the_file_is_as_it_was(scene: Any, kind: str, monkeyp
 def test_an_error_in_the_worker_leaves_the_file_as_it_was(scene: Any, kind: str, monkeypatch: Any) -> None:
     """Whatever the engine raises, at any of its calls; a ValueError is shown, others are the caller's."""
     _scene(kind, monkeypatch)
-    from blender_addon import engines
+    from blender_addon.engine import engines
 
     whole = engines.run_with_fallback
     state = rs.file_state()

@@ -9,7 +9,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
-from blender_addon.rotation_modes import MODES, channel_count, channel_name, from_quat_wxyz, to_quat_wxyz
+from blender_addon.animation.rotation_modes import MODES, channel_count, channel_name, from_quat_wxyz, to_quat_wxyz
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -15,7 +15,7 @@ bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 @pytest.fixture
 def drawing() -> Any:
     """The module of trails, turned off afterwards."""
-    from blender_addon import trails
+    from blender_addon.seeing import trails
 
     yield trails
     trails.turn_off()
@@ -34,7 +34,7 @@ def _heads(obj: Any, bones: list[str], frames: range) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["QUATERNION", "ZXY"])
 def test_trails_are_where_blender_puts_the_bones(scene: Any, mode: str) -> None:
     """All frames, all rotation modes, an armature that stands askew."""
-    from blender_addon.trail_paths import paths_of
+    from blender_addon.seeing.trail_paths import paths_of
 
     obj = armature(mode=mode, frames=40, noise=3.0)
     obj.location, obj.rotation_euler, obj.scale = (1, 2, 3), (0.3, 0.2, 0.1), (1.5, 1.5, 1.5)
@@ -52,7 +52,7 @@ def test_trails_are_where_blender_puts_the_bones(scene: Any, mode: str) -> None:
 
 def test_sparse_keys_and_a_moving_object_are_followed(scene: Any) -> None:
     """Bezier curves between few keys are as Blender evaluates them, and the object's own motion counts."""
-    from blender_addon.trail_paths import paths_of
+    from blender_addon.seeing.trail_paths import paths_of
 
     obj = armature(frames=0)
     bone = obj.pose.bones["Spine"]
@@ -75,7 +75,7 @@ def test_sparse_keys_and_a_moving_object_are_followed(scene: Any) -> None:
 
 def test_empties_have_trails_and_objects_without_keys_none(scene: Any) -> None:
     """The trail of an object is that of its origin, its parent's place included."""
-    from blender_addon.trail_paths import paths_of
+    from blender_addon.seeing.trail_paths import paths_of
 
     parent, empty = (bpy.data.objects.new(name, None) for name in ("Parent", "Solve"))
     for obj in (parent, empty):
@@ -94,8 +94,9 @@ def test_empties_have_trails_and_objects_without_keys_none(scene: Any) -> None:
 
 def test_before_and_after_are_the_original_and_the_refined_take(scene: Any) -> None:
     """Whichever of the two is shown."""
-    from blender_addon import keyframes, results
-    from blender_addon.trail_paths import paths_of
+    from blender_addon import results
+    from blender_addon.bridge import keyframes
+    from blender_addon.seeing.trail_paths import paths_of
 
     obj = armature(frames=30)
     source = keyframes.active_source(obj)
@@ -117,8 +118,8 @@ def test_before_and_after_are_the_original_and_the_refined_take(scene: Any) -> N
 
 def test_selected_bones_are_drawn_and_else_those_that_tell_most(scene: Any) -> None:
     """Hands, feet, head and hips, by the names of common rigs."""
-    from blender_addon.bone_colors import select_bone
-    from blender_addon.trail_paths import trail_bones
+    from blender_addon.seeing.bone_colors import select_bone
+    from blender_addon.seeing.trail_paths import trail_bones
 
     obj = armature(frames=2)
     bpy.ops.object.mode_set(mode="POSE")
@@ -138,7 +139,7 @@ def test_selected_bones_are_drawn_and_else_those_that_tell_most(scene: Any) -> N
 
 def test_paths_are_kept_until_keys_change(scene: Any, drawing: Any) -> None:
     """Another frame or range around it computes nothing."""
-    from blender_addon import keyframes
+    from blender_addon.bridge import keyframes
 
     obj = armature(frames=60)
     scene.frame_start, scene.frame_end = 1, 60

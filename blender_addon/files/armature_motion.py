@@ -7,11 +7,11 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
-from . import keyframes
+from ..animation.curves import Array, CurveKey, bone_path
+from ..animation.rotation_modes import channel_name, from_quat_wxyz
+from ..bridge import keyframes
 from .bone_shapes import forward, limbs
-from .curves import Array, CurveKey, bone_path
 from .figure import Figure, Skin, channels
-from .rotation_modes import channel_name, from_quat_wxyz
 
 # Custom property of an armature object: the text of a ``motion_files.Record``.
 RECORD = "smoothnet_source"

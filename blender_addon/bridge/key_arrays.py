@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import bpy
 import numpy as np
 
-from .curves import INTERPOLATIONS, KEY_TYPES, Array
+from ..animation.curves import INTERPOLATIONS, KEY_TYPES, Array
 
 # Keys this near in frames are at the same time; Blender's own evaluation takes 1e-4 for its own.
 SAME_TIME = 1e-3

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..animation.curves import Curve, CurveKey
+from ..animation.grids import Grid
+from ..animation.held import held_values
+from ..animation.plan import Options
+from ..animation.quaternions import multiplied, power, turned
+from ..animation.refining import Refined, between, weights
+from ..animation.rotation_modes import to_quat_wxyz
 from . import feet
-from .curves import Curve, CurveKey
-from .grids import Grid
-from .held import held_values
 from .leg_rig import legs_of
-from .plan import Options
 from .pose_channels import Channels, Pose, sample_pose
 from .posing import Rig
-from .quaternions import multiplied, power, turned
-from .refining import Refined, between, weights
-from .rotation_modes import to_quat_wxyz
 
 Array = NDArray[np.float64]
 

@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from ..rigs.standing import Armature, keep_feet
 from .curves import Curve, CurveKey
 from .numbers import Numbers, numbers_of
 from .plan import Body, Options, Plan, plan_take
 from .refining import RefineArray, Refined, Sampled, Tick, refine_take, sample
-from .standing import Armature, keep_feet
 
 Array = NDArray[np.float64]
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..seeing.measures import rotation_spikes, spikes
 from .curves import INTERPOLATIONS, Curve, CurveKey
 from .cycles import cycle_shift, with_neighbours
 from .grids import Grid
 from .held import held_values
-from .measures import rotation_spikes, spikes
 from .noise_kinds import noise_kind
 from .plan import Channel, Options
 from .protecting import protect_fast, steady_slow

@@ -8,17 +8,17 @@ import numpy as np
 from mathutils import Euler, Matrix, Quaternion
 from numpy.typing import NDArray
 
-from . import armatures, keyframes
-from .curves import Curve, CurveKey, target_of
-from .holds import constrained_bones
-from .keyframes import Source
-from .parts import leg_joints
-from .players import counterpart, slot_identifier, to_action_time
-from .pose_channels import Channels, linear_sampler, sample_pose
-from .posing import world_ends
-from .results import pair_of
-from .rotation_modes import channel_name
-from .takes import bone_parts
+from ..animation.curves import Curve, CurveKey, target_of
+from ..animation.rotation_modes import channel_name
+from ..bridge import armatures, keyframes
+from ..bridge.keyframes import Source
+from ..bridge.players import counterpart, slot_identifier, to_action_time
+from ..holds import constrained_bones
+from ..results import pair_of
+from ..rigs.parts import leg_joints
+from ..rigs.pose_channels import Channels, linear_sampler, sample_pose
+from ..rigs.posing import world_ends
+from ..takes import bone_parts
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .measures import NOISE_OF_FOURTH, frames_apart, second_medians
+from ..seeing.measures import NOISE_OF_FOURTH, frames_apart, second_medians
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
@@ -91,7 +91,7 @@ def _noise(parts: Array32, fps: float) -> tuple[Array32, Array32, float]:
     return noise, middle, float(np.median(uneven)) if turning.any() else np.inf
 
 
-def _kinds(middle: Array32, unevenness: float) -> tuple[Array, Array]:
+def _kinds(middle: NDArray[Any], unevenness: float) -> tuple[Array, Array]:
     """Return (B,) how even and how uneven the noise of each bone is, by its size and by that of all bones."""
     turning = middle[middle > _STILL]
     whole = np.sqrt(np.square(turning).mean()) if len(turning) else np.float64(0.0)
@@ -100,7 +100,7 @@ def _kinds(middle: Array32, unevenness: float) -> tuple[Array, Array]:
     return even, (1.0 - even) * (1.0 - _fade(whole, *_LOUD_TAKE))
 
 
-def _fade(x: Array | np.float64, full: float, none: float) -> Array:
+def _fade(x: Any, full: float, none: float) -> Array:
     """Return 1 up to ``full``, 0 from ``none`` on, and smoothly from one to the other."""
     along = np.clip((x - full) / (none - full), 0.0, 1.0)
     return 1.0 - along * along * (3.0 - 2.0 * along)

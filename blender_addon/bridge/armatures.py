@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smpl_tools.rotations import quat_wxyz_to_matrix
 
-from .pose_channels import Channels, Sampler, sampled
-from .posing import Rig
-from .rotation_modes import channel_name, to_quat_wxyz
+from ..animation.rotation_modes import channel_name, to_quat_wxyz
+from ..rigs.pose_channels import Channels, Sampler, sampled
+from ..rigs.posing import Rig
 
 Array = NDArray[np.float64]
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import bpy
 import numpy as np
 
+from ..animation.curves import Array
+from ..files.evaluated_motion import Take
 from . import keyframes
-from .curves import Array
-from .evaluated_motion import Take
 
 
 def sampled(

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..animation.refining import Sampled
+from ..animation.rotation_modes import to_quat_wxyz
 from .measures import as_vectors, extent, held, jitter, rotation_spikes, runs, spikes
-from .refining import Sampled
-from .rotation_modes import to_quat_wxyz
 
 Array = NDArray[np.float64]
 Tick = Callable[[float], None]

@@ -193,7 +193,7 @@ def plan_take(curves: Sequence[Curve], body: Body, options: Options, *, fps: flo
         if sparse and not options.bake_sparse:
             skipped.append(Skipped(owner, channel, "fewer than 5 keys a second"))
             continue
-        # Most channels of a take have one array of times, see :func:`.keyframes.each_curve`.
+        # Most channels of a take have one array of times, see :func:`..bridge.keyframes.each_curve`.
         same = (sparse, *(id(curve.times) for curve in members))
         if same not in timings:
             timings[same] = _timing([curve.times for curve in members], options, fps, sparse)

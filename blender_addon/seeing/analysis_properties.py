@@ -12,7 +12,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import callbacks
+from .. import callbacks
 
 READING_KINDS = (
     ("BONE", "Bone", "A bone of an armature"),

@@ -4,8 +4,8 @@ import textwrap
 
 import bpy
 
+from ..bridge.keyframes import active_source
 from . import trails
-from .keyframes import active_source
 
 _MOST_ROWS, _MOST_NAMES = 10, 8
 # Share of a line that the name takes, in lists and where it is a label.

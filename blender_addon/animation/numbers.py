@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .measures import SpeedSums, as_vectors, jitter, largest_turn, speed_share, speed_sums
+from ..rigs.standing import Armature, Slides, slides
+from ..seeing.measures import SpeedSums, as_vectors, jitter, largest_turn, speed_share, speed_sums
 from .refining import Refined, side_by_side
 from .rotation_modes import to_quat_wxyz
-from .standing import Armature, Slides, slides
 
 Array = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ class Numbers:
     Attributes:
         jitter_before: degrees, the mean over bones that move.
         jitter_after: the same of the result.
-        speed_kept: share of the movement that is left, see :func:`.measures.speed_kept`; NaN where nothing moves.
+        speed_kept: share of the movement that is left, see :func:`..seeing.measures.speed_kept`; NaN without any.
         largest_change: degrees.
         largest_bone: where.
         largest_frame: when.

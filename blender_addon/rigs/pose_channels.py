@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from smoothnet_core._checks import mismatch
 
-from .curves import Curve, CurveKey, bone_path
-from .rotation_modes import channel_name, to_quat_wxyz
+from ..animation.curves import Curve, CurveKey, bone_path
+from ..animation.rotation_modes import channel_name, to_quat_wxyz
 
 Array = NDArray[np.float64]
 Sampler = Callable[[CurveKey], "Array | None"]

@@ -11,6 +11,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ..animation.curves import INTERPOLATIONS, Array, Curve, CurveKey
 from .action_copy import duplicate, duplicate_in_pieces
 from .actions import (
     KEY_FIELDS,
@@ -31,7 +32,6 @@ from .actions import (
     remove,
     users,
 )
-from .curves import INTERPOLATIONS, Array, Curve, CurveKey
 from .key_arrays import (
     INTERPOLATION_PLACES,
     INTERPOLATION_VALUES,

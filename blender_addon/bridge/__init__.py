@@ -1,0 +1,1 @@
+"""Between Blender's data and arrays: keys, actions, slots, NLA strips, bones."""

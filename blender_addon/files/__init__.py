@@ -1,0 +1,1 @@
+"""Files of motions as armatures, and back."""

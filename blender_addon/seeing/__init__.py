@@ -1,0 +1,1 @@
+"""What the animator sees of a take: jitter, spikes, gaps, trails."""
