@@ -1,8 +1,9 @@
 """A refined action and its original: which is which, what the sliders mix, and what is shown.
 
 Both actions point at each other in custom properties (not in registered ones: in Blender 5.0 these go on pointing at
-an action that was removed); the refined one keeps its channels at full strength in a third
-(see :mod:`.animation.blending`), so that it can be blended after the file was saved and opened again. Sliders and numbers are in ``action.smoothnet``.
+an action that was removed); the refined one keeps its channels at full strength in a third, see
+:mod:`.animation.blending`, so that it can be blended after the file was saved and opened again. Sliders and numbers are
+in ``action.smoothnet``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
