@@ -148,7 +148,12 @@ def _copy_keys(old: Any, new: Any) -> None:
 def _copy_modifier(old: bpy.types.FModifier, new: bpy.types.FModifier) -> None:
     if old.type == "ENVELOPE":
         for point in old.control_points:
-            _set_all(point, new.control_points.add(point.frame), ("min", "max"))
+            new.control_points.add(point.frame)
+        # At once: when one point's number is set, Blender takes the point for a modifier, and may crash.
+        for name in ("min", "max"):
+            numbers = np.empty(len(old.control_points), np.float32)
+            old.control_points.foreach_get(name, numbers)
+            new.control_points.foreach_set(name, numbers)
     # Those which others depend on stand first in Blender's own order; coefficients come last, after their number.
     names = [prop.identifier for prop in old.bl_rna.properties if not prop.is_readonly]
     _set_all(old, new, [name for name in names if name not in ("coefficients", "active")])

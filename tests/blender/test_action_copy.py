@@ -73,8 +73,10 @@ def rich_action(scene):
     generator.blend_in, generator.use_influence, generator.influence = 3.0, True, 0.5
     envelope = bag.fcurves[5].modifiers.new("ENVELOPE")
     for frame in (5.0, 9.0):
-        point = envelope.control_points.add(frame)
-        point.min, point.max = -frame, frame
+        envelope.control_points.add(frame)
+    # At once: one by one Blender takes the point for a modifier, and may crash.
+    envelope.control_points.foreach_set("min", (-5.0, -9.0))
+    envelope.control_points.foreach_set("max", (5.0, 9.0))
     cycles = bag.fcurves[6].modifiers.new("CYCLES")
     cycles.mode_before, cycles.mode_after, cycles.cycles_after = "NONE", "REPEAT_OFFSET", 3
     for kind in ("NOISE", "LIMITS", "STEPPED", "FNGENERATOR"):
