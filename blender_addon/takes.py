@@ -175,7 +175,7 @@ def bone_parts(obj: bpy.types.Object) -> dict[str, str]:
 
 def armature_of(obj: bpy.types.Object, curves: Sequence[Curve], scene: bpy.types.Scene) -> Armature:
     """Return what must be known of an armature to pose it without Blender."""
-    return Armature(armatures.read_rig(obj), armatures.rest_channels(obj), curves, scene.unit_settings.scale_length)
+    return Armature(armatures.read_rig(obj), armatures.rest_channels(obj), curves, armatures.metres_per_unit(scene))
 
 
 def options_of(settings: bpy.types.PropertyGroup, take: Take, context: bpy.types.Context) -> Options:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from .curves import KEY_TYPES, Curve, CurveKey, target_of
 from .grids import Grid, gaps, grid_of, is_sparse
+from .rotation_modes import MODES, channel_name
 
 ROTATIONS = {"rotation_quaternion": 4, "rotation_axis_angle": 4, "rotation_euler": 3}
-EULER_MODES = ("XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX")
 
 
 @dataclass(frozen=True)
@@ -247,11 +247,7 @@ def _within(curve: Curve, options: Options) -> bool:
 
 
 def _in_use(channel: str, mode: str) -> bool:
-    if mode == "QUATERNION":
-        return channel == "rotation_quaternion"
-    if mode == "AXIS_ANGLE":
-        return channel == "rotation_axis_angle"
-    return channel == "rotation_euler" and mode in EULER_MODES
+    return mode in MODES and channel == channel_name(mode)
 
 
 class _Timing(NamedTuple):

@@ -12,6 +12,7 @@ from .. import baking
 from ..bridge import keyframes
 from ..bridge.armatures import selected_bones
 from ..jobs import JobOperator, Progress
+from ..takes import scene_fps
 
 SUFFIX = "_baked"
 # Share of the whole that goes to evaluating poses; the rest to writing keys.
@@ -200,7 +201,7 @@ def _frames(scene: bpy.types.Scene, obj: bpy.types.Object, span: str) -> np.ndar
 def _bake_sparse(scene: bpy.types.Scene, obj: bpy.types.Object, *, fresh: bool) -> Generator[Progress, None, int]:
     """Bake the sparse curves of what an object plays, in place if its action is fresh; return how many."""
     source = keyframes.active_source(obj)
-    fps = scene.render.fps / scene.render.fps_base
+    fps = scene_fps(scene)
     curves = baking.sparse_curves(keyframes.read_curves(source, marks=False), fps) if source else []
     if source is None or not curves:
         return 0

@@ -18,12 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 from smoothnet_core._checks import mismatch
 from smpl_tools.contacts.detection import contacts, foot_slide
 from smpl_tools.contacts.feet import WholeLeg, foot_points
-from smpl_tools.contacts.keep_motion import leg_unit
+from smpl_tools.contacts.keep_motion import leg_length, leg_unit
 from smpl_tools.contacts.keeping import keep_contacts
 from smpl_tools.contacts.plan import KEEP, KeepSettings
 from smpl_tools.motion import Skeleton
 from smpl_tools.rotations import matrix_to_quat_wxyz
 
+from ..animation.quaternions import multiplied
 from .leg_rig import Legs, legs_of
 from .posing import Rig, location_axes, world_ends, world_rotations
 
@@ -230,14 +231,7 @@ def _unit(x: Array, legs: tuple[WholeLeg, ...], metres: float) -> tuple[float, b
     """Return the metres of the scene's unit, and whether they had to be told from the length of the legs."""
     if not len(x):
         raise mismatch("frames", "at least one", "none")
-    lengths = [
-        np.linalg.norm(x[:, leg.knee] - x[:, leg.hip], axis=-1)
-        + np.linalg.norm(x[:, leg.ankle] - x[:, leg.knee], axis=-1)
-        for leg in legs
-    ]
-    length = float(np.median(lengths))
-    if not length > 0:
-        raise mismatch("legs", "longer than nothing", "joints in one place")
+    length = leg_length(x, legs)
     if _PLAUSIBLE[0] <= length * metres <= _PLAUSIBLE[1]:
         return float(metres), False
     return leg_unit(length), True
@@ -255,19 +249,9 @@ def _mover(body: Legs, locations: Array, movable: Collection[str] | None) -> int
 
 def _turned(quat_wxyz: Array, turn: Array) -> Array:
     """Return quaternions (T, 4) times rotations (T, 3, 3): signs and lengths stay, and rows without a turn as well."""
-    w, x, y, z = quat_wxyz.T
-    a, b, c, d = matrix_to_quat_wxyz(turn).T
-    result = np.stack(
-        [
-            w * a - x * b - y * c - z * d,
-            w * b + x * a + y * d - z * c,
-            w * c - x * d + y * a + z * b,
-            w * d + x * c - y * b + z * a,
-        ],
-        axis=-1,
-    )
-    still = 2 * np.sqrt(b * b + c * c + d * d) < _NO_TURN
-    return np.where(still[:, None], quat_wxyz, result)
+    turn_wxyz = matrix_to_quat_wxyz(turn)
+    still = 2 * np.sqrt((turn_wxyz[:, 1:] ** 2).sum(axis=1)) < _NO_TURN
+    return np.where(still[:, None], quat_wxyz, multiplied(quat_wxyz, turn_wxyz))
 
 
 def _mean(speeds: Array, contact: Flags) -> float | None:

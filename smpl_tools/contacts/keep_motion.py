@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
 from smpl_tools.contacts.detection import DEFAULT, ContactSettings, contacts
-from smpl_tools.contacts.feet import foot_points, whole_legs
+from smpl_tools.contacts.feet import WholeLeg, foot_points, whole_legs
 from smpl_tools.contacts.feet_tracks import FeetTracks, feet_tracks
 from smpl_tools.contacts.ground import UP
 from smpl_tools.contacts.keeping import Kept
@@ -164,14 +164,7 @@ def _scene(person: Person, feet: FeetTracks, up: str | None, metres: float | Non
     """
     x = feet.positions(feet.whole(person))
     legs = whole_legs(feet.joints)
-    lengths = [
-        np.linalg.norm(x[:, leg.knee] - x[:, leg.hip], axis=-1)
-        + np.linalg.norm(x[:, leg.ankle] - x[:, leg.knee], axis=-1)
-        for leg in legs
-    ]
-    length = float(np.median(lengths))
-    if not length > 0:
-        raise mismatch("legs", "longer than nothing", "joints in one place")
+    length = leg_length(x, legs)
     hips, ankles = (x[:, [getattr(leg, name) for leg in legs]].mean(axis=1) for name in ("hip", "ankle"))
     if np.ptp(hips, axis=0).max() < _STILL * length and np.ptp(ankles, axis=0).max() > 0.1 * length:
         raise mismatch("movement", "one through the scene", "one relative to the hips")
@@ -184,6 +177,23 @@ def _scene(person: Person, feet: FeetTracks, up: str | None, metres: float | Non
     if feet.stated_metres is not None:
         return _Scene(up, feet.stated_metres, False)
     return _Scene(up, leg_unit(length), True)
+
+
+def leg_length(positions: NDArray[np.float64], legs: Sequence[WholeLeg]) -> float:
+    """Return the median length from hip over knee to ankle of legs among joints (T, J, 3), in their unit.
+
+    Raises:
+        ValueError: it is nothing.
+    """
+    lengths = [
+        np.linalg.norm(positions[:, leg.knee] - positions[:, leg.hip], axis=-1)
+        + np.linalg.norm(positions[:, leg.ankle] - positions[:, leg.knee], axis=-1)
+        for leg in legs
+    ]
+    length = float(np.median(lengths))
+    if not length > 0:
+        raise mismatch("legs", "longer than nothing", "joints in one place")
+    return length
 
 
 def leg_unit(length: float) -> float:
