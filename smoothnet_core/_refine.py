@@ -34,7 +34,7 @@ Run64 = Callable[[Array, Array], Array]
 # The published network's float32 inputs stay below this; its offsets vanish beside numbers that are larger.
 _LARGEST_INPUT = 1e20
 # Joints refined at once: as many as make this many numbers, which stay in the cache.
-_BLOCK_NUMBERS = 2**16
+_BLOCK_NUMBERS = 2**17
 # Cosine of half the turn from one frame to the next from which on a rotation is no longer seen as a quaternion.
 _FARTHEST = 0.5
 # Fewer frames a second would resample a short take to more frames than memory holds.
