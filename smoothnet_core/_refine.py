@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothnet_core import _rotation_planes as planes
 from smoothnet_core._array_api import is_tensor
 from smoothnet_core._body import common_frame, find_joints, refine_body
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._reading import one_line
-from smoothnet_core import _rotation_planes as planes
-from smoothnet_core._rotation_planes import angle_between
 from smoothnet_core._steady_rotations import steadied
 from smoothnet_core._vectors import empty_over_time, from_planes, parts, to_planes
 from smoothnet_core.inference.select import resolve_backend
@@ -370,6 +369,6 @@ def _distance(before: Array, after: Array, is_rotation: bool) -> Array:
         return np.linalg.norm(after - before, axis=-1)
     angles = np.empty(before.shape[1::-1]).T
     for part in parts(before.shape):
-        between = angle_between(to_planes(before[part]), to_planes(after[part]))
+        between = planes.angle_between(to_planes(before[part]), to_planes(after[part]))
         angles[part] = between.reshape(angles[part].shape[::-1]).T
     return angles
