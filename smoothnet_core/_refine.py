@@ -34,8 +34,9 @@ Run64 = Callable[[Array, Array], Array]
 _LARGEST_INPUT = 1e20
 # Joints refined at once: as many as make this many numbers, which stay in the cache.
 _BLOCK_NUMBERS = 2**17
-# Cosine of half the turn from one frame to the next from which on a rotation is no longer seen as a quaternion.
-_FARTHEST = 0.5
+# Cosine of half of 60 degrees: a rotation that turns farther from one frame to the next is not seen as a quaternion.
+# With it no error of the study `rotations` is more than 0.1 % above that of matrices alone; at 120 degrees tails are.
+_FARTHEST = 0.866
 # Fewer frames a second would resample a short take to more frames than memory holds.
 _SLOWEST_FPS = 0.1
 
@@ -216,7 +217,7 @@ def _refined(
         for start in range(0, values.shape[1], at_once):
             part = slice(start, start + at_once)
             if by_quaternions:
-                new[:, part] = _by_quaternions(values[:, part], quality[:, part], in_own_frame)
+                new[:, part] = _refined_rotations(values[:, part], quality[:, part], in_own_frame)
                 continue
             scale, offset = frame(values[:, part])
             inner = in_own_frame((values[:, part] - offset) / scale, quality[:, part])
@@ -311,8 +312,8 @@ def _frame_of_reference(values: Array, network: Model, kind: str, pixels: Array 
     return np.where(peak > 0, peak, 1.0), offset
 
 
-def _by_quaternions(matrices: Array, quality: Array, refined: Run64) -> Array:
-    """Refine rotations (T, N, 9) as unit quaternions: four numbers in place of nine.
+def _refined_rotations(matrices: Array, quality: Array, refined: Run64) -> Array:
+    """Refine rotations (T, N, 9) as unit quaternions where they may be: four numbers in place of nine.
 
     Turning the scene or a bone's roll is an orthogonal map of the four too, and a straight way between two quaternions
     keeps to the shortest turn for longer. Their sign is that which lies nearer to the frame before; where frames are so
@@ -334,6 +335,7 @@ def _by_quaternions(matrices: Array, quality: Array, refined: Run64) -> Array:
 
 
 def _refined_quats(matrices: Array, quats: Array, steps: Array, quality: Array, refined: Run64) -> Array:
+    """Return (T, N, 9) of rotations given as matrices, as quaternions (T, N, 4), and by the products of neighbours."""
     signs = np.ones(quats.shape[:2])
     signs[1:] -= 2 * (np.cumsum(steps < 0, axis=0) % 2)
     quats *= signs[..., None]
@@ -348,6 +350,7 @@ def _refined_quats(matrices: Array, quats: Array, steps: Array, quality: Array, 
 
 
 def _refined_matrices(matrices: Array, quats: Array, steps: Array, quality: Array, refined: Run64) -> Array:
+    """Return the same by the nine numbers of the matrices."""
     start = matrices[0]
     return settled(refined(matrices - start, quality) + start, True)
 
