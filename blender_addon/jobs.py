@@ -16,6 +16,8 @@ import bpy
 
 # Seconds between looks at the worker, and seconds of work between two events: at the start, and from then on.
 _INTERVAL, _MOMENT, _SLICE = 0.05, 0.25, 0.04
+# Where the window takes long to draw itself, the job takes as long for itself, up to this.
+_LONGEST_SLICE = 0.2
 
 
 class Cancelled(Exception):
@@ -128,15 +130,21 @@ class JobOperator:
         if event.type != "TIMER":
             # Whoever changes data under a running job would lose the change, or the job its footing.
             return {"PASS_THROUGH"} if event.type in _LOOKING else {"RUNNING_MODAL"}
-        return self._go_on(context)
+        drawing = time.perf_counter() - self._left - _INTERVAL
+        return self._go_on(context, min(_LONGEST_SLICE, max(_SLICE, drawing)))
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Stop, since the window closes or a file is loaded."""
         self._stop()
         self._end(context)
 
-    def _go_on(self, context: bpy.types.Context, seconds: float = _SLICE) -> set[str]:
+    def _go_on(self, context: bpy.types.Context, seconds: float) -> set[str]:
         until = time.perf_counter() + seconds
+        state = self._work_until(context, until)
+        self._left = time.perf_counter()
+        return state
+
+    def _work_until(self, context: bpy.types.Context, until: float) -> set[str]:
         try:
             while time.perf_counter() < until:
                 if self._work is not None:

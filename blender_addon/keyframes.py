@@ -31,7 +31,16 @@ from .actions import (
     remove,
     users,
 )
-from .curves import INTERPOLATIONS, KEY_TYPES, Array, Curve, CurveKey
+from .curves import INTERPOLATIONS, Array, Curve, CurveKey
+from .key_arrays import (
+    INTERPOLATION_PLACES,
+    INTERPOLATION_VALUES,
+    KEY_TYPE_PLACES,
+    LINEAR,
+    SAME_TIME,
+    same_times,
+    straight,
+)
 from .players import (
     counterpart,
     identity,
@@ -79,10 +88,6 @@ __all__ = [
     "write_values",
 ]
 
-# Keys this near in frames are at the same time; Blender's own evaluation takes 1e-4 for its own.
-_SAME_TIME = 1e-3
-_NEAR_KEY = 1e-4
-_LINEAR = INTERPOLATIONS.index("LINEAR")
 _HANDLES = ("handle_left", "handle_right")
 _FLOATS = {"location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale", "value"}
 _CYCLES = {"REPEAT": "REPEAT", "REPEAT_OFFSET": "OFFSET"}
@@ -200,7 +205,7 @@ def replace_keys(
     curve = _find(source, key) or _new_curve(source, key, group)
     points = curve.keyframe_points
     old_co = key_field(points, "co", np.float32, 2)
-    here, there = _same_times(moments, old_co[:, 0])
+    here, there = same_times(moments, old_co[:, 0])
     kept, handles = {}, {}
     if len(here):
         kept = {name: key_field(points, name, kind)[there] for name, kind in KEY_FIELDS.items()}
@@ -247,7 +252,7 @@ def set_handles(source: Source, key: CurveKey, left: Array, right: Array) -> Non
             count = np.shape(handles)[0]
             raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(points)} keys, {count} handles")
     aligned = bpy.types.Keyframe.bl_rna.properties["handle_left_type"].enum_items["ALIGNED"].value
-    bezier = _INTERPOLATION_VALUES[INTERPOLATIONS.index("BEZIER")]
+    bezier = INTERPOLATION_VALUES[INTERPOLATIONS.index("BEZIER")]
     points.foreach_set("interpolation", np.full(len(points), bezier, np.uint8))
     for side, handles in (("left", left), ("right", right)):
         points.foreach_set(f"handle_{side}_type", np.full(len(points), aligned, np.uint8))
@@ -269,22 +274,11 @@ def evaluate(source: Source, key: CurveKey, frames: Array) -> Array:
     points = curve.keyframe_points
     if len(points) and not any(not modifier.mute for modifier in curve.modifiers) and _is_float(key):
         co = key_field(points, "co", np.float32, 2).astype(np.float64)
-        modes = _INTERPOLATION_PLACES[key_field(points, "interpolation", np.uint8)]
+        modes = INTERPOLATION_PLACES[key_field(points, "interpolation", np.uint8)]
         inside = not len(frames) or (co[0, 0] <= frames.min() and frames.max() <= co[-1, 0])
-        if inside and (modes <= _LINEAR).all() and (np.diff(co[:, 0]) > _SAME_TIME).all():
-            return _straight(co[:, 0], co[:, 1], modes, frames)
+        if inside and (modes <= LINEAR).all() and (np.diff(co[:, 0]) > SAME_TIME).all():
+            return straight(co[:, 0], co[:, 1], modes, frames)
     return np.fromiter(map(curve.evaluate, frames.tolist()), np.float64, len(frames))
-
-
-def _straight(times: Array, values: Array, modes: np.ndarray, frames: Array) -> Array:
-    """Constant and linear pieces between keys, as Blender has them; every frame lies between keys."""
-    last = np.clip(np.searchsorted(times, frames, side="right") - 1, 0, max(0, len(times) - 2))
-    following = np.minimum(last + 1, len(times) - 1)
-    span = np.maximum(times[following] - times[last], _NEAR_KEY)
-    share = np.where(modes[last] == _LINEAR, (frames - times[last]) / span, 0.0)
-    at_next = np.abs(frames - times[following]) <= _NEAR_KEY
-    share = np.where(at_next, 1.0, share)
-    return values[last] + share * (values[following] - values[last])
 
 
 def _is_float(key: CurveKey) -> bool:
@@ -304,8 +298,8 @@ def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool, sele
         index=curve.array_index,
         times=before if np.array_equal(times, before) else times,
         values=co[:, 1].astype(np.float64),
-        interpolation=_INTERPOLATION_PLACES[key_field(points, "interpolation", np.uint8)],
-        key_types=_KEY_TYPE_PLACES[key_field(points, "type", np.uint8)] if marks else np.zeros(count, np.uint8),
+        interpolation=INTERPOLATION_PLACES[key_field(points, "interpolation", np.uint8)],
+        key_types=KEY_TYPE_PLACES[key_field(points, "type", np.uint8)] if marks else np.zeros(count, np.uint8),
         selected=key_field(points, "select_control_point", np.bool_) if selection else np.zeros(count, np.bool_),
         locked=curve.mute or curve.lock or (group is not None and groups[group.name]),
         cycle=cycle,
@@ -336,7 +330,7 @@ def _write_each(
         points = curve.keyframe_points
         if read is None or len(read.times) != len(points):
             co = key_field(points, "co", np.float32, 2)
-            modes = _INTERPOLATION_PLACES[key_field(points, "interpolation", np.uint8)]
+            modes = INTERPOLATION_PLACES[key_field(points, "interpolation", np.uint8)]
         else:
             co = np.empty((len(points), 2), np.float32)
             co[:, 0], co[:, 1] = read.times, read.values
@@ -346,7 +340,7 @@ def _write_each(
             co[:, 1] = new
             # Unlike ``co``, this moves the handles along.
             points.foreach_set("co_ui", co.ravel())
-            if (modes <= _LINEAR).all():
+            if (modes <= LINEAR).all():
                 untold = curve
             else:
                 curve.update()
@@ -377,18 +371,6 @@ def _new_curve(source: Source, key: CurveKey, group: str) -> bpy.types.FCurve:
     return curve
 
 
-def _same_times(new: np.ndarray, old: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places in new and old whose times are the same."""
-    if not len(old) or not len(new):
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    after = np.clip(np.searchsorted(old, new), 0, len(old) - 1)
-    before = np.maximum(after - 1, 0)
-    nearest = np.where(np.abs(old[before] - new) <= np.abs(old[after] - new), before, after)
-    # float32 tells times apart less finely the later they are.
-    same = np.abs(old[nearest] - new) <= np.maximum(_SAME_TIME, 2.0 * np.spacing(np.abs(new)))
-    return np.flatnonzero(same), nearest[same]
-
-
 def _check(source: Source, key: CurveKey, values: Array, count: int) -> None:
     if np.shape(values) != (count,):
         shape = "x".join(str(size) for size in np.shape(values))
@@ -409,24 +391,7 @@ def _interpolation_numbers(source: Source, key: CurveKey, names: str | Sequence[
     kinds = set(each)
     if unknown := kinds - set(INTERPOLATIONS):
         raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
-    numbers = {name: int(_INTERPOLATION_VALUES[INTERPOLATIONS.index(name)]) for name in kinds}
+    numbers = {name: int(INTERPOLATION_VALUES[INTERPOLATIONS.index(name)]) for name in kinds}
     if len(kinds) == 1:
         return np.full(count, numbers[each[0]], np.uint8)
     return np.array([numbers[name] for name in each], np.uint8)
-
-
-def _values_of(prop: str, names: Sequence[str]) -> np.ndarray:
-    """Blender's number of each name; -1 where this Blender has no such name."""
-    items = {item.identifier: item.value for item in bpy.types.Keyframe.bl_rna.properties[prop].enum_items}
-    return np.array([items.get(name, -1) for name in names], np.int32)
-
-
-def _places_of(numbers: np.ndarray) -> np.ndarray:
-    places = np.zeros(numbers.max() + 1, np.uint8)
-    places[numbers[numbers >= 0]] = np.flatnonzero(numbers >= 0)
-    return places
-
-
-_INTERPOLATION_VALUES = _values_of("interpolation", INTERPOLATIONS)
-_INTERPOLATION_PLACES = _places_of(_INTERPOLATION_VALUES)
-_KEY_TYPE_PLACES = _places_of(_values_of("type", KEY_TYPES))

@@ -26,6 +26,8 @@ _RATE = 30.0
 _FOURTH = math.sqrt(70.0)
 # From the median length of a Gaussian vector in three dimensions to its root mean square.
 _TYPICAL = 1.126
+# And so from the median length of fourth differences to the noise.
+NOISE_OF_FOURTH = _TYPICAL / _FOURTH
 _FEWEST = 8
 
 # A spike lasts at most so long at 30 frames a second; it is farther off than `_OVER_SPEED` of the fastest steps around
@@ -76,14 +78,20 @@ def jitter(vectors: Array, fps: float) -> Array:
     Returns:
         (N,) in the unit of the vectors: degrees for rotations.
     """
-    lag = _stride(fps)
+    lag = frames_apart(fps)
     if len(vectors) < max(_FEWEST, 4 * lag + 1):
         return np.zeros(vectors.shape[1])
     missed = vectors
     for _ in range(4):
         missed = missed[lag:] - missed[:-lag]
     lengths = np.sqrt(_squares(missed))
-    return np.mean(_medians(lengths, _blocks(len(lengths), fps)), axis=0) * (_TYPICAL / _FOURTH)
+    return np.mean(second_medians(lengths, fps)[1], axis=0) * NOISE_OF_FOURTH
+
+
+def second_medians(values: Array, fps: float) -> tuple[Array, Array]:
+    """Return the middles (S,) in frames of pieces of about a second, and the medians (S, N) of values (T, N) there."""
+    edges = _blocks(len(values), fps)
+    return (edges[:-1] + edges[1:] - 1) / 2, _medians(values, edges)
 
 
 def rotation_spikes(quat_wxyz: Array, fps: float) -> Flags:
@@ -243,7 +251,7 @@ def speed_share(sums: Sequence[SpeedSums]) -> float:
 def _all_spikes(vectors: Array, fps: float, least: Array | np.float64, signs: bool) -> Flags:
     frames, count = vectors.shape[:2]
     result = np.zeros((frames, count), bool)
-    stride = _stride(fps)
+    stride = frames_apart(fps)
     least = np.broadcast_to(least, (count,))
     together = max(1, _TOGETHER // max(frames, 1))
     for first in range(0, count, together):
@@ -333,7 +341,8 @@ def _medians(values: Array, edges: NDArray[np.int64]) -> Array:
     return medians
 
 
-def _stride(fps: float) -> int:
+def frames_apart(fps: float) -> int:
+    """Return how many frames apart frames are that are compared."""
     return max(1, round(fps / _RATE))
 
 

@@ -103,11 +103,13 @@ class SMOOTHNET_PT_repair(_Panel, bpy.types.Panel):
         settings = context.scene.smoothnet
         column = layout.column(heading="Repair")
         column.prop(settings, "repair_spikes", text="Spikes")
+        column.prop(settings, "steady_slow", text="Video Errors")
         column.prop(settings, "fill_gaps", text="Gaps")
         row = column.row()
         row.active = settings.fill_gaps
         row.prop(settings, "longest_gap", text="Up To")
         column = layout.column(heading="Keep")
+        column.prop(settings, "protect_fast", text="Fast Motion")
         column.prop(settings, "keep_feet", text="Standing Feet")
         column.prop(settings, "keep_selected", text="Selected Keys")
         # Narrower than one below the other, and as the editors of keys draw them.

@@ -35,6 +35,8 @@ class Options:
         repair_spikes: single values far off are not believed.
         fill_gaps: missing keys in an otherwise dense curve are added.
         longest_gap: seconds; longer ones stay as they are.
+        protect_fast: fast motion is given back to rotations whose noise is even, see :mod:`.protecting`.
+        steady_slow: slow rotations are smoothed further where errors are uneven.
         keep_feet: feet that stand stay where they stand.
         marked: key types (of ``KEY_TYPES``) that stay exactly as they are.
         keep_selected: keys selected in the editors stay exactly as they are.
@@ -52,6 +54,8 @@ class Options:
     repair_spikes: bool = True
     fill_gaps: bool = True
     longest_gap: float = 1.0
+    protect_fast: bool = True
+    steady_slow: bool = True
     keep_feet: bool = False
     marked: frozenset[str] = frozenset({"EXTREME"})
     keep_selected: bool = False

@@ -121,6 +121,18 @@ class RefineSettings:
         unit="TIME_ABSOLUTE",
         options=_OWN,
     )
+    steady_slow: BoolProperty(
+        name="Steady Video Errors",
+        description="Slow turns are smoothed further where errors come in bursts, as those of video capture do",
+        default=True,
+        options=_OWN,
+    )
+    protect_fast: BoolProperty(
+        name="Protect Fast Motion",
+        description="Fast turns keep their height where the noise of the take is even, or where there is hardly any",
+        default=True,
+        options=_OWN,
+    )
     keep_feet: BoolProperty(
         name="Keep Feet", description="Feet that stand stay where they stand; legs give way", options=_OWN
     )

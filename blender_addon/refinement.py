@@ -112,12 +112,12 @@ def _made(
     new: list[Mix] = []
     known: dict[str, dict[CurveKey, Curve]] = {}
     for take in members:
-        curves, computed, left = yield from _computed(context, take, options_of(settings, take, context), told, at)
-        known[keyframes.slot_identifier(take.source)] = {curve.key: curve for curve in curves}
-        skipped += left
-        found.append(computed.numbers)
-        told += computed.notes
-        new += mixes(computed.refined, keyframes.slot_identifier(take.source))
+        done = yield from _computed(context, take, options_of(settings, take, context), told, at)
+        known[keyframes.slot_identifier(take.source)] = {curve.key: curve for curve in done.curves}
+        skipped += done.left
+        found.append(done.computed.numbers)
+        told += done.computed.notes
+        new += done.channels
     if not new:
         return Made(original, None, [], [], b"", skipped, told, partial(_first, found))
     channels = _with_earlier(new, before, members, settings)
@@ -143,10 +143,20 @@ def _at(span: tuple[float, float], share: float, length: float = 0.0, within: fl
     return span[0] + span[1] * (share + length * within)
 
 
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """One take: its curves, what came of them, what the sliders mix, and what is left alone."""
+
+    curves: list[Curve]
+    computed: Computed
+    channels: list[Mix]
+    left: list[str]
+
+
 def _computed(
     context: bpy.types.Context, take: Take, options: Any, told: list[str], at: Callable[[float], float]
-) -> Generator[Step, Any, tuple[list[Curve], Computed, list[str]]]:
-    """Read and compute one take; return its curves, what came of them, and what is left alone."""
+) -> Generator[Step, Any, _Done]:
+    """Read and compute one take."""
     name = take.source.action.name
     curves: list[Curve] = []
     count = keyframes.curve_count(take.source)
@@ -164,9 +174,15 @@ def _computed(
         answers[key, question(frames)] = keyframes.evaluate(take.source, key, frames)
         yield Progress(at(0.12 + 0.05 * number / len(prepared.asked)), f"Reading {name}")
     refine = _with(preferences.chosen_engine(context), told)
-    work = partial(compute, given, prepared, answers, refine)
-    computed = yield Background(work, at(0.17), at(0.7), f"Refining {name}")
-    return curves, computed, [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in prepared.plan.skipped]
+    slot = keyframes.slot_identifier(take.source)
+
+    def work(tick: Callable[[float], None]) -> tuple[Computed, list[Mix]]:
+        computed = compute(given, prepared, answers, refine, tick)
+        return computed, mixes(computed.refined, slot)
+
+    computed, channels = yield Background(work, at(0.17), at(0.7), f"Refining {name}")
+    left = [f"{s.owner or take.owner.name}: {s.channel}: {s.reason}" for s in prepared.plan.skipped]
+    return _Done(curves, computed, channels, left)
 
 
 def _with(engine: engines.Engine, told: list[str]) -> Callable[..., Any]:

@@ -18,7 +18,9 @@ from .cycles import cycle_shift, with_neighbours
 from .grids import Grid
 from .held import held_values
 from .measures import rotation_spikes, spikes
+from .noise_kinds import noise_kind
 from .plan import Channel, Options
+from .protecting import protect_fast, steady_slow
 from .quaternions import log_quat_wxyz, multiplied, power, turned
 from .rotation_modes import from_quat_wxyz, to_quat_wxyz
 
@@ -35,6 +37,8 @@ _AROUND = 3.0
 _NEAR = 1e-3
 # Threads, and channels times frames from which on they are worth it.
 _THREADS, _LEAST = min(8, os.cpu_count() or 1), 2**14
+# Leaves good values nearly as they are, and takes away no fast motion.
+_TAKES_GLITCHES = "deglitch"
 # Numbers refined in one call: between two calls a job can be stopped.
 _AT_ONCE = 2**22
 
@@ -161,7 +165,7 @@ def _batches(sampled: Sequence[Sampled]) -> Iterable[list[int]]:
             yield group[start : start + size]
 
 
-def _by_columns(function: Callable[..., Array], *values: Array) -> list[Array]:
+def _by_columns(function: Callable[..., NDArray[Any]], *values: Array) -> list[NDArray[Any]]:
     """Return what a function makes of columns of arrays (T, N, n), of some at a time: on several cores where it pays.
 
     What NumPy does with rows this long needs no interpreter.
@@ -237,10 +241,22 @@ def _refined(
         track = track[..., 0]
     new = np.asarray(refine(track, fps=rate, kind=kind, model=options.model, **unsure), np.float64)
     new = new.reshape(len(track), *values.shape[1:])
+    if kind == "quat_wxyz" and options.model != _TAKES_GLITCHES and (options.protect_fast or options.steady_slow):
+        new = _by_noise(track, new, mask, options, rate)
     if pad:
         new = new[pad : pad + len(values)].copy()
         new[-1] = new[0] + shift
     return new
+
+
+def _by_noise(track: Array, new: Array, mask: NDArray[np.bool_], options: Options, rate: float) -> Array:
+    """Refine rotations (T, N, 4) further as the kind of their noise allows."""
+    noise = noise_kind(track, rate)
+    if noise is None:
+        return new
+    if options.protect_fast:
+        new = protect_fast(noise, new, mask, rate)
+    return steady_slow(noise, new, rate) if options.steady_slow else new
 
 
 def _plain(members: Sequence[Sampled], options: Options, fps: float) -> dict[str, list[int]]:

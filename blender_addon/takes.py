@@ -217,6 +217,8 @@ def options_of(settings: bpy.types.PropertyGroup, take: Take, context: bpy.types
         repair_spikes=settings.repair_spikes,
         fill_gaps=settings.fill_gaps,
         longest_gap=settings.longest_gap,
+        protect_fast=settings.protect_fast,
+        steady_slow=settings.steady_slow,
         keep_feet=settings.keep_feet,
         marked=frozenset(settings.marked),
         keep_selected=settings.keep_selected,

@@ -30,8 +30,8 @@ def _swing(frames: int = 300, fps: float = 30.0, hz: float = 1.0, degrees: float
     axes = rng.normal(size=(bones, 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     angles = np.radians(degrees) * np.sin(2 * np.pi * hz * np.arange(frames) / fps + 1.3)
-    turned = Rotation.from_rotvec((angles[:, None, None] * axes).reshape(-1, 3))
-    return turned.as_quat()[:, [3, 0, 1, 2]].reshape(frames, bones, 4)
+    half = angles[:, None, None] / 2
+    return np.concatenate([np.cos(half) + np.zeros((1, bones, 1)), np.sin(half) * axes], axis=2)
 
 
 def _turned(quats: np.ndarray, rotvecs: np.ndarray) -> np.ndarray:

@@ -72,11 +72,30 @@ def test_keys_on_the_grid_are_what_the_network_says() -> None:
     """For quaternions and locations exactly its answer, up to the sign."""
     rng = np.random.default_rng(0)
     walk = np.cumsum(rng.normal(size=(90, 3)), axis=0)
-    turn, move = _refined([*rotation_curves("Hips", TIMES), *_places(walk)], repair_spikes=False)
+    alone = {"repair_spikes": False, "protect_fast": False, "steady_slow": False}
+    turn, move = _refined([*rotation_curves("Hips", TIMES), *_places(walk)], **alone)
     wanted = smoothnet_core.refine(quats(TIMES), fps=30, kind="quat_wxyz")
     assert _angle(turn.after, wanted).max() < 1e-6
     assert np.abs(move.after - smoothnet_core.refine(walk, fps=30, kind="position")).max() < 1e-9
     assert (turn.before == quats(TIMES)).all()
+
+
+@pytest.mark.parametrize("model", ["default", "deglitch"])
+def test_fast_turns_are_given_back_unless_the_network_takes_glitches_alone(model: str) -> None:
+    """And locations are left as the network leaves them."""
+    swing = np.zeros((90, 3))
+    swing[:, 0] = np.radians(30.0) * np.sin(TIMES)
+    turns = np.roll(Rotation.from_rotvec(swing).as_quat(), 1, axis=1)
+    curves = [curve('pose.bones["Hips"].rotation_quaternion', i, TIMES, v) for i, v in enumerate(turns.T)]
+    halved = _Spy(lambda track: track if track.shape[-1] == 3 else track * [1.0, 0.5, 0.5, 0.5])
+    walk = np.cumsum(np.random.default_rng(0).normal(size=(90, 3)), axis=0)
+    off = {}
+    for protect in (False, True):
+        turn, move = _refined([*curves, *_places(walk)], halved, model=model, protect_fast=protect, repair_spikes=False)
+        off[protect] = np.degrees(_angle(turn.after, turns).max())
+        assert (move.after == walk).all()
+    assert off[False] > 10.0
+    assert off[True] < 0.6 * off[False] if model == "default" else off[True] == off[False]
 
 
 @given(st.sampled_from([24.0, 25.0, 30 / 1.001, 60.0, 120.0]), st.sampled_from(["QUATERNION", "ZXY"]))
@@ -102,7 +121,7 @@ def test_all_modes_get_the_same_rotation(times: Any) -> None:
         made[mode] = to_quat_wxyz(_refined(curves, fill_gaps=False)[0].after, mode)
     for mode in MODES:
         # Off the grid, channels are sampled between keys, where each mode goes its own way.
-        assert _angle(made[mode], made["QUATERNION"]).max() < (1e-5 if len(times) == 90 else 0.02), mode
+        assert _angle(made[mode], made["QUATERNION"]).max() < (1e-5 if len(times) == 90 else 0.04), mode
     assert _angle(made["QUATERNION"], quats(times)).max() > 1e-3
 
 
