@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothnet_core import _rotation_planes as planes
 from smoothnet_core._array_api import is_tensor
 from smoothnet_core._body import common_frame, find_joints, refine_body
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._reading import one_line
-from smoothnet_core._rotation_planes import angle_between
 from smoothnet_core._steady_rotations import steadied
-from smoothnet_core._vectors import empty_over_time, parts, to_planes
+from smoothnet_core._vectors import empty_over_time, from_planes, parts, to_planes
 from smoothnet_core.inference.select import resolve_backend
 from smoothnet_core.inference.vector_filter_numpy import refine_track
 from smoothnet_core.model import Model, Run, load_model
@@ -33,7 +33,10 @@ Run64 = Callable[[Array, Array], Array]
 # The published network's float32 inputs stay below this; its offsets vanish beside numbers that are larger.
 _LARGEST_INPUT = 1e20
 # Joints refined at once: as many as make this many numbers, which stay in the cache.
-_BLOCK_NUMBERS = 2**16
+_BLOCK_NUMBERS = 2**17
+# Cosine of half of 60 degrees: a rotation that turns farther from one frame to the next is not seen as a quaternion.
+# With it no error of the study `rotations` is more than 0.1 % above that of matrices alone; at 120 degrees tails are.
+_FARTHEST = 0.866
 # Fewer frames a second would resample a short take to more frames than memory holds.
 _SLOWEST_FPS = 0.1
 
@@ -184,13 +187,14 @@ def _refined(
     device = str(track.device) if tensor and backend == "torch" else "cpu"
     run = network.engine(backend, device)
     how: dict[str, Any] = {"window": network.window, "hop": int(hop), "blend": blend}
+    by_quaternions = False
     if network.body is None or network.first is None:
         frame = partial(_frame_of_reference, network=network, kind=kind, pixels=pixels)
         at_own_rate = _own_rate(network, backend, run, how)
         # Its windows are made for positions. Takes that other networks are made for have no noise to steady.
-        if prepared.is_rotation and network.architecture == "vector_filter":
+        by_quaternions = prepared.is_rotation and network.architecture == "vector_filter"
+        if by_quaternions:
             at_own_rate = _steady(at_own_rate)
-            frame = _rotation_frame
         at_once = max(1, _BLOCK_NUMBERS // max(1, len(values) * values.shape[2]))
     else:
         places = find_joints(network.body, network.name, kind, values.shape, joints)
@@ -212,6 +216,9 @@ def _refined(
         new = empty_over_time(values.shape)
         for start in range(0, values.shape[1], at_once):
             part = slice(start, start + at_once)
+            if by_quaternions:
+                new[:, part] = _refined_rotations(values[:, part], quality[:, part], in_own_frame)
+                continue
             scale, offset = frame(values[:, part])
             inner = in_own_frame((values[:, part] - offset) / scale, quality[:, part])
             new[:, part] = settled(inner * scale + offset, prepared.is_rotation)
@@ -305,9 +312,47 @@ def _frame_of_reference(values: Array, network: Model, kind: str, pixels: Array 
     return np.where(peak > 0, peak, 1.0), offset
 
 
-def _rotation_frame(values: Array) -> tuple[float, Array]:
-    """Return the same for rotations, whose size is known; what never turns comes out bit for bit."""
-    return 1.0, values[0]
+def _refined_rotations(matrices: Array, quality: Array, refined: Run64) -> Array:
+    """Refine rotations (T, N, 9) as unit quaternions where they may be: four numbers in place of nine.
+
+    Turning the scene or a bone's roll is an orthogonal map of the four too, and a straight way between two quaternions
+    keeps to the shortest turn for longer. Their sign is that which lies nearer to the frame before; where frames are so
+    far apart that this says nothing of what is between them, the nine numbers of the matrices stand for themselves.
+    """
+    frames = len(matrices)
+    new = empty_over_time(matrices.shape)
+    quats = from_planes(planes.quat_of_matrix(to_planes(matrices)), frames)
+    steps = (quats[1:] * quats[:-1]).sum(axis=2)
+    calm = (np.abs(steps) > _FARTHEST).all(axis=0)
+    for columns, by in ((calm, _refined_quats), (~calm, _refined_matrices)):
+        if columns.all():
+            return by(matrices, quats, steps, quality, refined)
+        if columns.any():
+            new[:, columns] = by(
+                matrices[:, columns], quats[:, columns], steps[:, columns], quality[:, columns], refined
+            )
+    return new
+
+
+def _refined_quats(matrices: Array, quats: Array, steps: Array, quality: Array, refined: Run64) -> Array:
+    """Return (T, N, 9) of rotations given as matrices, as quaternions (T, N, 4), and by the products of neighbours."""
+    signs = np.ones(quats.shape[:2])
+    signs[1:] -= 2 * (np.cumsum(steps < 0, axis=0) % 2)
+    quats *= signs[..., None]
+    # From the first frame, so that what never turns comes out bit for bit.
+    start = quats[0]
+    inner = refined(quats - start, quality)
+    new = from_planes(planes.matrix_of_quat(to_planes(inner + start)), len(matrices))
+    still = ~inner.any(axis=(0, 2))
+    if still.any():
+        new[:, still] = matrices[:, still]
+    return new
+
+
+def _refined_matrices(matrices: Array, quats: Array, steps: Array, quality: Array, refined: Run64) -> Array:
+    """Return the same by the nine numbers of the matrices."""
+    start = matrices[0]
+    return settled(refined(matrices - start, quality) + start, True)
 
 
 def _checked_image_size(image_size: Any, kind: str, size: int) -> Array:
@@ -327,6 +372,6 @@ def _distance(before: Array, after: Array, is_rotation: bool) -> Array:
         return np.linalg.norm(after - before, axis=-1)
     angles = np.empty(before.shape[1::-1]).T
     for part in parts(before.shape):
-        between = angle_between(to_planes(before[part]), to_planes(after[part]))
+        between = planes.angle_between(to_planes(before[part]), to_planes(after[part]))
         angles[part] = between.reshape(angles[part].shape[::-1]).T
     return angles

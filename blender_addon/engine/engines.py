@@ -165,7 +165,7 @@ def _pieces(shape: tuple[int, ...], keywords: dict[str, Any]) -> list[slice]:
     if not apart or shape[0] * shape[1] < _LEAST:
         return [slice(None)]
     # More pieces than threads: the work can be stopped after each, and no thread waits long for the last one.
-    count = min(shape[1], max(4 * _THREADS, shape[0] * shape[1] // _MOST))
+    count = min(shape[1], max(2 * _THREADS, shape[0] * shape[1] // _MOST))
     edges = np.linspace(0, shape[1], count + 1).astype(int).tolist()
     return [slice(start, end) for start, end in itertools.pairwise(edges)]
 

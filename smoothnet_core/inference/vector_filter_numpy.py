@@ -15,7 +15,7 @@ Array = NDArray[np.floating]
 # As in the torch module, whose constants this one cannot import without torch.
 FLOOR = 1e-2
 # Windows whose hidden activations are held at once: they stay in the cache.
-_BLOCK = 128
+_BLOCK = 256
 
 
 def forward(tensors: Mapping[str, Array], windows: Array, quality: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from smoothnet_core import refine
@@ -102,3 +103,31 @@ def test_a_wider_gaussian_moves_more():
     np.testing.assert_array_equal(steadied(before, after), steadied(before, after, 3.0))
     moved = [np.abs(steadied(before, after, sigma) - after).mean() for sigma in (0.5, 1.0, 2.0)]
     assert moved == sorted(moved)
+
+
+def test_rotations_that_leap_are_refined_too():
+    """One joint leaps by half a turn now and then, the others do not: each comes out as it does alone."""
+    rng = np.random.default_rng(3)
+    turns = gaussian_filter1d(rng.standard_normal((90, 3, 3)), 6, axis=0)
+    matrices = Rotation.from_rotvec(turns.reshape(-1, 3)).as_matrix().reshape(90, 3, 3, 3)
+    matrices[40, 1] = matrices[40, 1] @ np.diag([1.0, -1.0, -1.0])
+    together = refine(matrices, fps=30.0, kind="rotation_matrix")
+    alone = [refine(matrices[:, [n]], fps=30.0, kind="rotation_matrix") for n in range(3)]
+    np.testing.assert_allclose(together, np.concatenate(alone, axis=1), atol=1e-6)
+    # What leaps for a frame is not carried on: far from it nothing knows of it.
+    calm = matrices.copy()
+    calm[40, 1] = calm[39, 1]
+    near = refine(calm, fps=30.0, kind="rotation_matrix")
+    np.testing.assert_allclose(together[80:, 1], near[80:, 1], atol=0.02)
+
+
+def test_the_sign_of_a_quaternion_says_nothing():
+    """A turn through whole rounds passes every sign; the answer is the rotation's own."""
+    angle = np.linspace(0, 6 * np.pi, 120) + 0.01 * np.random.default_rng(4).standard_normal(120)
+    matrices = Rotation.from_rotvec(angle[:, None] * [0.6, 0.0, 0.8]).as_matrix()[:, None]
+    quats = Rotation.from_matrix(matrices[:, 0]).as_quat()[:, None, [3, 0, 1, 2]]
+    quats[::7] *= -1
+    first = refine(matrices, fps=30.0, kind="rotation_matrix")
+    second = Rotation.from_quat(refine(quats, fps=30.0, kind="quat_wxyz")[:, 0, [1, 2, 3, 0]]).as_matrix()
+    np.testing.assert_allclose(first[:, 0], second, atol=1e-6)
+    assert np.abs(first - matrices).max() < 0.2
