@@ -40,8 +40,8 @@ class Model:
     name: str
     tensors: Mapping[str, Array]
     metadata: Mapping[str, Any]
-    _engines: dict[tuple[str, str], Run] = field(default_factory=dict, repr=False)
-    _track_networks: dict[str, Network | None] = field(default_factory=dict, repr=False)
+    _engines: dict[tuple[str, str], Run] = field(init=False, default_factory=dict, repr=False)
+    _track_networks: dict[str, Network | None] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def architecture(self) -> str:
