@@ -15,7 +15,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise_kinds import RATE, NoiseKind, as_parts, averaged, dots, gaussian
+from .noise_kinds import RATE, NoiseKind, averaged, gaussian
+from .quaternions import dots
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -48,18 +49,18 @@ def protect_fast(kind: NoiseKind, after_quat_wxyz: Array, mask: Flags, fps: floa
     some = np.flatnonzero(kind.even > 0)
     if not len(some):
         return after_quat_wxyz
-    after, old = _of(after_quat_wxyz, some, 1), _of(kind.rotations, some, 2)
+    after, old = (_of(numbers, some, 1) for numbers in (after_quat_wxyz.T, kind.rotations))
     new, sign = _aligned(after, old)
     taken = old - new
     if not mask.all():
-        taken *= _of(mask, some, 1)
+        taken *= _of(mask.T, some, 0)
     lasting = averaged(taken, _AVERAGED * fps / RATE)
     size = averaged(dots(lasting, lasting)[None], _SIZED * fps / RATE)[0]
     # Half an angle is the number.
     left = np.radians(_OVER_NOISE / 2.0) ** 2 * np.square(gaussian(_AVERAGED * fps / RATE)).sum()
-    given = 1.0 - np.float32(left) * np.square(_of(kind.size, some, 1)) / np.maximum(size, np.float32(1e-20))
+    given = 1.0 - np.float32(left) * np.square(_of(kind.size, some, 0)) / np.maximum(size, np.float32(1e-20))
     np.maximum(given, 0.0, out=given)
-    given *= kind.even[some].astype(np.float32)
+    given *= kind.even[some, None].astype(np.float32)
     if sign is not None:
         given *= sign
     lasting *= given
@@ -82,17 +83,17 @@ def steady_slow(kind: NoiseKind, after_quat_wxyz: Array, fps: float) -> Array:
     some = np.flatnonzero(kind.uneven > 0)
     if not len(some):
         return after_quat_wxyz
-    after, old = _of(after_quat_wxyz, some, 1), _of(kind.rotations, some, 2)
+    after, old = (_of(numbers, some, 1) for numbers in (after_quat_wxyz.T, kind.rotations))
     new, sign = _aligned(after, old)
-    steps = new[:, 1:] - new[:, :-1]
+    steps = new[..., 1:] - new[..., :-1]
     squares = dots(steps, steps)
-    squares = averaged(np.concatenate([squares[:1], squares])[None], _SPEED_OVER * fps / RATE)[0]
+    squares = averaged(np.concatenate([squares[:, :1], squares], axis=1)[None], _SPEED_OVER * fps / RATE)[0]
     speed = np.sqrt(squares) * np.float32(np.degrees(2.0) * fps / RATE)
     slow = np.clip((np.float32(_SLOW[1]) - speed) / np.float32(_SLOW[1] - _SLOW[0]), 0.0, 1.0)
     slow *= slow * (3.0 - 2.0 * slow)
     change = averaged(new, _SMOOTHED * fps / RATE)
     change -= new
-    slow *= kind.uneven[some].astype(np.float32)
+    slow *= kind.uneven[some, None].astype(np.float32)
     if sign is not None:
         slow *= sign
     change *= slow
@@ -100,8 +101,8 @@ def steady_slow(kind: NoiseKind, after_quat_wxyz: Array, fps: float) -> Array:
 
 
 def _aligned(after: Array, old: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Return rotations (T, S, 4) as (4, T, S), of the signs of the original, and what was changed for that, if any."""
-    new = as_parts(after)
+    """Return rotations (4, S, T) with the signs of the original, and what was changed for that, if any."""
+    new = np.array(after, np.float32, order="C")
     other = dots(old, new) < 0
     if not other.any():
         return new, None
@@ -116,12 +117,11 @@ def _of(values: NDArray, some: NDArray[np.intp], axis: int) -> NDArray:
 
 
 def _changed(whole: Array, some: NDArray[np.intp], own: Array, change: NDArray[np.float32]) -> Array:
-    """Return rotations (T, B, 4), those of some bones with a change (4, T, S) of theirs, of unit length."""
-    new = own + np.moveaxis(change, 0, -1)
-    parts = np.moveaxis(new, -1, 0)
-    new /= np.sqrt(dots(parts, parts))[..., None]
+    """Return rotations (T, B, 4), those of some bones (4, S, T) with a change of theirs, of unit length."""
+    new = own + change
+    new /= np.sqrt(dots(new, new))
     if len(some) == whole.shape[1]:
-        return new
-    out = whole.copy()
+        return new.T
+    out = whole.T.copy()
     out[:, some] = new
-    return out
+    return out.T
