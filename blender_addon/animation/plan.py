@@ -241,6 +241,8 @@ def _wanted(owner: str, channel: str, body: Body, options: Options) -> bool:
 
 def _within(curve: Curve, options: Options) -> bool:
     """Whether a key lies between the ends of the range, where it may change."""
+    if options.first is None and options.last is None:
+        return True
     first = -np.inf if options.first is None else options.first
     last = np.inf if options.last is None else options.last
     return bool(((curve.times > first) & (curve.times < last)).any())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import bpy
 import numpy as np
@@ -13,6 +14,23 @@ from ..animation.curves import INTERPOLATIONS, KEY_TYPES, Array
 SAME_TIME = 1e-3
 _NEAR_KEY = 1e-4
 LINEAR = INTERPOLATIONS.index("LINEAR")
+
+
+class Shared:
+    """Arrays of curves: one that has the same as the curve before is given that array, not one that is like it."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[bytes, Any]] = {}
+
+    def __call__(self, name: str, raw: np.ndarray, make: Callable[[np.ndarray], Any]) -> Any:
+        """Return what ``make`` makes of an array as Blender has it."""
+        content = raw.tobytes()
+        before = self._last.get(name)
+        if before is not None and before[0] == content:
+            return before[1]
+        made = make(raw)
+        self._last[name] = content, made
+        return made
 
 
 def straight(times: Array, values: Array, modes: np.ndarray, frames: Array) -> Array:

@@ -38,6 +38,7 @@ from .key_arrays import (
     KEY_TYPE_PLACES,
     LINEAR,
     SAME_TIME,
+    Shared,
     same_times,
     straight,
 )
@@ -107,7 +108,8 @@ def read_curves(source: Source, *, marks: bool = True) -> list[Curve]:
 def each_curve(source: Source, *, marks: bool = True, selection: bool = True) -> Iterator[Curve]:
     """Read as :func:`read_curves`, a curve at a time; :func:`curve_count` says how many there are.
 
-    A curve with keys at the same times as the one before has the same array of times, not one that is like it.
+    A curve with keys at the same times as the one before has the same array of times, not one that is like it; so do
+    interpolations, types and selections.
 
     Args:
         source: action and slot.
@@ -118,11 +120,9 @@ def each_curve(source: Source, *, marks: bool = True, selection: bool = True) ->
     if bag is None:
         return
     groups = {group.name: group.mute or group.lock for group in bag.groups}
-    times = np.zeros(0)
+    shared = Shared()
     for curve in bag.fcurves:
-        read = _read(curve, groups, marks, marks and selection, times)
-        times = read.times
-        yield read
+        yield _read(curve, groups, marks, marks and selection, shared)
 
 
 def curve_count(source: Source) -> int:
@@ -146,8 +146,7 @@ def write_values(source: Source, values: Mapping[CurveKey, Array]) -> None:
     Raises:
         ValueError: a curve does not exist, has another number of keys, or a value is not finite; nothing is written.
     """
-    for _ in write_in_pieces(source, values):
-        pass
+    list(write_in_pieces(source, values))
 
 
 def write_in_pieces(
@@ -286,21 +285,23 @@ def _is_float(key: CurveKey) -> bool:
     return key.path.rpartition(".")[2] in _FLOATS
 
 
-def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool, selection: bool, before: Array) -> Curve:
+def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool, selection: bool, shared: Shared) -> Curve:
     points = curve.keyframe_points
     count = len(points)
     co = key_field(points, "co", np.float32, 2)
-    times = co[:, 0].astype(np.float64)
+    modes = key_field(points, "interpolation", np.uint8)
+    types = key_field(points, "type", np.uint8) if marks else np.zeros(count, np.uint8)
+    chosen = key_field(points, "select_control_point", np.bool_) if selection else np.zeros(count, np.bool_)
     cycle, modified = _modifiers(curve)
     group = curve.group
     return Curve(
         path=curve.data_path,
         index=curve.array_index,
-        times=before if np.array_equal(times, before) else times,
+        times=shared("times", co[:, 0], lambda times: times.astype(np.float64)),
         values=co[:, 1].astype(np.float64),
-        interpolation=INTERPOLATION_PLACES[key_field(points, "interpolation", np.uint8)],
-        key_types=KEY_TYPE_PLACES[key_field(points, "type", np.uint8)] if marks else np.zeros(count, np.uint8),
-        selected=key_field(points, "select_control_point", np.bool_) if selection else np.zeros(count, np.bool_),
+        interpolation=shared("interpolation", modes, INTERPOLATION_PLACES.__getitem__),
+        key_types=shared("type", types, KEY_TYPE_PLACES.__getitem__ if marks else np.asarray),
+        selected=shared("selected", chosen, np.asarray),
         locked=curve.mute or curve.lock or (group is not None and groups[group.name]),
         cycle=cycle,
         modified=modified,
@@ -330,14 +331,14 @@ def _write_each(
         points = curve.keyframe_points
         if read is None or len(read.times) != len(points):
             co = key_field(points, "co", np.float32, 2)
+            before = co[:, 1].copy()
             modes = INTERPOLATION_PLACES[key_field(points, "interpolation", np.uint8)]
         else:
             co = np.empty((len(points), 2), np.float32)
-            co[:, 0], co[:, 1] = read.times, read.values
-            modes = read.interpolation
-        new = np.asarray(new, np.float32)
-        if not np.array_equal(co[:, 1], new):
-            co[:, 1] = new
+            co[:, 0] = read.times
+            before, modes = read.values, read.interpolation
+        co[:, 1] = new
+        if not np.array_equal(co[:, 1], before):
             # Unlike ``co``, this moves the handles along.
             points.foreach_set("co_ui", co.ravel())
             if (modes <= LINEAR).all():
