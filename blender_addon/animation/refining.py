@@ -242,7 +242,8 @@ def _plain(members: Sequence[Sampled], options: Options, fps: float) -> dict[str
     for column, s in enumerate(members):
         channel = s.channel
         # Most channels of a take have the same arrays, see :func:`..bridge.keyframes.each_curve`.
-        same = (channel.grid, id(channel.times), *(id(a) for c in channel.keyed for a in (c.times, c.key_types, c.selected)))
+        marks = (array for curve in channel.keyed for array in (curve.times, curve.key_types, curve.selected))
+        same = (channel.grid, id(channel.times), *map(id, marks))
         if same not in fits:
             on_grid = len(channel.times) == channel.grid.count and (channel.grid.index_of(channel.times) >= 0).all()
             fits[same] = bool(on_grid and (weights(channel, options, fps) == 1).all())

@@ -39,6 +39,7 @@ from .key_arrays import (
     LINEAR,
     SAME_TIME,
     Shared,
+    interpolation_numbers,
     same_times,
     straight,
 )
@@ -199,7 +200,7 @@ def replace_keys(
     moments = np.asarray(times, np.float32)
     if not np.isfinite(moments).all() or (np.diff(moments) <= 0.0).any():
         raise ValueError(f"Action {source.action.name}, curve {_name(key)}: the times of keys must rise")
-    modes = _interpolation_numbers(source, key, interpolation, count)
+    modes = interpolation_numbers(f"Action {source.action.name}, curve {_name(key)}", interpolation, count)
 
     curve = _find(source, key) or _new_curve(source, key, group)
     points = curve.keyframe_points
@@ -325,7 +326,8 @@ def _modifiers(curve: bpy.types.FCurve) -> tuple[str, bool]:
 def _write_each(
     curves: Mapping[CurveKey, Any], values: Mapping[CurveKey, Array], known: Mapping[CurveKey, Curve]
 ) -> Iterator[float]:
-    untold = None
+    untold = last = None
+    only_straight = False
     for done, (key, new) in enumerate(values.items(), start=1):
         curve, read = curves[key], known.get(key)
         points = curve.keyframe_points
@@ -337,11 +339,14 @@ def _write_each(
             co = np.empty((len(points), 2), np.float32)
             co[:, 0] = read.times
             before, modes = read.values, read.interpolation
+        if modes is not last:
+            last, only_straight = modes, bool((modes <= LINEAR).all())
         co[:, 1] = new
-        if not np.array_equal(co[:, 1], before):
+        # Mostly the first value tells.
+        if len(co) and (co[0, 1] != before[0] or not np.array_equal(co[:, 1], before)):
             # Unlike ``co``, this moves the handles along.
             points.foreach_set("co_ui", co.ravel())
-            if (modes <= LINEAR).all():
+            if only_straight:
                 untold = curve
             else:
                 curve.update()
@@ -382,17 +387,3 @@ def _check(source: Source, key: CurveKey, values: Array, count: int) -> None:
 
 def _name(key: CurveKey) -> str:
     return f"{key.path}[{key.index}]"
-
-
-def _interpolation_numbers(source: Source, key: CurveKey, names: str | Sequence[str], count: int) -> np.ndarray:
-    """Blender's numbers of the interpolations of ``count`` keys."""
-    each = [names] * count if isinstance(names, str) else list(names)
-    if len(each) != count:
-        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(each)} interpolations, {count} keys")
-    kinds = set(each)
-    if unknown := kinds - set(INTERPOLATIONS):
-        raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
-    numbers = {name: int(INTERPOLATION_VALUES[INTERPOLATIONS.index(name)]) for name in kinds}
-    if len(kinds) == 1:
-        return np.full(count, numbers[each[0]], np.uint8)
-    return np.array([numbers[name] for name in each], np.uint8)

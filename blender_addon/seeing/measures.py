@@ -43,7 +43,7 @@ SPIKE_DEGREES = 4.0
 _SPIKE_SHARE = 0.05
 _STILL_SHARE = 1e-3
 # Vectors times frames looked at together: what is between input and result stays in the processor's cache.
-_TOGETHER = 2**15
+_TOGETHER = 2**17
 
 # A value is held for at least so many seconds; it would have moved on at the speed of a least step each side.
 _HELD_SECONDS, _HELD_DEGREES_A_SECOND, _HELD_SHARE_A_SECOND = 0.1, 15.0, 0.1
