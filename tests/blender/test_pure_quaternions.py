@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
-from blender_addon.animation.quaternions import angle_between, log_quat_wxyz, multiplied, power, turned
+from blender_addon.animation.quaternions import (
+    angle_between,
+    dots,
+    log_quat_wxyz,
+    multiplied,
+    power,
+    turned,
+    unit_parts,
+)
 
 ROTVECS = arrays(np.float64, (5, 3), elements=st.floats(-1.8, 1.8))
 
@@ -73,3 +81,22 @@ def test_leading_axes_are_carried_along() -> None:
     assert log_quat_wxyz(quats).shape == (3, 4, 3)
     assert power(quats, np.ones((3, 4))).shape == (3, 4, 4)
     assert angle_between(quats, quats).shape == (3, 4)
+
+
+@given(st.integers(0, 2**31), st.sampled_from(["C", "F"]), st.sampled_from([np.float64, np.float32]))
+def test_parts_are_the_same_rotations_without_jumps_of_sign(seed: int, order: str, kind: type) -> None:
+    """Of any length, sign and order in memory; what came in stays as it is."""
+    rng = np.random.default_rng(seed)
+    steps = Rotation.from_rotvec(0.3 * rng.normal(size=(3 * 20, 3))).as_matrix().reshape(3, 20, 3, 3)
+    turns = np.stack([[np.linalg.multi_dot([np.eye(3), *own[: t + 1]]) for t in range(20)] for own in steps], axis=1)
+    quats = np.roll(Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat(), 1, axis=1).reshape(20, 3, 4)
+    given_quats = np.asarray(quats * rng.uniform(0.5, 2.0, (20, 3, 1)) * rng.choice([-1, 1], (20, 3, 1)), kind, order)
+    before = given_quats.copy()
+    parts = unit_parts(given_quats)
+    assert (given_quats == before).all()
+    assert parts.shape == (4, 3, 20)
+    assert parts.dtype == np.float32
+    assert parts.flags.c_contiguous
+    assert _apart(_rotation(parts.T.reshape(-1, 4)), _rotation(quats.reshape(-1, 4))) < 1e-6
+    assert (np.sign(parts[:, :, 0]) == np.sign(given_quats[0].T)).all()
+    assert (dots(parts[..., 1:], parts[..., :-1]) > 0).all()
