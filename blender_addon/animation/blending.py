@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .curves import CurveKey
 from .held import held_values
-from .quaternions import multiplied, power, turned
+from .quaternions import slerp
 from .refining import Refined
 from .rotation_modes import to_quat_wxyz
 
@@ -84,9 +84,7 @@ def mixed(mix: Mix, share: float) -> Array:
         return mix.after
     if not mix.mode:
         return mix.before + share * (mix.after - mix.before)
-    old = to_quat_wxyz(mix.before, mix.mode)
-    change = turned(old, to_quat_wxyz(mix.after, mix.mode))
-    quats = multiplied(power(change, np.full(len(old), share)), old)
+    quats = slerp(to_quat_wxyz(mix.before, mix.mode), to_quat_wxyz(mix.after, mix.mode), share)
     return held_values(quats, mix.mode, mix.after, (mix.before == mix.after).all(axis=1))
 
 

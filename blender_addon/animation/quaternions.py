@@ -49,6 +49,21 @@ def power(quat_wxyz: Array, exponent: Array) -> Array:
     return np.concatenate([np.cos(half)[..., None], q[..., 1:] * scale[..., None]], axis=-1)
 
 
+def slerp(first_quat_wxyz: Array, second_quat_wxyz: Array, share: float) -> Array:
+    """Return the rotations (..., 4) at a share of the shorter ways from unit quaternions (..., 4) to others."""
+    first, second = np.moveaxis(first_quat_wxyz, -1, 0), np.moveaxis(second_quat_wxyz, -1, 0)
+    second = np.where(dots(first, second) < 0, -second, second)
+    apart, total = second - first, second + first
+    angle = 2.0 * np.arctan2(np.sqrt(dots(apart, apart)), np.sqrt(dots(total, total)))
+    sine = np.sin(angle)
+    turning = sine > 1e-12
+    sine = np.where(turning, sine, 1.0)
+    # Both weights tend to their shares where nothing turns.
+    before = np.where(turning, np.sin((1.0 - share) * angle) / sine, 1.0 - share)
+    after = np.where(turning, np.sin(share * angle) / sine, share)
+    return np.moveaxis(before * first + after * second, 0, -1)
+
+
 def angle_between(first_quat_wxyz: Array, second_quat_wxyz: Array) -> Array:
     """Return the angles (...) in radians between rotations, from 0 to pi."""
     turn = turned(first_quat_wxyz, second_quat_wxyz)

@@ -14,6 +14,7 @@ from blender_addon.animation.quaternions import (
     log_quat_wxyz,
     multiplied,
     power,
+    slerp,
     turned,
     unit_parts,
 )
@@ -31,6 +32,17 @@ def _rotation(quat_wxyz: np.ndarray) -> Rotation:
 
 def _apart(first: Rotation, second: Rotation) -> float:
     return float((first * second.inv()).magnitude().max())
+
+
+@given(ROTVECS, ROTVECS, st.floats(0.0, 1.0), st.booleans())
+def test_slerp_goes_the_shorter_way_at_one_speed(a: np.ndarray, b: np.ndarray, share: float, flip: bool) -> None:
+    """Also from a rotation to itself, and to one that is hardly another."""
+    for far in (1.0, 1e-9, 0.0):
+        end = Rotation.from_rotvec(far * b) * Rotation.from_rotvec(a)
+        made = slerp(_quat(a), np.roll(end.as_quat(), 1, axis=-1) * (-1 if flip else 1), share)
+        if (np.linalg.norm(far * b, axis=1) < 3.1).all():
+            assert _apart(_rotation(made), Rotation.from_rotvec(share * far * b) * Rotation.from_rotvec(a)) < 1e-7
+        assert np.abs(np.linalg.norm(made, axis=1) - 1).max() < 1e-12
 
 
 @given(ROTVECS, ROTVECS)
