@@ -12,13 +12,16 @@ some frames, as motion does: given back, they would do harm, and where a bone tu
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .noise_kinds import RATE, NoiseKind, averaged, gaussian
 from .quaternions import dots
 
-Array = NDArray[np.float64]
+Array32 = NDArray[np.float32]
+Floats = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 # All found on clean capture with noise laid over it and on paired clips, of subjects on whom nothing is reported.
@@ -32,7 +35,7 @@ _SMOOTHED, _SPEED_OVER = 2.0, 5.0
 _SLOW = (6.0, 12.0)
 
 
-def protect_fast(kind: NoiseKind, after_quat_wxyz: Array, mask: Flags, fps: float) -> Array:
+def protect_fast(kind: NoiseKind, after_quat_wxyz: Floats, mask: Flags, fps: float) -> Floats:
     """Return refined rotations to which fast motion was given back where noise is even.
 
     Turning the scene, or a bone's roll, turns the result.
@@ -44,13 +47,12 @@ def protect_fast(kind: NoiseKind, after_quat_wxyz: Array, mask: Flags, fps: floa
         fps: frames a second.
 
     Returns:
-        (T, B, 4) unit quaternions.
+        (T, B, 4) unit quaternions in float32, of either sign; what came in, where nothing changes.
     """
     some = np.flatnonzero(kind.even > 0)
     if not len(some):
         return after_quat_wxyz
-    after, old = (_of(numbers, some, 1) for numbers in (after_quat_wxyz.T, kind.rotations))
-    new, sign = _aligned(after, old)
+    new, old = _aligned(after_quat_wxyz, kind, some)
     taken = old - new
     if not mask.all():
         taken *= _of(mask.T, some, 0)
@@ -61,13 +63,11 @@ def protect_fast(kind: NoiseKind, after_quat_wxyz: Array, mask: Flags, fps: floa
     given = 1.0 - np.float32(left) * np.square(_of(kind.size, some, 0)) / np.maximum(size, np.float32(1e-20))
     np.maximum(given, 0.0, out=given)
     given *= kind.even[some, None].astype(np.float32)
-    if sign is not None:
-        given *= sign
     lasting *= given
-    return _changed(after_quat_wxyz, some, after, lasting)
+    return _changed(after_quat_wxyz, some, new, lasting)
 
 
-def steady_slow(kind: NoiseKind, after_quat_wxyz: Array, fps: float) -> Array:
+def steady_slow(kind: NoiseKind, after_quat_wxyz: Floats, fps: float) -> Floats:
     """Return refined rotations smoothed further where noise is uneven and the bone turns slowly.
 
     Turning the scene, or a bone's roll, turns the result.
@@ -78,13 +78,12 @@ def steady_slow(kind: NoiseKind, after_quat_wxyz: Array, fps: float) -> Array:
         fps: frames a second.
 
     Returns:
-        (T, B, 4) unit quaternions.
+        (T, B, 4) unit quaternions in float32, of either sign; what came in, where nothing changes.
     """
     some = np.flatnonzero(kind.uneven > 0)
     if not len(some):
         return after_quat_wxyz
-    after, old = (_of(numbers, some, 1) for numbers in (after_quat_wxyz.T, kind.rotations))
-    new, sign = _aligned(after, old)
+    new, _ = _aligned(after_quat_wxyz, kind, some)
     steps = new[..., 1:] - new[..., :-1]
     squares = dots(steps, steps)
     squares = averaged(np.concatenate([squares[:, :1], squares], axis=1)[None], _SPEED_OVER * fps / RATE)[0]
@@ -94,21 +93,17 @@ def steady_slow(kind: NoiseKind, after_quat_wxyz: Array, fps: float) -> Array:
     change = averaged(new, _SMOOTHED * fps / RATE)
     change -= new
     slow *= kind.uneven[some, None].astype(np.float32)
-    if sign is not None:
-        slow *= sign
     change *= slow
-    return _changed(after_quat_wxyz, some, after, change)
+    return _changed(after_quat_wxyz, some, new, change)
 
 
-def _aligned(after: Array, old: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Return rotations (4, S, T) with the signs of the original, and what was changed for that, if any."""
-    new = np.array(after, np.float32, order="C")
+def _aligned(after: Floats, kind: NoiseKind, some: NDArray[np.intp]) -> tuple[Array32, Array32]:
+    """Return rotations (4, S, T) of some bones with the signs of the original, and the original."""
+    new, old = np.array(_of(after.T, some, 1), np.float32, order="C"), _of(kind.rotations, some, 1)
     other = dots(old, new) < 0
-    if not other.any():
-        return new, None
-    sign = np.where(other, np.float32(-1.0), np.float32(1.0))
-    new *= sign
-    return new, sign
+    if other.any():
+        new *= np.where(other, np.float32(-1.0), np.float32(1.0))
+    return new, old
 
 
 def _of(values: NDArray, some: NDArray[np.intp], axis: int) -> NDArray:
@@ -116,12 +111,12 @@ def _of(values: NDArray, some: NDArray[np.intp], axis: int) -> NDArray:
     return values if len(some) == values.shape[axis] else np.take(values, some, axis=axis)
 
 
-def _changed(whole: Array, some: NDArray[np.intp], own: Array, change: NDArray[np.float32]) -> Array:
+def _changed(whole: Floats, some: NDArray[np.intp], own: Array32, change: Array32) -> Array32:
     """Return rotations (T, B, 4), those of some bones (4, S, T) with a change of theirs, of unit length."""
     new = own + change
     new /= np.sqrt(dots(new, new))
     if len(some) == whole.shape[1]:
         return new.T
-    out = whole.T.copy()
+    out = np.array(whole.T, np.float32, order="C")
     out[:, some] = new
     return out.T

@@ -214,11 +214,12 @@ def _refined(
     unsure = {} if mask.all() else {"mask": mask}
     if kind == "channels":
         track = track[..., 0]
-    new = np.asarray(refine(track, fps=rate, kind=kind, model=options.model, **unsure), np.float64)
-    # In memory as `side_by_side` has it, whatever computed it.
-    new = np.ascontiguousarray(new.reshape(len(track), *values.shape[1:]).T).T
+    new = np.asarray(refine(track, fps=rate, kind=kind, model=options.model, **unsure))
+    new = new.reshape(len(track), *values.shape[1:])
     if kind == "quat_wxyz" and options.model != _TAKES_GLITCHES and (options.protect_fast or options.steady_slow):
         new = _by_noise(track, new, mask, options, rate)
+    # In memory as `side_by_side` has it, whatever computed it.
+    new = np.ascontiguousarray(new.T, np.float64).T
     if pad:
         new = new[pad : pad + len(values)].copy()
         new[-1] = new[0] + shift

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,7 +98,7 @@ def test_leading_axes_are_carried_along() -> None:
 
 
 @given(st.integers(0, 2**31), st.sampled_from(["C", "F"]), st.sampled_from([np.float64, np.float32]))
-def test_parts_are_the_same_rotations_without_jumps_of_sign(seed: int, order: str, kind: type) -> None:
+def test_parts_are_the_same_rotations_without_jumps_of_sign(seed: int, order: Any, kind: Any) -> None:
     """Of any length, sign and order in memory; what came in stays as it is."""
     rng = np.random.default_rng(seed)
     steps = Rotation.from_rotvec(0.3 * rng.normal(size=(3 * 20, 3))).as_matrix().reshape(3, 20, 3, 3)
