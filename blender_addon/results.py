@@ -82,7 +82,8 @@ def unlink(pair: Pair) -> None:
 def forget(action: bpy.types.Action) -> None:
     """Clear what is remembered on an action."""
     for name in (ORIGINAL, REFINED, STORED):
-        action.pop(name, None)
+        if name in action:
+            del action[name]  # `pop` would make megabytes of Python's bytes of it.
     _unpacked.pop(action.session_uid, None)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .curves import CurveKey
 from .held import held_values
-from .quaternions import multiplied, power, turned
+from .quaternions import slerp
 from .refining import Refined
 from .rotation_modes import to_quat_wxyz
 
@@ -84,9 +84,7 @@ def mixed(mix: Mix, share: float) -> Array:
         return mix.after
     if not mix.mode:
         return mix.before + share * (mix.after - mix.before)
-    old = to_quat_wxyz(mix.before, mix.mode)
-    change = turned(old, to_quat_wxyz(mix.after, mix.mode))
-    quats = multiplied(power(change, np.full(len(old), share)), old)
+    quats = slerp(to_quat_wxyz(mix.before, mix.mode), to_quat_wxyz(mix.after, mix.mode), share)
     return held_values(quats, mix.mode, mix.after, (mix.before == mix.after).all(axis=1))
 
 
@@ -106,17 +104,22 @@ def share_of(mix: Mix, overall: float, parts: Mapping[str, float]) -> float:
 
 def packed(mixes: Sequence[Mix]) -> bytes:
     """Return the channels as bytes, in float32 as Blender's own keys; Blender's files are compressed as a whole."""
-    arrays: list[bytes] = []
+    arrays: list[NDArray[np.float32]] = []
     known: dict[bytes, int] = {}
     size = 0
 
     def put(array: NDArray[Any]) -> int:
         nonlocal size
-        raw = np.ascontiguousarray(array, np.float32).tobytes()
+        start = size
+        arrays.append(np.ascontiguousarray(array, np.float32))
+        size += 4 * array.size
+        return start
+
+    def put_once(array: NDArray[Any]) -> int:
+        # Times are mostly those of all channels.
+        raw = np.asarray(array, np.float32).tobytes()
         if raw not in known:
-            known[raw] = size
-            arrays.append(raw)
-            size += len(raw)
+            known[raw] = put(array)
         return known[raw]
 
     entries = [
@@ -129,15 +132,15 @@ def packed(mixes: Sequence[Mix]) -> bytes:
             "size": mix.size,
             "count": len(mix.times),
             "rekeyed": mix.rekeyed,
-            "rows": [None if rows is None else [put(rows), len(rows)] for rows in mix.rows],
-            "times": put(mix.times),
+            "rows": [None if rows is None else [put_once(rows), len(rows)] for rows in mix.rows],
+            "times": put_once(mix.times),
             "before": put(mix.before),
             "after": put(mix.after),
         }
         for mix in mixes
     ]
     head = json.dumps({"version": _VERSION, "channels": entries}).encode()
-    return b"".join([len(head).to_bytes(8, "little"), head, *arrays])
+    return b"".join([len(head).to_bytes(8, "little"), head, *(array.data for array in arrays)])
 
 
 def unpacked(raw: bytes) -> list[Mix]:

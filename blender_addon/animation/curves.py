@@ -81,6 +81,11 @@ class Curve:
         return CurveKey(self.path, self.index)
 
 
+def moves(values: Array) -> bool:
+    """Return whether values (K,) are not all the same; none are."""
+    return len(values) > 0 and bool(values[0] != values[-1] or np.ptp(values) != 0)
+
+
 @lru_cache(maxsize=1 << 16)
 def target_of(path: str) -> Target | None:
     """Return what a data path moves; None for what is neither a bone's, an object's nor a shape key's own."""

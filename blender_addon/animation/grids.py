@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .curves import Array
+from .curves import Array, moves
 
 # Of curves with fewer keys a second, a network trained on motion capture can say nothing.
 LEAST_KEYS_PER_SECOND = 5.0
@@ -122,8 +122,7 @@ def is_sparse(times: Array, values: Array, fps: float, least: float = LEAST_KEYS
 
     That is: fewer than three keys, one value all along, or fewer than ``least`` keys a second.
     """
-    constant = len(values) < 3 or float(np.ptp(values)) == 0.0
-    return constant or keys_per_second(times, fps) < least * (1.0 - 1e-6)
+    return len(values) < 3 or not moves(values) or keys_per_second(times, fps) < least * (1.0 - 1e-6)
 
 
 def real_fps(

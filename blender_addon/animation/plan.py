@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .curves import KEY_TYPES, Curve, CurveKey, target_of
+from .curves import KEY_TYPES, Curve, CurveKey, moves, target_of
 from .grids import Grid, gaps, grid_of, is_sparse
 from .rotation_modes import MODES, channel_name
 
@@ -187,7 +187,7 @@ def plan_take(curves: Sequence[Curve], body: Body, options: Options, *, fps: flo
         if reason:
             skipped.append(Skipped(owner, channel, reason))
             continue
-        if all(np.ptp(curve.values) == 0 for curve in members):
+        if not any(moves(curve.values) for curve in members):
             continue  # Nothing moves: there is nothing to say about it.
         sparse = all(is_sparse(curve.times, curve.values, fps) for curve in members)
         if sparse and not options.bake_sparse:
@@ -241,6 +241,8 @@ def _wanted(owner: str, channel: str, body: Body, options: Options) -> bool:
 
 def _within(curve: Curve, options: Options) -> bool:
     """Whether a key lies between the ends of the range, where it may change."""
+    if options.first is None and options.last is None:
+        return True
     first = -np.inf if options.first is None else options.first
     last = np.inf if options.last is None else options.last
     return bool(((curve.times > first) & (curve.times < last)).any())
@@ -260,6 +262,7 @@ class _Timing(NamedTuple):
 
 
 def _timing(own: Sequence[NDArray[np.float64]], options: Options, fps: float, sparse: bool) -> _Timing:
+    own = list({id(times): times for times in own}.values())
     times = np.unique(np.concatenate(own))
     unseen = None
     if sparse:

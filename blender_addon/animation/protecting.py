@@ -12,12 +12,16 @@ some frames, as motion does: given back, they would do harm, and where a bone tu
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise_kinds import RATE, NoiseKind, as_parts, averaged, dots, gaussian
+from .noise_kinds import RATE, NoiseKind, averaged, gaussian
+from .quaternions import dots
 
-Array = NDArray[np.float64]
+Array32 = NDArray[np.float32]
+Floats = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 # All found on clean capture with noise laid over it and on paired clips, of subjects on whom nothing is reported.
@@ -31,7 +35,7 @@ _SMOOTHED, _SPEED_OVER = 2.0, 5.0
 _SLOW = (6.0, 12.0)
 
 
-def protect_fast(kind: NoiseKind, after_quat_wxyz: Array, mask: Flags, fps: float) -> Array:
+def protect_fast(kind: NoiseKind, after_quat_wxyz: Floats, mask: Flags, fps: float) -> Floats:
     """Return refined rotations to which fast motion was given back where noise is even.
 
     Turning the scene, or a bone's roll, turns the result.
@@ -43,30 +47,27 @@ def protect_fast(kind: NoiseKind, after_quat_wxyz: Array, mask: Flags, fps: floa
         fps: frames a second.
 
     Returns:
-        (T, B, 4) unit quaternions.
+        (T, B, 4) unit quaternions in float32, of either sign; what came in, where nothing changes.
     """
     some = np.flatnonzero(kind.even > 0)
     if not len(some):
         return after_quat_wxyz
-    after, old = _of(after_quat_wxyz, some, 1), _of(kind.rotations, some, 2)
-    new, sign = _aligned(after, old)
+    new, old = _aligned(after_quat_wxyz, kind, some)
     taken = old - new
     if not mask.all():
-        taken *= _of(mask, some, 1)
+        taken *= _of(mask.T, some, 0)
     lasting = averaged(taken, _AVERAGED * fps / RATE)
     size = averaged(dots(lasting, lasting)[None], _SIZED * fps / RATE)[0]
     # Half an angle is the number.
     left = np.radians(_OVER_NOISE / 2.0) ** 2 * np.square(gaussian(_AVERAGED * fps / RATE)).sum()
-    given = 1.0 - np.float32(left) * np.square(_of(kind.size, some, 1)) / np.maximum(size, np.float32(1e-20))
+    given = 1.0 - np.float32(left) * np.square(_of(kind.size, some, 0)) / np.maximum(size, np.float32(1e-20))
     np.maximum(given, 0.0, out=given)
-    given *= kind.even[some].astype(np.float32)
-    if sign is not None:
-        given *= sign
+    given *= kind.even[some, None].astype(np.float32)
     lasting *= given
-    return _changed(after_quat_wxyz, some, after, lasting)
+    return _changed(after_quat_wxyz, some, new, lasting)
 
 
-def steady_slow(kind: NoiseKind, after_quat_wxyz: Array, fps: float) -> Array:
+def steady_slow(kind: NoiseKind, after_quat_wxyz: Floats, fps: float) -> Floats:
     """Return refined rotations smoothed further where noise is uneven and the bone turns slowly.
 
     Turning the scene, or a bone's roll, turns the result.
@@ -77,37 +78,32 @@ def steady_slow(kind: NoiseKind, after_quat_wxyz: Array, fps: float) -> Array:
         fps: frames a second.
 
     Returns:
-        (T, B, 4) unit quaternions.
+        (T, B, 4) unit quaternions in float32, of either sign; what came in, where nothing changes.
     """
     some = np.flatnonzero(kind.uneven > 0)
     if not len(some):
         return after_quat_wxyz
-    after, old = _of(after_quat_wxyz, some, 1), _of(kind.rotations, some, 2)
-    new, sign = _aligned(after, old)
-    steps = new[:, 1:] - new[:, :-1]
+    new, _ = _aligned(after_quat_wxyz, kind, some)
+    steps = new[..., 1:] - new[..., :-1]
     squares = dots(steps, steps)
-    squares = averaged(np.concatenate([squares[:1], squares])[None], _SPEED_OVER * fps / RATE)[0]
+    squares = averaged(np.concatenate([squares[:, :1], squares], axis=1)[None], _SPEED_OVER * fps / RATE)[0]
     speed = np.sqrt(squares) * np.float32(np.degrees(2.0) * fps / RATE)
     slow = np.clip((np.float32(_SLOW[1]) - speed) / np.float32(_SLOW[1] - _SLOW[0]), 0.0, 1.0)
     slow *= slow * (3.0 - 2.0 * slow)
     change = averaged(new, _SMOOTHED * fps / RATE)
     change -= new
-    slow *= kind.uneven[some].astype(np.float32)
-    if sign is not None:
-        slow *= sign
+    slow *= kind.uneven[some, None].astype(np.float32)
     change *= slow
-    return _changed(after_quat_wxyz, some, after, change)
+    return _changed(after_quat_wxyz, some, new, change)
 
 
-def _aligned(after: Array, old: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Return rotations (T, S, 4) as (4, T, S), of the signs of the original, and what was changed for that, if any."""
-    new = as_parts(after)
+def _aligned(after: Floats, kind: NoiseKind, some: NDArray[np.intp]) -> tuple[Array32, Array32]:
+    """Return rotations (4, S, T) of some bones with the signs of the original, and the original."""
+    new, old = np.array(_of(after.T, some, 1), np.float32, order="C"), _of(kind.rotations, some, 1)
     other = dots(old, new) < 0
-    if not other.any():
-        return new, None
-    sign = np.where(other, np.float32(-1.0), np.float32(1.0))
-    new *= sign
-    return new, sign
+    if other.any():
+        new *= np.where(other, np.float32(-1.0), np.float32(1.0))
+    return new, old
 
 
 def _of(values: NDArray, some: NDArray[np.intp], axis: int) -> NDArray:
@@ -115,13 +111,12 @@ def _of(values: NDArray, some: NDArray[np.intp], axis: int) -> NDArray:
     return values if len(some) == values.shape[axis] else np.take(values, some, axis=axis)
 
 
-def _changed(whole: Array, some: NDArray[np.intp], own: Array, change: NDArray[np.float32]) -> Array:
-    """Return rotations (T, B, 4), those of some bones with a change (4, T, S) of theirs, of unit length."""
-    new = own + np.moveaxis(change, 0, -1)
-    parts = np.moveaxis(new, -1, 0)
-    new /= np.sqrt(dots(parts, parts))[..., None]
+def _changed(whole: Floats, some: NDArray[np.intp], own: Array32, change: Array32) -> Array32:
+    """Return rotations (T, B, 4), those of some bones (4, S, T) with a change of theirs, of unit length."""
+    new = own + change
+    new /= np.sqrt(dots(new, new))
     if len(some) == whole.shape[1]:
-        return new
-    out = whole.copy()
+        return new.T
+    out = np.array(whole.T, np.float32, order="C")
     out[:, some] = new
-    return out
+    return out.T

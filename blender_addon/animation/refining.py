@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,8 +32,6 @@ FADE, MARKED_FADE = 0.3, 0.15
 _AROUND = 3.0
 # Frames by which a key may miss the time that is asked for.
 _NEAR = 1e-3
-# Threads, and channels times frames from which on they are worth it.
-_THREADS, _LEAST = min(8, os.cpu_count() or 1), 2**14
 # Leaves good values nearly as they are, and takes away no fast motion.
 _TAKES_GLITCHES = "deglitch"
 # Numbers refined in one call: between two calls a job can be stopped.
@@ -131,11 +126,10 @@ def refine_take(
         new = _refined(values, [s.channel for s in members], options, fps, partial(refine, tick=told))
         for mode, plain in _plain(members, options, fps).items():
             # All rotations of a take at once, as most takes allow: many small steps would cost more than the network.
-            before = side_by_side([members[column].keys for column in plain])
-            turned_to = new if plain == list(range(len(members))) else new[:, plain]
-            after = _by_columns(partial(_from_quat, mode=mode), turned_to, before) if mode else [turned_to]
-            curves = (curve for some in after for curve in np.moveaxis(some, 1, 0))
-            for column, one in zip(plain, curves, strict=True):
+            after = new if plain == list(range(len(members))) else new[:, plain]
+            if mode:
+                after = from_quat_wxyz(after, mode, side_by_side([members[column].keys for column in plain]))
+            for column, one in zip(plain, np.moveaxis(after, 1, 0), strict=True):
                 refined[batch[column]] = Refined(
                     members[column].channel, members[column].keys, _limited(members[column], one)
                 )
@@ -163,25 +157,6 @@ def _batches(sampled: Sequence[Sampled]) -> Iterable[list[int]]:
         size = max(1, _AT_ONCE // max(1, 4 * sampled[group[0]].channel.grid.count))
         for start in range(0, len(group), size):
             yield group[start : start + size]
-
-
-def _by_columns(function: Callable[..., NDArray[Any]], *values: Array) -> list[NDArray[Any]]:
-    """Return what a function makes of columns of arrays (T, N, n), of some at a time: on several cores where it pays.
-
-    What NumPy does with rows this long needs no interpreter.
-    """
-    frames, columns = values[0].shape[:2]
-    count = min(_THREADS, columns) if frames * columns >= _LEAST else 1
-    edges = np.linspace(0, columns, count + 1).astype(int).tolist()
-    parts = [[one[:, start:end] for one in values] for start, end in itertools.pairwise(edges)]
-    if count == 1:
-        return [function(*values)]
-    with ThreadPoolExecutor(count) as pool:
-        return [made.result() for made in [pool.submit(function, *part) for part in parts]]
-
-
-def _from_quat(quats: Array, like: Array, mode: str) -> Array:
-    return from_quat_wxyz(quats, mode, like)
 
 
 def side_by_side(values: Sequence[Array]) -> Array:
@@ -227,7 +202,7 @@ def _refined(
             mask[:, column] = ~channel.unseen
     if options.repair_spikes:
         if kind == "quat_wxyz":
-            mask &= ~np.concatenate(_by_columns(partial(rotation_spikes, fps=rate), values), axis=1)
+            mask &= ~rotation_spikes(values, rate)
         else:
             mask &= ~spikes(values, rate)
     track, pad, shift = values, 0, 0.0
@@ -239,10 +214,12 @@ def _refined(
     unsure = {} if mask.all() else {"mask": mask}
     if kind == "channels":
         track = track[..., 0]
-    new = np.asarray(refine(track, fps=rate, kind=kind, model=options.model, **unsure), np.float64)
+    new = np.asarray(refine(track, fps=rate, kind=kind, model=options.model, **unsure))
     new = new.reshape(len(track), *values.shape[1:])
     if kind == "quat_wxyz" and options.model != _TAKES_GLITCHES and (options.protect_fast or options.steady_slow):
         new = _by_noise(track, new, mask, options, rate)
+    # In memory as `side_by_side` has it, whatever computed it.
+    new = np.ascontiguousarray(new.T, np.float64).T
     if pad:
         new = new[pad : pad + len(values)].copy()
         new[-1] = new[0] + shift
@@ -262,10 +239,16 @@ def _by_noise(track: Array, new: Array, mask: NDArray[np.bool_], options: Option
 def _plain(members: Sequence[Sampled], options: Options, fps: float) -> dict[str, list[int]]:
     """Return by rotation mode the members whose keys are the frames of the grid, and may all change."""
     found: dict[str, list[int]] = {}
+    fits: dict[Any, bool] = {}
     for column, s in enumerate(members):
         channel = s.channel
-        on_grid = len(channel.times) == channel.grid.count and (channel.grid.index_of(channel.times) >= 0).all()
-        if on_grid and (weights(channel, options, fps) == 1).all():
+        # Most channels of a take have the same arrays, see :func:`..bridge.keyframes.each_curve`.
+        marks = (array for curve in channel.keyed for array in (curve.times, curve.key_types, curve.selected))
+        same = (channel.grid, id(channel.times), *map(id, marks))
+        if same not in fits:
+            on_grid = len(channel.times) == channel.grid.count and (channel.grid.index_of(channel.times) >= 0).all()
+            fits[same] = bool(on_grid and (weights(channel, options, fps) == 1).all())
+        if fits[same]:
             found.setdefault(channel.mode, []).append(column)
     return found
 

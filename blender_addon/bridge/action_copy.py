@@ -10,8 +10,8 @@ import numpy as np
 
 from .actions import KEY_FIELDS, SLOTTED, Source, add_keys, key_field, users
 
-# Up to so many keys a copy at once takes less than a tenth of a second.
-_AT_ONCE = 300_000
+# Up to so many keys a copy at once takes a tenth of a second; before Blender 5.0, one in pieces twenty times as long.
+_AT_ONCE = 2_000_000
 # What a curve, a group and an action have besides their keys, in the order in which it can be set.
 _CURVE = ("extrapolation", "auto_smoothing", "color_mode", "color", "hide", "lock", "mute", "select")
 _GROUP = ("select", "lock", "mute", "show_expanded", "show_expanded_graph", "use_pin", "color_set")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import bpy
 import numpy as np
@@ -13,6 +14,23 @@ from ..animation.curves import INTERPOLATIONS, KEY_TYPES, Array
 SAME_TIME = 1e-3
 _NEAR_KEY = 1e-4
 LINEAR = INTERPOLATIONS.index("LINEAR")
+
+
+class Shared:
+    """Arrays of curves: one that has the same as the curve before is given that array, not one that is like it."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[bytes, Any]] = {}
+
+    def __call__(self, name: str, raw: np.ndarray, make: Callable[[np.ndarray], Any]) -> Any:
+        """Return what ``make`` makes of an array as Blender has it."""
+        content = np.ascontiguousarray(raw).tobytes()
+        before = self._last.get(name)
+        if before is not None and before[0] == content:
+            return before[1]
+        made = make(raw)
+        self._last[name] = content, made
+        return made
 
 
 def straight(times: Array, values: Array, modes: np.ndarray, frames: Array) -> Array:
@@ -53,3 +71,21 @@ def _places_of(numbers: np.ndarray) -> np.ndarray:
 INTERPOLATION_VALUES = _values_of("interpolation", INTERPOLATIONS)
 INTERPOLATION_PLACES = _places_of(INTERPOLATION_VALUES)
 KEY_TYPE_PLACES = _places_of(_values_of("type", KEY_TYPES))
+
+
+def interpolation_numbers(where: str, names: str | Sequence[str], count: int) -> np.ndarray:
+    """Return Blender's numbers of the interpolations of ``count`` keys, from one name for all or one for each.
+
+    Raises:
+        ValueError: too few or too many, or an unknown one; ``where`` is what it concerns.
+    """
+    each = [names] * count if isinstance(names, str) else list(names)
+    if len(each) != count:
+        raise ValueError(f"{where}: {len(each)} interpolations, {count} keys")
+    kinds = set(each)
+    if unknown := kinds - set(INTERPOLATIONS):
+        raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
+    numbers = {name: int(INTERPOLATION_VALUES[INTERPOLATIONS.index(name)]) for name in kinds}
+    if len(kinds) == 1:
+        return np.full(count, numbers[each[0]], np.uint8)
+    return np.array([numbers[name] for name in each], np.uint8)

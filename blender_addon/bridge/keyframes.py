@@ -38,6 +38,8 @@ from .key_arrays import (
     KEY_TYPE_PLACES,
     LINEAR,
     SAME_TIME,
+    Shared,
+    interpolation_numbers,
     same_times,
     straight,
 )
@@ -107,7 +109,8 @@ def read_curves(source: Source, *, marks: bool = True) -> list[Curve]:
 def each_curve(source: Source, *, marks: bool = True, selection: bool = True) -> Iterator[Curve]:
     """Read as :func:`read_curves`, a curve at a time; :func:`curve_count` says how many there are.
 
-    A curve with keys at the same times as the one before has the same array of times, not one that is like it.
+    A curve with keys at the same times as the one before has the same array of times, not one that is like it; so do
+    interpolations, types and selections.
 
     Args:
         source: action and slot.
@@ -118,11 +121,9 @@ def each_curve(source: Source, *, marks: bool = True, selection: bool = True) ->
     if bag is None:
         return
     groups = {group.name: group.mute or group.lock for group in bag.groups}
-    times = np.zeros(0)
+    shared = Shared()
     for curve in bag.fcurves:
-        read = _read(curve, groups, marks, marks and selection, times)
-        times = read.times
-        yield read
+        yield _read(curve, groups, marks, marks and selection, shared)
 
 
 def curve_count(source: Source) -> int:
@@ -146,8 +147,7 @@ def write_values(source: Source, values: Mapping[CurveKey, Array]) -> None:
     Raises:
         ValueError: a curve does not exist, has another number of keys, or a value is not finite; nothing is written.
     """
-    for _ in write_in_pieces(source, values):
-        pass
+    list(write_in_pieces(source, values))
 
 
 def write_in_pieces(
@@ -200,7 +200,7 @@ def replace_keys(
     moments = np.asarray(times, np.float32)
     if not np.isfinite(moments).all() or (np.diff(moments) <= 0.0).any():
         raise ValueError(f"Action {source.action.name}, curve {_name(key)}: the times of keys must rise")
-    modes = _interpolation_numbers(source, key, interpolation, count)
+    modes = interpolation_numbers(f"Action {source.action.name}, curve {_name(key)}", interpolation, count)
 
     curve = _find(source, key) or _new_curve(source, key, group)
     points = curve.keyframe_points
@@ -286,21 +286,23 @@ def _is_float(key: CurveKey) -> bool:
     return key.path.rpartition(".")[2] in _FLOATS
 
 
-def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool, selection: bool, before: Array) -> Curve:
+def _read(curve: bpy.types.FCurve, groups: Mapping[str, bool], marks: bool, selection: bool, shared: Shared) -> Curve:
     points = curve.keyframe_points
     count = len(points)
     co = key_field(points, "co", np.float32, 2)
-    times = co[:, 0].astype(np.float64)
+    modes = key_field(points, "interpolation", np.uint8)
+    types = key_field(points, "type", np.uint8) if marks else np.zeros(count, np.uint8)
+    chosen = key_field(points, "select_control_point", np.bool_) if selection else np.zeros(count, np.bool_)
     cycle, modified = _modifiers(curve)
     group = curve.group
     return Curve(
         path=curve.data_path,
         index=curve.array_index,
-        times=before if np.array_equal(times, before) else times,
+        times=shared("times", co[:, 0], lambda times: times.astype(np.float64)),
         values=co[:, 1].astype(np.float64),
-        interpolation=INTERPOLATION_PLACES[key_field(points, "interpolation", np.uint8)],
-        key_types=KEY_TYPE_PLACES[key_field(points, "type", np.uint8)] if marks else np.zeros(count, np.uint8),
-        selected=key_field(points, "select_control_point", np.bool_) if selection else np.zeros(count, np.bool_),
+        interpolation=shared("interpolation", modes, INTERPOLATION_PLACES.__getitem__),
+        key_types=shared("type", types, KEY_TYPE_PLACES.__getitem__ if marks else np.asarray),
+        selected=shared("selected", chosen, np.asarray),
         locked=curve.mute or curve.lock or (group is not None and groups[group.name]),
         cycle=cycle,
         modified=modified,
@@ -324,23 +326,27 @@ def _modifiers(curve: bpy.types.FCurve) -> tuple[str, bool]:
 def _write_each(
     curves: Mapping[CurveKey, Any], values: Mapping[CurveKey, Array], known: Mapping[CurveKey, Curve]
 ) -> Iterator[float]:
-    untold = None
+    untold = last = None
+    only_straight = False
     for done, (key, new) in enumerate(values.items(), start=1):
         curve, read = curves[key], known.get(key)
         points = curve.keyframe_points
         if read is None or len(read.times) != len(points):
             co = key_field(points, "co", np.float32, 2)
+            before = co[:, 1].copy()
             modes = INTERPOLATION_PLACES[key_field(points, "interpolation", np.uint8)]
         else:
             co = np.empty((len(points), 2), np.float32)
-            co[:, 0], co[:, 1] = read.times, read.values
-            modes = read.interpolation
-        new = np.asarray(new, np.float32)
-        if not np.array_equal(co[:, 1], new):
-            co[:, 1] = new
+            co[:, 0] = read.times
+            before, modes = read.values, read.interpolation
+        if modes is not last:
+            last, only_straight = modes, bool((modes <= LINEAR).all())
+        co[:, 1] = new
+        # Mostly the first value tells.
+        if len(co) and (co[0, 1] != before[0] or not np.array_equal(co[:, 1], before)):
             # Unlike ``co``, this moves the handles along.
             points.foreach_set("co_ui", co.ravel())
-            if (modes <= LINEAR).all():
+            if only_straight:
                 untold = curve
             else:
                 curve.update()
@@ -381,17 +387,3 @@ def _check(source: Source, key: CurveKey, values: Array, count: int) -> None:
 
 def _name(key: CurveKey) -> str:
     return f"{key.path}[{key.index}]"
-
-
-def _interpolation_numbers(source: Source, key: CurveKey, names: str | Sequence[str], count: int) -> np.ndarray:
-    """Blender's numbers of the interpolations of ``count`` keys."""
-    each = [names] * count if isinstance(names, str) else list(names)
-    if len(each) != count:
-        raise ValueError(f"Action {source.action.name}, curve {_name(key)}: {len(each)} interpolations, {count} keys")
-    kinds = set(each)
-    if unknown := kinds - set(INTERPOLATIONS):
-        raise ValueError(f"Unknown interpolation {min(unknown)}; known are {', '.join(INTERPOLATIONS)}")
-    numbers = {name: int(INTERPOLATION_VALUES[INTERPOLATIONS.index(name)]) for name in kinds}
-    if len(kinds) == 1:
-        return np.full(count, numbers[each[0]], np.uint8)
-    return np.array([numbers[name] for name in each], np.uint8)

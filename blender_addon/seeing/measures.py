@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core.rotations import continuous_quat_wxyz
 
+from ..animation.quaternions import dots, unit_parts
+
 Array = NDArray[np.float64]
+# float32 where that is fine enough.
+Floats = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 # Frames are compared with others this far away or as near to it as whole frames allow, so that a take reads the same
@@ -85,18 +89,19 @@ def jitter(vectors: Array, fps: float) -> Array:
     for _ in range(4):
         missed = missed[lag:] - missed[:-lag]
     lengths = np.sqrt(_squares(missed))
-    return np.mean(second_medians(lengths, fps)[1], axis=0) * NOISE_OF_FOURTH
+    return np.mean(second_medians(lengths.T, fps)[1], axis=1) * NOISE_OF_FOURTH
 
 
 def second_medians(values: Array, fps: float) -> tuple[Array, Array]:
-    """Return the middles (S,) in frames of pieces of about a second, and the medians (S, N) of values (T, N) there."""
-    edges = _blocks(len(values), fps)
+    """Return the middles (S,) in frames of pieces of about a second, and the medians (N, S) of values (N, T) there."""
+    edges = _blocks(values.shape[1], fps)
     return (edges[:-1] + edges[1:] - 1) / 2, _medians(values, edges)
 
 
 def rotation_spikes(quat_wxyz: Array, fps: float) -> Flags:
     """Return which rotations (T, B) of (T, B, 4) are far off for a moment, as :func:`spikes` says, by 4 degrees."""
-    return _all_spikes(as_vectors(quat_wxyz), fps, np.float64(SPIKE_DEGREES), signs=True)
+    # Twice the number is the angle.
+    return _all_spikes(unit_parts(quat_wxyz), fps, np.float64(math.radians(SPIKE_DEGREES) / 2.0), signs=True)
 
 
 def spikes(vectors: Array, fps: float) -> Flags:
@@ -115,7 +120,7 @@ def spikes(vectors: Array, fps: float) -> Flags:
     Returns:
         (T, N).
     """
-    return _all_spikes(vectors, fps, _SPIKE_SHARE * _sizes(vectors), signs=False)
+    return _all_spikes(np.ascontiguousarray(vectors.T), fps, _SPIKE_SHARE * _sizes(vectors), signs=False)
 
 
 def extent(vectors: Array) -> Array:
@@ -248,78 +253,93 @@ def speed_share(sums: Sequence[SpeedSums]) -> float:
     return share / whole if whole > still else math.nan
 
 
-def _all_spikes(vectors: Array, fps: float, least: Array | np.float64, signs: bool) -> Flags:
-    frames, count = vectors.shape[:2]
-    result = np.zeros((frames, count), bool)
+def _all_spikes(x: Floats, fps: float, least: Array | np.float64, signs: bool) -> Flags:
+    """Return spikes (T, N) of vectors (D, N, T), of some at a time."""
+    count, frames = x.shape[1:]
+    result = np.zeros((count, frames), bool)
     stride = frames_apart(fps)
-    least = np.broadcast_to(least, (count,))
+    least = np.broadcast_to(least, (count,)).astype(x.dtype)
     together = max(1, _TOGETHER // max(frames, 1))
     for first in range(0, count, together):
         some = slice(first, first + together)
-        parts = np.ascontiguousarray(np.moveaxis(vectors[:, some], 2, 0))
         for phase in range(stride):
-            result[phase::stride, some] = _spikes(parts[:, phase::stride], fps / stride, least[some], signs)
-    return result
+            result[some, phase::stride] = _spikes(x[:, some, phase::stride], fps / stride, least[some], signs)
+    return result.T
 
 
-def _spikes(x: Array, fps: float, least: Array, signs: bool) -> Flags:
-    """Return spikes (T, N) of vectors (D, T, N) at about 30 frames a second."""
-    frames = x.shape[1]
-    result = np.zeros(x.shape[1:], bool)
+def _spikes(x: Floats, fps: float, least: Floats, signs: bool) -> Flags:
+    """Return spikes (N, T) of vectors (D, N, T) at about 30 frames a second."""
+    count, frames = x.shape[1:]
+    result = np.zeros((count, frames), bool)
     if frames < _FEWEST:
         return result
-    # steps[t] goes from t - 1 to t; beyond the ends nothing moves. The fastest of the steps before and after each:
-    steps = np.zeros((frames + 1, x.shape[2]))
-    steps[1:frames] = _lengths(x[:, 1:] - x[:, :-1])
-    padded = np.pad(steps, ((_STEPS_AROUND, _STEPS_AROUND), (0, 0)))
-    before, after = (
-        np.maximum.reduce([padded[k : k + frames + 1] for k in range(start, start + _STEPS_AROUND)])
-        for start in (0, _STEPS_AROUND + 1)
-    )
+    # steps[t] goes from t - 1 to t; beyond the ends nothing moves.
+    padded = np.zeros((count, frames + 1 + 2 * _STEPS_AROUND), x.dtype)
+    steps = padded[:, _STEPS_AROUND : _STEPS_AROUND + frames + 1]
+    steps[:, 1:frames] = _lengths(x[..., 1:] - x[..., :-1])
     # By the triangle inequality steps into and out of a spike are so long; few are, and only these are looked at.
-    long_in, long_out = ((steps > 0.5 * least) & (steps > around) for around in (before, after))
-    usual = _usual(_lengths(x[:, 1:-1] - 0.5 * (x[:, :-2] + x[:, 2:])), fps)
+    far = steps > 0.5 * least[:, None]
+    if not far.any():
+        return result
+    fastest = padded[:, : frames + _STEPS_AROUND + 2]
+    for k in range(1, _STEPS_AROUND):
+        fastest = np.maximum(fastest, padded[:, k : k + frames + _STEPS_AROUND + 2])
+    before, after = fastest[:, : frames + 1], fastest[:, _STEPS_AROUND + 1 :]
+    long_in, long_out = ((steps > around) & far for around in (before, after))
     for length in range(1, _LONGEST_SPIKE + 1):
         # The run is [s, s + length) for s from 2 on; two frames are known on either side of it.
-        count = frames - length - 3
-        if count <= 0:
+        places = frames - length - 3
+        if places <= 0:
             break
-        s, n = np.nonzero(long_in[2 : 2 + count] & long_out[2 + length : 2 + length + count])
+        n, s = np.nonzero(long_in[:, 2 : 2 + places] & long_out[:, 2 + length : 2 + length + places])
         s += 2
-        a2, a1, b1, b2 = x[:, s - 2, n], x[:, s - 1, n], x[:, s + length, n], x[:, s + length + 1, n]
-        if signs:
-            sign = np.where((a1 * b1).sum(axis=0) < 0, -1.0, 1.0)
-            b1, b2 = b1 * sign, b2 * sign
-        off = np.minimum.reduce(
-            [_off(x[:, s + k, n], (a2, a1, b1, b2), (k + 1) / (length + 1), length, signs) for k in range(length)]
-        )
-        around = np.maximum(np.maximum(before[s, n], after[s + length, n]), _lengths(b1 - a1) / (length + 1))
-        hit = (off > least[n]) & (off > _OVER_SPEED * around) & (off > _OVER_USUAL * usual[s - 1, n])
+        around = np.maximum(before[n, s], after[n, s + length])
+        longer = np.flatnonzero(np.minimum(steps[n, s], steps[n, s + length]) > around)
+        n, s, around = n[longer], s[longer], around[longer]
+        off, chord = _off(x[:, n, s + np.arange(-2, length + 2)[:, None]], signs)
+        around = np.maximum(around, chord / (length + 1))
+        hit = np.flatnonzero((off > least[n]) & (off > _OVER_SPEED * around))
+        n, s, off = n[hit], s[hit], off[hit]
+        if not len(n):
+            continue
+        some, at = np.unique(n, return_inverse=True)
+        own = x[:, some]
+        usual = _usual(_lengths(own[..., 1:-1] - 0.5 * (own[..., :-2] + own[..., 2:])), fps)
+        hit = np.flatnonzero(off > _OVER_USUAL * usual[at, s - 1])
         for k in range(length):
-            result[s[hit] + k, n[hit]] = True
+            result[n[hit], s[hit] + k] = True
     return result
 
 
-def _off(x: Array, around: tuple[Array, Array, Array, Array], share: float, length: int, signs: bool) -> Array:
-    """Return how far (K,) vectors (D, K) are from the paths, straight and curved, between the frames around a run."""
-    a2, a1, b1, b2 = around
+def _off(x: Floats, signs: bool) -> tuple[Floats, Floats]:
+    """Return how far runs (D, 2 + L + 2, K) are from the paths between the frames around, and how far these are apart.
+
+    Paths are a straight and a curved one; of the frames of a run the nearest counts. Both are (K,).
+    """
+    a2, a1, run, b1, b2 = x[:, :1], x[:, 1:2], x[:, 2:-2], x[:, -2:-1], x[:, -1:]
+    if signs:
+        sign = np.where(dots(a1, b1) < 0, np.float32(-1.0), np.float32(1.0))
+        b1, b2 = b1 * sign, b2 * sign
+    length = run.shape[1]
+    share = (np.arange(1, length + 1, dtype=x.dtype) / x.dtype.type(length + 1))[:, None]
     straight = (1 - share) * a1 + share * b1
     # The cubic through a1 and b1 with the speeds into a1 and out of b1 (Hermite).
     rest = share * (1 - share)
     bend = (length + 1) * rest * ((1 - share) * (a1 - a2) - share * (b2 - b1)) + rest * (1 - 2 * share) * (a1 - b1)
     if signs:
-        x = x * np.where((x * straight).sum(axis=0) < 0, -1.0, 1.0)
-    apart = x - straight
-    return np.minimum(_lengths(apart), _lengths(apart - bend))
+        run = run * np.where(dots(run, straight) < 0, np.float32(-1.0), np.float32(1.0))
+    apart = run - straight
+    off = np.minimum(_lengths(apart), _lengths(apart - bend))
+    return off.min(axis=0), _lengths(b1 - a1)[0]
 
 
-def _usual(off: Array, fps: float) -> Array:
-    """Return (K, N) the median of lengths in the second around, the largest of that and its two neighbours."""
-    edges = _blocks(len(off), fps)
+def _usual(off: Floats, fps: float) -> Floats:
+    """Return (N, K) the median of lengths in the second around, the largest of that and its two neighbours."""
+    edges = _blocks(off.shape[1], fps)
     middle = _medians(off, edges)
-    padded = np.pad(middle, ((1, 1), (0, 0)), mode="edge")
-    largest = np.maximum(np.maximum(padded[:-2], padded[2:]), middle)
-    return np.repeat(largest, np.diff(edges), axis=0)
+    padded = np.pad(middle, ((0, 0), (1, 1)), mode="edge")
+    largest = np.maximum(np.maximum(padded[:, :-2], padded[:, 2:]), middle)
+    return np.repeat(largest, np.diff(edges), axis=1)
 
 
 def _blocks(frames: int, fps: float) -> NDArray[np.int64]:
@@ -327,17 +347,17 @@ def _blocks(frames: int, fps: float) -> NDArray[np.int64]:
     return np.linspace(0, frames, max(1, round(frames / fps)) + 1).astype(np.int64)
 
 
-def _medians(values: Array, edges: NDArray[np.int64]) -> Array:
-    """Return the medians (E - 1, N) of values (T, N) between edges (E,): all pieces of one length at once."""
+def _medians(values: Floats, edges: NDArray[np.int64]) -> Floats:
+    """Return the medians (N, E - 1) of values (N, T) between edges (E,): all pieces of one length at once."""
     sizes = np.diff(edges)
-    medians = np.empty((len(sizes), values.shape[1]))
+    medians = np.empty((len(values), len(sizes)), values.dtype)
     for size in set(sizes.tolist()):
         pieces = np.flatnonzero(sizes == size)
-        # The frames last, where they lie side by side to be sorted.
-        rows = values[edges[pieces][:, None] + np.arange(size)].transpose(0, 2, 1)
+        rows = values[:, edges[pieces][:, None] + np.arange(size)]
         half = size // 2
-        ordered = np.partition(rows, (max(half - 1, 0), half), axis=2)
-        medians[pieces] = ordered[..., half] if size % 2 else (ordered[..., half - 1] + ordered[..., half]) / 2
+        # So few are sorted faster than divided at two places.
+        ordered = np.sort(rows, axis=2)
+        medians[:, pieces] = ordered[..., half] if size % 2 else (ordered[..., half - 1] + ordered[..., half]) / 2
     return medians
 
 
@@ -346,9 +366,9 @@ def frames_apart(fps: float) -> int:
     return max(1, round(fps / _RATE))
 
 
-def _lengths(x: Array) -> Array:
+def _lengths(x: Floats) -> Floats:
     """Return the lengths of vectors whose numbers lie along the first axis."""
-    return np.sqrt(np.square(x).sum(axis=0))
+    return np.sqrt(dots(x, x))
 
 
 def _squares(x: Array) -> Array:

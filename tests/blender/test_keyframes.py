@@ -289,3 +289,27 @@ def test_an_action_without_curves(scene):
     assert kf.curve_count(source) == 1
     assert [curve.key for curve in kf.each_curve(source)] == [LOCATION]
     assert only(source).values.tolist() == [3.0, 4.0]
+
+
+def test_curves_share_what_they_have_alike(source):
+    """The very arrays, so that what was found out of one need not be found out of the next."""
+    times = np.arange(1.0, 6.0)
+    for index, mode in ((0, "LINEAR"), (1, "LINEAR"), (2, "BEZIER")):
+        kf.replace_keys(source, CurveKey("location", index), times + (index == 1), times, interpolation=mode)
+    keys_of(source, CurveKey("location", 2))[3].type = "EXTREME"
+    first, second, third = kf.read_curves(source)
+    assert first.interpolation is second.interpolation
+    assert first.key_types is second.key_types
+    assert second.selected is third.selected
+    assert (second.times == times + 1).all()
+    assert (third.times == times).all()
+    assert [INTERPOLATIONS[at] for at in third.interpolation] == ["BEZIER"] * 5
+    assert [KEY_TYPES[at] for at in third.key_types] == ["KEYFRAME"] * 3 + ["EXTREME", "KEYFRAME"]
+
+
+def test_a_change_of_the_last_value_alone_is_written(source):
+    """Known curves are compared with, not read again."""
+    kf.replace_keys(source, LOCATION, np.arange(1.0, 6.0), np.arange(5.0))
+    values = np.array([0.0, 1.0, 2.0, 3.0, 7.0])
+    list(kf.write_in_pieces(source, {LOCATION: values}, {LOCATION: only(source)}))
+    np.testing.assert_array_equal(only(source).values, values)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender_addon.animation.curves import Target, bone_path, target_of
+from blender_addon.animation.curves import Target, bone_path, moves, target_of
 
 NAMES = ["Hips", "mixamorig:Hips", "arm.L.001", 'a"b', "back\\slash", "end\\", '\\"', "Hüfte", "腰", "tab\there",
          "line\nbreak", 'x"].location', "", "a]b[c", "\\n", "\\q"]  # fmt: skip
@@ -71,3 +72,11 @@ def test_shape_keys():
 )
 def test_other_paths_move_nothing_of_ours(path):
     assert target_of(path) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "moving"),
+    [([], False), ([2.0], False), ([2.0] * 5, False), ([2.0, 3.0, 2.0], True), ([2.0, 2.0, 2.1], True)],
+)
+def test_values_move_unless_all_are_the_same(values, moving):
+    assert moves(np.array(values)) is moving

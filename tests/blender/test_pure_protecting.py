@@ -80,7 +80,7 @@ def test_white_noise_is_even_and_of_its_size(fps: float, degrees: float) -> None
     kind = _kind(_turned(truth, _rotations(_white(truth.shape[:2], degrees))), fps)
     assert (kind.even > 0.9).all()
     assert (kind.uneven < 0.1).all()
-    assert np.median(kind.size[~fast]) == pytest.approx(degrees, rel=0.15)
+    assert np.median(kind.size[:, ~fast]) == pytest.approx(degrees, rel=0.15)
 
 
 def test_bursts_are_uneven_and_clean_motion_is_not_held_for_errors() -> None:
@@ -152,7 +152,7 @@ def test_turning_the_scene_or_the_roll_turns_the_result(seed: int, uneven: bool)
     here = both(noisy, refined)
     assert _degrees(here, refined).max() > 0.1
     assert _degrees(there, _turned(_turned(scene, here), roll)).max() < 1e-3
-    np.testing.assert_allclose(np.linalg.norm(here, axis=-1), 1.0, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(here, axis=-1), 1.0, atol=1e-6)
 
 
 def test_what_is_not_believed_is_not_given_back() -> None:
@@ -184,7 +184,7 @@ def test_uneven_errors_are_not_given_back_and_slow_motion_is_nearer() -> None:
 
 
 def test_between_even_and_uneven_each_counts_by_its_share() -> None:
-    """Half of what would be given back, or smoothed; of bones of which nothing is, not a bit changes."""
+    """Half of what would be given back, or smoothed; of bones of which nothing is, only what float32 rounds off."""
     truth, _ = _motion()
     noisy = _turned(truth, _rotations(_white(truth.shape[:2], 1.5)))
     refined = _turned(truth, _rotations(gaussian_filter1d(_white(truth.shape[:2], 4.0), 1.0, axis=0)))
@@ -199,7 +199,7 @@ def test_between_even_and_uneven_each_counts_by_its_share() -> None:
         full, less = (_degrees(how(kind), refined) for kind in (whole, part))
         assert full.max() > 1.0
         np.testing.assert_allclose(less, share * full, atol=0.02 * full.max())
-        assert (how(part)[:, share == 0] == refined[:, share == 0]).all()
+        assert (how(part)[:, share == 0] == refined[:, share == 0].astype(np.float32)).all()
 
 
 def test_even_noise_is_not_steadied() -> None:
