@@ -24,8 +24,8 @@ Array = NDArray[Any]
 _LONG_ROW = 128
 # Windows of a stretch for each one at its ends that the neighbouring stretches compute too.
 _FOR_EACH_SHARED = 32
-# Into so many pieces joints are parted, if there are as many, whatever the number of threads: it changes no bit.
-_PIECES = 4
+# Numbers of a track that are worth a thread. Joints are parted whatever the number of threads: it changes no bit.
+_WORTH = 60_000
 # What float32 squares without loss, and what counts as a number of a track.
 _SMALL, _LARGE, _LARGEST = 1e-15, 1e15, 1e100
 
@@ -146,11 +146,13 @@ class _Job:
         count, size = self.track.shape[1:]
         most = max(1, self.network.columns // size)
         long = min(self.regular, max(_LONG_ROW, _FOR_EACH_SHARED * (self.parts - 1)))
-        together = max(1, min(most // long, -(-count // _PIECES)))
+        worth = self.track.size // _WORTH
+        pieces = 4 if worth >= 4 else 2 if worth >= 2 else 1
+        together = max(1, min(most // long, -(-count // pieces)))
         long = self.regular if self.regular <= long else max(1, most // together)
         # Of about the same size each, the last not so short that what lies at the end of the track begins before it.
-        pieces = max(1, round(self.regular / long))
-        edges = [round(i * self.regular / pieces) for i in range(pieces)]
+        parted = max(1, round(self.regular / long))
+        edges = [round(i * self.regular / parted) for i in range(parted)]
         edges.append(-(-len(self.track) // self.hop))
         return [
             _Stretch(slice(start, start + together), first, last)
