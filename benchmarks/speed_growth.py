@@ -1,0 +1,107 @@
+"""How the cost grows with frames, channels and the window: curves, their slopes, and the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.speed_jobs import PUBLISHED, Job, flops, here
+from benchmarks.speed_measuring import Row, Spread, interleaved, progress, spread
+
+FRAMES = (300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000)
+CHANNELS = (3, 6, 12, 24, 48, 96, 192, 384, 600)
+WINDOWS = (8, 16, 32, 64)
+NAMES = {"default": "position", "fast": "position", PUBLISHED: "channels"}
+# Below this share of the largest size what every call costs, whatever its length, still shows.
+FIXED = 0.05
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Seconds by size, of one kind of work."""
+
+    name: str
+    sizes: tuple[int, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def slope(self) -> float:
+        """Of a line through the logarithms of the larger sizes: 1 is linear."""
+        sizes, seconds = np.array(self.sizes), np.array(self.seconds)
+        large = sizes >= FIXED * sizes.max()
+        return float(np.polyfit(np.log(sizes[large]), np.log(seconds[large]), 1)[0])
+
+
+def growth(frames: Sequence[int], channels: Sequence[int], seconds: float) -> tuple[dict[str, list[Curve]], list[Row]]:
+    """Return the curves, by what grows, and a row for each."""
+    long, wide, windows = 3_000, 12, 24
+    by_frames = [Job("savgol", n, wide) for n in frames]
+    curves = {"frames": [_curve("Savitzky-Golay", by_frames, [job.frames for job in by_frames], seconds)]}
+    curves["channels"] = [_curve("Savitzky-Golay", [Job("savgol", long, n) for n in channels], channels, seconds)]
+    for name, kind in NAMES.items():
+        jobs = [Job("refine", n, wide, name, kind) for n in frames]
+        curves["frames"].append(_curve(name, jobs, frames, seconds))
+        jobs = [Job("refine", long, n, name, kind) for n in channels]
+        curves["channels"].append(_curve(name, jobs, channels, seconds))
+    jobs = [Job("refine", 10_000, windows, f"random {n}", "channels", hop=1) for n in WINDOWS]
+    curves["window"] = [_curve("512/16/1, hop 1", jobs, WINDOWS, seconds)]
+    rows = []
+    for what, own in curves.items():
+        for curve in own:
+            per = curve.seconds[-1] / curve.sizes[-1] * curve.sizes[0] / curve.seconds[0]
+            size = f"{what} {curve.sizes[0]:,} to {curve.sizes[-1]:,}"
+            note = f"the largest costs {per:.2f} times what the smallest does, each for its size"
+            if what == "window":
+                own_flops = [flops(job) for job in jobs]
+                ideal = replace(curve, seconds=tuple(map(float, own_flops))).slope
+                note = f"its products grow with slope {ideal:.2f}, as the middle layers stay the same"
+            slope = Spread(curve.slope, curve.slope, curve.slope, 1)
+            rows.append(Row("growth", f"slope of {curve.name}", size, slope, "log/log", note=note))
+            progress(f"  {what}: {curve.name} slope {curve.slope:.2f}")
+    return curves, rows
+
+
+def _curve(name: str, jobs: Sequence[Job], sizes: Sequence[int], seconds: float) -> Curve:
+    """Measure the jobs; the best of a few rounds, since what comes between only adds."""
+    found = [spread(interleaved({"": here(job)}, seconds=seconds, most=25)[""]).low for job in jobs]
+    return Curve(name, tuple(sizes), tuple(found))
+
+
+def draw(curves: dict[str, list[Curve]], path: Path) -> None:
+    """Write the figure.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(curves), figsize=(12, 4.2), layout="constrained")
+    titles = {
+        "frames": "12 channels",
+        "channels": "3,000 frames",
+        "window": "10,000 frames x 24 channels",
+    }
+    colours = {"Savitzky-Golay": "0.45", "fast": "tab:green", "default": "tab:blue", PUBLISHED: "tab:red"}
+    for axis, (what, own) in zip(axes, curves.items(), strict=True):
+        for curve in own:
+            style = {"color": colours.get(curve.name, "tab:red"), "marker": "o", "markersize": 4}
+            axis.loglog(curve.sizes, curve.seconds, label=f"{curve.name} (slope {curve.slope:.2f})", **style)
+        sizes = np.array(own[-1].sizes, float)
+        top = max(curve.seconds[-1] for curve in own)
+        axis.loglog(sizes, 2 * top * sizes / sizes[-1], color="0.8", linestyle="--", label="slope 1", zorder=0)
+        if what == "window":
+            axis.set_xticks(own[0].sizes, [str(size) for size in own[0].sizes])
+            axis.minorticks_off()
+        axis.set_xlabel({"frames": "frames", "channels": "channels", "window": "frames a window"}[what])
+        axis.set_title(titles[what])
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    axes[0].set_ylabel("seconds")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
