@@ -1,4 +1,4 @@
-"""The comparisons within one process: refining beside the published path, Savitzky-Golay and the machine's own limits."""
+"""Refining beside the published path, beside Savitzky-Golay, and beside what the machine can do at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import speed_sgemm
 from benchmarks.published_path import published_path
 from benchmarks.speed_jobs import PUBLISHED, Job, Worker, flops, here, layers, model, track
-from benchmarks.speed_measuring import Row, Side, Spread, cores, interleaved, progress, ratio, side, spread
+from benchmarks.speed_measuring import Row, Side, cores, interleaved, progress, ratio, side, spread
 from smoothnet_core import refine
 
 CHANNELS = (72, 144, 312)
@@ -71,6 +71,7 @@ def copy_rate(threads: int, seconds: float = 0.5) -> float:
 def limits(seconds: float) -> tuple[Limits, list[Row]]:
     """Measure this machine, and return rows that say what a network needs of it."""
     count, rows = cores(), []
+    large = copied = 0.0
     for threads in sorted({1, count}):
         rates = [speed_sgemm.rate(speed_sgemm.large(), threads=threads, seconds=seconds) for _ in range(3)]
         case = f"sgemm of {speed_sgemm.LARGE} x {speed_sgemm.LARGE}, {threads} thread{'s' if threads > 1 else ''}"
@@ -78,7 +79,7 @@ def limits(seconds: float) -> tuple[Limits, list[Row]]:
         copies = [copy_rate(threads, seconds) for _ in range(3)]
         case = f"copy, read and written, {threads} thread{'s' if threads > 1 else ''}"
         rows.append(Row("machine", case, "", spread(copies).times(1e-9), "GB/s"))
-    large, copied = spread(rates).median, spread(copies).median
+        large, copied = spread(rates).median, spread(copies).median
     products, own = {}, {}
     for name, vector in ((PUBLISHED, 1), ("default", 3), ("fast", 3)):
         try:
@@ -98,7 +99,7 @@ def limits(seconds: float) -> tuple[Limits, list[Row]]:
         rows.append(Row("machine", case, "", spread(rates).times(1e-9), "GFLOP/s", note=note))
     for name, bytes_ in (("float32", 8), ("float64", 16)):
         note = f"{bytes_} bytes a value at the speed of the copy"
-        floor = Spread(*(bytes_ / copied * 1e9,) * 3, 3)
+        floor = spread([bytes_ / copied * 1e9])
         rows.append(Row("machine", f"floor of one pass over memory, {name}", "", floor, "ns a value", note=note))
     return Limits(products, own, large, copied), rows
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.speed_jobs import PUBLISHED, Job, flops, here
-from benchmarks.speed_measuring import Row, Spread, interleaved, progress, spread
+from benchmarks.speed_jobs import PUBLISHED, Job, here
+from benchmarks.speed_measuring import Row, interleaved, progress, spread
 
 FRAMES = (300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000)
 CHANNELS = (3, 6, 12, 24, 48, 96, 192, 384, 600)
@@ -34,6 +34,12 @@ class Curve:
         large = sizes >= FIXED * sizes.max()
         return float(np.polyfit(np.log(sizes[large]), np.log(seconds[large]), 1)[0])
 
+    @property
+    def bend(self) -> float:
+        """How far the points are from a straight line at most, in per cent of what they are."""
+        line = np.polyval(np.polyfit(self.sizes, self.seconds, 1), self.sizes)
+        return float(100 * np.abs(line / self.seconds - 1).max())
+
 
 def growth(frames: Sequence[int], channels: Sequence[int], seconds: float) -> tuple[dict[str, list[Curve]], list[Row]]:
     """Return the curves, by what grows, and a row for each."""
@@ -51,15 +57,14 @@ def growth(frames: Sequence[int], channels: Sequence[int], seconds: float) -> tu
     rows = []
     for what, own in curves.items():
         for curve in own:
-            per = curve.seconds[-1] / curve.sizes[-1] * curve.sizes[0] / curve.seconds[0]
             size = f"{what} {curve.sizes[0]:,} to {curve.sizes[-1]:,}"
-            note = f"the largest costs {per:.2f} times what the smallest does, each for its size"
             if what == "window":
-                own_flops = [flops(job) for job in jobs]
-                ideal = replace(curve, seconds=tuple(map(float, own_flops))).slope
-                note = f"its products grow with slope {ideal:.2f}, as the middle layers stay the same"
-            slope = Spread(curve.slope, curve.slope, curve.slope, 1)
-            rows.append(Row("growth", f"slope of {curve.name}", size, slope, "log/log", note=note))
+                rows.append(Row("growth", curve.name, size, spread([curve.bend]), "% off a straight line"))
+                progress(f"  {what}: {curve.bend:.1f} % off a straight line")
+                continue
+            per = curve.seconds[-1] / curve.sizes[-1] * curve.sizes[0] / curve.seconds[0]
+            note = f"the largest takes {per:.2f} times as long as the smallest for its size"
+            rows.append(Row("growth", curve.name, size, spread([curve.slope]), "slope", note=note))
             progress(f"  {what}: {curve.name} slope {curve.slope:.2f}")
     return curves, rows
 
@@ -81,27 +86,31 @@ def draw(curves: dict[str, list[Curve]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(curves), figsize=(12, 4.2), layout="constrained")
-    titles = {
-        "frames": "12 channels",
-        "channels": "3,000 frames",
-        "window": "10,000 frames x 24 channels",
-    }
-    colours = {"Savitzky-Golay": "0.45", "fast": "tab:green", "default": "tab:blue", PUBLISHED: "tab:red"}
-    for axis, (what, own) in zip(axes, curves.items(), strict=True):
-        for curve in own:
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
+    colours = {"Savitzky-Golay": "0.45", "fast": "tab:green", "default": "tab:blue"}
+    for axis, what, title in zip(axes, ("frames", "channels"), ("12 channels", "3,000 frames"), strict=False):
+        for curve in curves[what]:
             style = {"color": colours.get(curve.name, "tab:red"), "marker": "o", "markersize": 4}
-            axis.loglog(curve.sizes, curve.seconds, label=f"{curve.name} (slope {curve.slope:.2f})", **style)
-        sizes = np.array(own[-1].sizes, float)
-        top = max(curve.seconds[-1] for curve in own)
-        axis.loglog(sizes, 2 * top * sizes / sizes[-1], color="0.8", linestyle="--", label="slope 1", zorder=0)
-        if what == "window":
-            axis.set_xticks(own[0].sizes, [str(size) for size in own[0].sizes])
-            axis.minorticks_off()
-        axis.set_xlabel({"frames": "frames", "channels": "channels", "window": "frames a window"}[what])
-        axis.set_title(titles[what])
+            axis.loglog(curve.sizes, curve.seconds, label=f"{curve.name}: slope {curve.slope:.2f}", **style)
+        sizes = np.array(curves[what][0].sizes, float)
+        top = 3 * max(curve.seconds[-1] for curve in curves[what])
+        axis.loglog(sizes, top * sizes / sizes[-1], color="0.8", linestyle="--", label="slope 1", zorder=0)
+        axis.set_title(title)
+        axis.set_xlabel(what)
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc="lower right")
+    axis, curve = axes[2], curves["window"][0]
+    axis.plot(curve.sizes, curve.seconds, "o", color="tab:red", label=curve.name)
+    slope, start = np.polyfit(curve.sizes, curve.seconds, 1)
+    ends = np.array([0, curve.sizes[-1]])
+    axis.plot(ends, start + slope * ends, "--", color="0.6", label="straight line through them", zorder=0)
+    axis.set_xticks(curve.sizes)
+    axis.set_ylim(bottom=0)
+    axis.set_xlim(left=0)
+    axis.set_title("10,000 frames x 24 channels")
+    axis.set_xlabel("frames a window")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="lower right")
     axes[0].set_ylabel("seconds")
     figure.savefig(path, dpi=110)
     plt.close(figure)

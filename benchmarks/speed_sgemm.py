@@ -57,7 +57,7 @@ def _call(product: Product) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
     windows = rng.standard_normal((rows, inner), dtype=np.float32)
     weight = rng.standard_normal((outer, inner), dtype=np.float32)
     result = np.empty((rows, outer), np.float32)
-    alpha, beta = np.float32([1]), np.float32([0])
+    alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
     if windows_first:
         sizes, letters = (outer, rows, inner, inner, inner, outer), (b"T", b"N")
         first, second = weight, windows
