@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from smoothnet_core import refine
+from smoothnet_core.inference.overlapping import Frame, refine_overlapping
 from tests.core import window_oracle as oracle
 
 # float32 arithmetic, rounding of the result's dtype beside it.
@@ -52,16 +53,16 @@ def test_windows_hops_lengths_and_sizes(network, window, blend):
 @pytest.mark.parametrize("network", ["published", "vectors"])
 def test_engines_take_vectors_of_any_size(network, size):
     """Positions have two or three numbers; four and nine are those of rotations, which come to the engine so."""
-    from smoothnet_core._refine import _own_rate
-
     model = (oracle.published_model if network == "published" else oracle.vector_model)()
-    track = oracle.motion(101, 3, size)
     blend = "uniform" if network == "published" else "taper"
-    how = {"window": model.window, "hop": 5, "blend": blend}
-    run = _own_rate(model, "numpy", model.engine("numpy"), how)
-    out = run(track, np.ones((101, 3, 2)))
-    expected = oracle.refined(model, track, hop=5, position=False)
-    np.testing.assert_allclose(out, expected, rtol=0, atol=FLOAT32 * np.abs(expected).max())
+    engine = model.track_network(blend)
+    frame = None if engine.centred else Frame(np.zeros((3, size)), np.ones((3, size)))
+    for hop in (1, 5, 8):
+        track = oracle.motion(101, 3, size)
+        out = np.full(track.shape, np.nan)
+        refine_overlapping(track, None, engine, out, window=model.window, hop=hop, blend=blend, frame=frame)
+        expected = oracle.refined(model, track, hop=hop, position=False)
+        np.testing.assert_allclose(out, expected, rtol=0, atol=FLOAT32 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
