@@ -115,7 +115,7 @@ def published(limit: Limits, lengths: Sequence[int], channels: Sequence[int], se
             sides["sgemm"] = lambda: speed_sgemm.rate(limit.products[PUBLISHED], threads=count, seconds=0.25)
             if frames == SHORT:
                 sides["theirs"] = _theirs(frames, width)
-            found = interleaved(sides, seconds=seconds if frames == SHORT else 4 * seconds)
+            found = interleaved(sides, seconds=(2 if frames == SHORT else 4) * seconds)
             reached = [flops(job) / own for own in found["ours"]]
             share = ratio(reached, found["sgemm"]).times(100)
             size = size_of(frames, width, job.dtype)

@@ -44,8 +44,7 @@ class Curve:
 def growth(frames: Sequence[int], channels: Sequence[int], seconds: float) -> tuple[dict[str, list[Curve]], list[Row]]:
     """Return the curves, by what grows, and a row for each."""
     long, wide, windows = 3_000, 12, 24
-    by_frames = [Job("savgol", n, wide) for n in frames]
-    curves = {"frames": [_curve("Savitzky-Golay", by_frames, [job.frames for job in by_frames], seconds)]}
+    curves = {"frames": [_curve("Savitzky-Golay", [Job("savgol", n, wide) for n in frames], frames, seconds)]}
     curves["channels"] = [_curve("Savitzky-Golay", [Job("savgol", long, n) for n in channels], channels, seconds)]
     for name, kind in NAMES.items():
         jobs = [Job("refine", n, wide, name, kind) for n in frames]

@@ -99,8 +99,8 @@ def interleaved(sides: Mapping[str, Side], *, seconds: float, most: int = 15) ->
 
     Returns:
         What each side said in each round, by its name: 3 to ``most`` rounds, after one that only warms up. Where a
-        round takes a third of the time or more, that one counts too, since its end is warmed up by its beginning, and
-        there may be 2.
+        round takes a third of the time or more, that one counts too, since its end is warmed up by its beginning; where
+        it takes all of the time, there are two.
     """
     found: dict[str, list[float]] = {name: [] for name in sides}
 
@@ -111,7 +111,7 @@ def interleaved(sides: Mapping[str, Side], *, seconds: float, most: int = 15) ->
         return time.perf_counter() - begun
 
     first = one_round()
-    rounds = max(2, int(seconds / first))
+    rounds = max(3 if first < seconds else 2, int(seconds / first))
     if first < seconds / 3:
         for values in found.values():
             values.clear()
@@ -136,7 +136,7 @@ def machine() -> dict[str, str]:
     name = next(
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
-    load = f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
+    load = f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "nan"
     versions = f"Python {platform.python_version()}, NumPy {numpy.__version__}, SciPy {scipy.__version__}"
     return {"processor": name, "cores": str(cores()), "load at the start": load, "versions": versions}
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,16 @@ def amass(path: Path, frames: int, fps: float) -> None:
     )
 
 
-def command_line(frames: int, rounds: int, rates: tuple[float, ...]) -> list[Row]:
-    """Return how long ``smoothnet refine`` takes beside ``smoothnet convert`` of the same file."""
+def command_line(frames: int, rounds: Mapping[float, int]) -> list[Row]:
+    """Return how long ``smoothnet refine`` takes beside ``smoothnet convert`` of the same file.
+
+    Args:
+        frames: of the take.
+        rounds: of each frame rate.
+    """
     rows = []
     with folder(frames * 167 * 8 * 3) as where:
-        for fps in rates:
+        for fps, turns in rounds.items():
             source, out = where / "take.npz", str(where / "out.npz")
             amass(source, frames, fps)
             convert = command("convert", str(source), "-o", out, "--force")
@@ -97,7 +102,7 @@ def command_line(frames: int, rounds: int, rates: tuple[float, ...]) -> list[Row
             }
             run(convert)
             for name, refine in ways.items():
-                times = [(run(refine), run(convert)) for _ in range(rounds)]
+                times = [(run(refine), run(convert)) for _ in range(turns)]
                 ours, theirs = ([t[side] for t in times] for side in (0, 1))
                 wall = [t[0] for t in ours], [t[0] for t in theirs]
                 used = [t[1] for t in ours], [t[1] for t in theirs]
