@@ -12,49 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
-from smoothnet_core.tracks import Prepared
 from smpl_tools.body_tracks import joint_names, refinable
 from smpl_tools.joint_tracks import JUDGES, refined_at_joints
-from smpl_tools.measures import ASSUMED_FPS, changes, is_observed, jitter, pieces, prepared, speed_kept, unit_of
+from smpl_tools.measures import ASSUMED_FPS, is_observed, pieces
 from smpl_tools.motion import DEFAULT_PARTS, PARTS, Motion, Person, Track
 from smpl_tools.refined_tracks import Refiner, refined_track
+from smpl_tools.track_reports import TrackReport, observation, track_report
 
 if TYPE_CHECKING:
     from smoothnet_core import Model
 
 # The names on the command line; all but the first two are keys of ``smoothnet_core.filters.FILTERS``.
 METHODS = ("smoothnet", "repair", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
-
-
-@dataclass(frozen=True)
-class TrackReport:
-    """What became of one track of one person.
-
-    Attributes:
-        person: the person's id.
-        track: the track's name.
-        frames: T, rows of the person in the file.
-        filled_frames: rows in which at least one joint was not observed and was filled in.
-        unit: of lengths and angles here: ``mm``, ``px``, ``deg``, or ``unit`` where the file does not say.
-        largest_change: farthest an observed value was moved; None where nothing was observed.
-        largest_change_joint: the joint it happened to.
-        largest_change_frame: its frame number in the file.
-        jitter_before: mean length of the acceleration, ``unit`` per second squared; None below three frames in a row.
-        jitter_after: the same of the result.
-        speed_kept: see ``smpl_tools.measures.speed_kept``.
-    """
-
-    person: str
-    track: str
-    frames: int
-    filled_frames: int
-    unit: str
-    largest_change: float | None
-    largest_change_joint: str | None
-    largest_change_frame: int | None
-    jitter_before: float | None
-    jitter_after: float | None
-    speed_kept: float | None
 
 
 @dataclass(frozen=True)
@@ -192,11 +161,11 @@ def _refine_motion(
     changed: dict[str, dict[str, Track]] = {p.id: {} for p in chosen}
     for done, (one, name, track) in enumerate(work, start=1):
         if is_observed(track):
-            old = prepared(track)
+            seen = observation(track, one.frames, rate)
             names = None if body is None else joint_names(body, motion, name, track)
-            new = judged.get((one.id, name)) or refined_track(track, old, one.frames, rate, refiner, names)
+            new = judged.get((one.id, name)) or refined_track(track, seen, one.frames, rate, refiner, names)
             changed[one.id][name] = new
-            reports.append(_report(motion, one, name, track, old, prepared(new), rate))
+            reports.append(track_report(motion, one, name, new, seen, rate))
         elif len(track.values):
             unobserved.append(f"{one.id}/{name}")
         if progress is not None:
@@ -269,34 +238,6 @@ def _refiner(
         order=track.order,
         backend=backend,
     )
-
-
-def _report(
-    motion: Motion, person: Person, name: str, before: Track, old: Prepared, new: Prepared, fps: float
-) -> TrackReport:
-    unit = unit_of(motion, name, before)
-    moved = changes(old, new)
-    farthest = None
-    if np.isfinite(moved).any():
-        farthest = np.unravel_index(int(np.nanargmax(moved)), moved.shape)
-    filled = ~old.observed & new.observed
-    return TrackReport(
-        person=person.id,
-        track=name,
-        frames=len(person.frames),
-        filled_frames=int(filled.any(axis=1).sum()),
-        unit=unit.name,
-        largest_change=None if farthest is None else float(moved[farthest]) * unit.factor,
-        largest_change_joint=None if farthest is None else before.joints[farthest[1]],
-        largest_change_frame=None if farthest is None else int(person.frames[farthest[0]]),
-        jitter_before=_scaled(jitter(old, person.frames, fps), unit.factor),
-        jitter_after=_scaled(jitter(new, person.frames, fps), unit.factor),
-        speed_kept=speed_kept(old, new, person.frames, fps),
-    )
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
 
 
 def _bridged(frames: NDArray[np.int64], fps: float) -> int:

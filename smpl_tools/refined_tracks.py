@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothnet_core.tracks import Prepared
 from smpl_tools.measures import pieces
 from smpl_tools.motion import Track
+from smpl_tools.track_reports import Observation
 
 # Takes values on a timeline, the track they are from, their confidence, and names of joints for models that need them.
 Refiner = Callable[[NDArray[Any], Track, NDArray[Any] | None, Sequence[str] | None], NDArray[Any]]
@@ -18,7 +18,7 @@ Refiner = Callable[[NDArray[Any], Track, NDArray[Any] | None, Sequence[str] | No
 
 def refined_track(
     track: Track,
-    old: Prepared,
+    seen: Observation,
     frames: NDArray[np.int64],
     fps: float,
     refiner: Refiner,
@@ -28,22 +28,24 @@ def refined_track(
 
     Args:
         track: T rows.
-        old: the same, prepared.
+        seen: where it has values.
         frames: (T,) frame numbers.
         fps: frames a second.
         refiner: what the pieces go through.
         names: of the joints, for a model that knows a body and wants to be shown all of it; None for all others.
     """
-    result = track.values.copy()
-    for rows in pieces(frames, fps):
-        seen = np.asarray(old.observed[rows].any(axis=0))
-        if not seen.any():
+    result: NDArray[Any] | None = None
+    for rows, shown in zip(pieces(frames, fps), seen.joints, strict=True):
+        if not shown.any():
             continue
-        joints = np.flatnonzero(seen if names is None else np.ones_like(seen))
+        joints = np.flatnonzero(shown if names is None else np.ones_like(shown))
         numbers, values, confidence = on_timeline(track, frames, rows, joints)
         refined = refiner(values, track, confidence, names)
-        result[rows.start : rows.stop, seen] = refined[numbers][:, seen[joints]]
-    return track.replace(values=result)
+        if len(refined) == len(track.values) and shown.all():
+            return track.replace(values=refined)
+        result = track.values.copy() if result is None else result
+        result[rows.start : rows.stop, shown] = refined[numbers][:, shown[joints]]
+    return track if result is None else track.replace(values=result)
 
 
 def on_timeline(
@@ -59,6 +61,8 @@ def on_timeline(
     """
     numbers = frames[rows] - frames[rows.start]
     length = int(numbers[-1]) + 1
+    if length == len(numbers) and len(joints) == track.values.shape[1]:
+        return numbers, track.values[rows], None if track.confidence is None else track.confidence[rows]
     values = np.full((length, len(joints), *track.values.shape[2:]), np.nan, track.values.dtype)
     values[numbers] = track.values[rows][:, joints]
     confidence = None
