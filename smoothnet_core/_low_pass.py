@@ -1,8 +1,8 @@
 """Butterworth low-passes forwards and backwards over many tracks at once, by matrix products.
 
-What ``scipy.signal.sosfiltfilt`` computes, without ``scipy.signal``, whose import takes longer than refining most takes:
-a filter whose answer depends on its past is, over a block of samples, a matrix of the samples and another of the state
-that it begins with, and only the states go from block to block one after the other.
+What ``scipy.signal.sosfiltfilt`` computes, without ``scipy.signal``, whose import takes longer than refining most
+takes. A filter whose answer depends on its past is, over a block of samples, a matrix of the samples and another of the
+state that it begins with; only the states go from block to block one after the other.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def low_passed(tracks: Array, order: int, cutoff: float, fps: float, pad: int) -
 
 
 def _filtered(tracks: Array, blocks: _Blocks) -> Array:
-    """Return (M, T) tracks, T whole blocks, filtered from the state that each one's first value would have settled to."""
+    """Return (M, T) tracks, T whole blocks, filtered as if before them each had always been at its first value."""
     many, size = len(tracks), len(blocks.settled)
     samples = tracks.reshape(-1, _BLOCK)
     added = product(samples, blocks.state_by_input).reshape(many, -1, size)

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,18 +163,29 @@ def _decompressed(content: bytes, max_bytes: int) -> bytes | bytearray:
     return made
 
 
-def _parse_npy(content: bytes, tensors: list[NDArray[Any]] | None = None) -> NDArray[Any]:
-    stream = io.BytesIO(content)
-    if not content.startswith(_NPY_MAGIC):
-        raise ValueError(f"no .npy header, expected {_NPY_MAGIC!r} and found {content[:6]!r}")
-    version = np.lib.format.read_magic(stream)
+def npy_layout(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether columns come first, and dtype of an ``.npy``, read up to where its numbers begin.
+
+    Raises:
+        ValueError: it does not begin as one, or something else that NumPy's reader raises for a damaged header.
+    """
+    begin = file.read(len(_NPY_MAGIC))
+    if begin != _NPY_MAGIC:
+        raise ValueError(f"no .npy header, expected {_NPY_MAGIC!r} and found {begin!r}")
+    file.seek(0)
+    version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f".npy version {version}, expected one of {', '.join(map(str, readers))}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the file was written by Python 2 is no news to its user
-        shape, fortran, dtype = readers[version](stream)
-    checked_shape(shape)
+        shape, fortran, dtype = readers[version](file)
+    return checked_shape(shape), fortran, dtype
+
+
+def _parse_npy(content: bytes, tensors: list[NDArray[Any]] | None = None) -> NDArray[Any]:
+    stream = io.BytesIO(content)
+    shape, fortran, dtype = npy_layout(stream)
     if dtype.hasobject:
         array = _load(stream, _TYPES if tensors is None else _noting(tensors))
         if not isinstance(array, np.ndarray) or array.shape != shape:

@@ -214,9 +214,7 @@ def _fast(velocity: Array, usable: NDArray[np.bool_]) -> float:
     speeds = _lengths(velocity)
     if usable.all():
         return float(np.quantile(speeds, 0.95, axis=1, overwrite_input=True).sum())
-    return sum(
-        float(np.quantile(one[own], 0.95)) for one, own in zip(speeds, usable.T, strict=True) if own.any()
-    )
+    return sum(float(np.quantile(one[own], 0.95)) for one, own in zip(speeds, usable.T, strict=True) if own.any())
 
 
 def _low_passed(values: Array, frames: NDArray[np.int64], fps: float, rotation: bool) -> Array:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -80,6 +81,7 @@ def refine_motion(
     backend: str = "auto",
     fps: float | None = None,
     progress: Callable[[float], None] | None = None,
+    out: Mapping[tuple[str, str], NDArray[Any]] | None = None,
 ) -> RefinedMotion:
     """Refine the selected tracks of a motion; everything else stays the same object.
 
@@ -102,6 +104,8 @@ def refine_motion(
         backend: for ``method="smoothnet"``, see ``smoothnet_core.refine``.
         fps: frames a second, in place of the motion's; where neither is known, 30.
         progress: called with the fraction done, 0 to 1, after every track.
+        out: by the person's id and the track's name, arrays of a track's shape and dtype (memory maps, say) that its
+            refined values are written to; those of other tracks, and of tracks judged at the joints, are new arrays.
 
     Raises:
         ValueError: an unknown name among the arguments, no track of the parts in the motion, or none that the model
@@ -114,7 +118,7 @@ def refine_motion(
         one_of("part", part, PARTS)
     where = "" if motion.path is None else f"{motion.path}: "
     try:
-        return _refine_motion(motion, model, method, judge, strength, parts, person, backend, fps, progress)
+        return _refine_motion(motion, model, method, judge, strength, parts, person, backend, fps, progress, out or {})
     except ValueError as error:
         raise ValueError(f"{where}{error}") from error
 
@@ -130,6 +134,7 @@ def _refine_motion(
     backend: str,
     fps: float | None,
     progress: Callable[[float], None] | None,
+    out: Mapping[tuple[str, str], NDArray[Any]],
 ) -> RefinedMotion:
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise mismatch("fps", "a positive number", repr(fps))
@@ -163,7 +168,8 @@ def _refine_motion(
         if is_observed(track):
             seen = observation(track, one.frames, rate)
             names = None if body is None else joint_names(body, motion, name, track)
-            new = judged.get((one.id, name)) or refined_track(track, seen, one.frames, rate, refiner, names)
+            key = (one.id, name)
+            new = judged.get(key) or refined_track(track, seen, one.frames, rate, refiner, names, out.get(key))
             changed[one.id][name] = new
             reports.append(track_report(motion, one, name, new, seen, rate))
         elif len(track.values):
@@ -214,19 +220,19 @@ def _refiner(
     fps: float,
     image_size: tuple[float, float] | None,
 ) -> Refiner:
-    """Return the one call that all tracks go through: values, the track they are from, confidence, joint names."""
+    """Return the one call that all tracks go through, see ``smpl_tools.refined_tracks``."""
     if network is None:
         from smoothnet_core import repair
         from smoothnet_core.filters import FILTERS
 
         smooth = repair if method == "repair" else FILTERS[method]
-        return lambda values, track, confidence, names: smooth(
+        return lambda values, track, confidence, names, out: smooth(
             values, fps=fps, kind=track.kind, strength=strength, confidence=confidence, order=track.order
         )
 
     from smoothnet_core import refine
 
-    return lambda values, track, confidence, names: refine(
+    return lambda values, track, confidence, names, out: refine(
         values,
         fps=fps,
         kind=track.kind,
@@ -237,6 +243,7 @@ def _refiner(
         image_size=image_size if track.values.shape[2:] == (2,) else None,
         order=track.order,
         backend=backend,
+        **({} if out is None or "out" not in signature(refine).parameters else {"out": out}),
     )
 
 

@@ -90,9 +90,7 @@ def observation(track: Track, frames: NDArray[np.int64], fps: float) -> Observat
     return Observation(rows, tuple(joints), whole)
 
 
-def track_report(
-    motion: Motion, person: Person, name: str, after: Track, seen: Observation, fps: float
-) -> TrackReport:
+def track_report(motion: Motion, person: Person, name: str, after: Track, seen: Observation, fps: float) -> TrackReport:
     """Return what became of a track of a person.
 
     Args:
@@ -199,10 +197,10 @@ def _length(vectors: Array) -> Array:
 def _observed(track: Track, block: slice) -> NDArray[np.bool_] | None:
     """Return (T, J) where a block of rows has values; None where it has all."""
     values = track.values[block]
-    if track.kind in ("position", "channels", "axis_angle") and values.size:
-        # NaN is on neither side of a limit.
-        if values.max() < _PLAIN and values.min() > -_PLAIN:
-            return None
+    plain = track.kind in ("position", "channels", "axis_angle") and values.size
+    # NaN is on neither side of a limit.
+    if plain and float(values.max()) < _PLAIN and float(values.min()) > -_PLAIN:
+        return None
     seen = to_vectors(values.astype(np.float64), track.kind, track.order)[1]
     return None if seen.all() else seen
 

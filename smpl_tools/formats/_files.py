@@ -56,11 +56,15 @@ def _beside(target: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, readable: bool = False) -> Iterator[BinaryIO]:
     """Open a new binary file that takes the place of ``path`` when the block ends without an exception.
 
     The bytes go to a temporary name in the same folder, are flushed to the disk, and only then renamed. After an
     exception the temporary file is gone and ``path`` is as it was. An existing file's permissions are kept.
+
+    Args:
+        path: of the file.
+        readable: open it for reading too.
 
     Raises:
         ValueError: the folder does not exist or nothing can be written there; any ``OSError`` of the block.
@@ -74,7 +78,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             # Renaming over a device or a pipe would remove it.
             raise ValueError(f"{path}: cannot be written: it is not a regular file")
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("x+b" if readable else "xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

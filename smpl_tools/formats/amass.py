@@ -213,9 +213,7 @@ def write(motion: Motion, path: Path) -> None:
     write_npz(path, arrays, compressed=source.compressed)
 
 
-def _rewritten(
-    array: NDArray[Any], places: list[tuple[_Place, Track, NDArray[Any]]]
-) -> Iterator[NDArray[Any]]:
+def _rewritten(array: NDArray[Any], places: list[tuple[_Place, Track, NDArray[Any]]]) -> Iterator[NDArray[Any]]:
     """Yield the rows of an array with what changed of the tracks, as read and as they are now, in their places."""
     for rows in row_blocks(array):
         block = _flat(array[rows]).copy()
