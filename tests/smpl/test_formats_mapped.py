@@ -165,7 +165,7 @@ def test_a_disk_that_cannot_say_is_believed(tmp_path: Path, monkeypatch: pytest.
 def test_a_file_that_is_cut_short_is_refused_as_ever(tmp_path: Path):
     source = take(tmp_path / "take.npy")
     source.write_bytes(source.read_bytes()[:-8])
-    with pytest.raises(ValueError, match="take.npy: not a readable .npy file: .* expected at most"):
+    with pytest.raises(ValueError, match=r"take.npy: not a readable .npy file: .* expected at most"):
         formats.read(source, mapped=True)
 
 
