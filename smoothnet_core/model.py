@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from smoothnet_core._body import Body, body_of
 from smoothnet_core._checks import mismatch
 from smoothnet_core.checkpoints import parted, read_weights
-from smoothnet_core.inference.select import CHANNEL_NETWORKS, select_engine
+from smoothnet_core.inference.select import CHANNEL_NETWORKS, select_engine, select_track_network
+
+if TYPE_CHECKING:
+    from smoothnet_core.inference.overlapping import Network
 
 Array = NDArray[np.float32]
 Run = Callable[[Array, Array], Array]
@@ -38,6 +41,7 @@ class Model:
     tensors: Mapping[str, Array]
     metadata: Mapping[str, Any]
     _engines: dict[tuple[str, str], Run] = field(default_factory=dict, repr=False)
+    _track_networks: dict[str, Network | None] = field(default_factory=dict, repr=False)
 
     @property
     def architecture(self) -> str:
@@ -78,6 +82,18 @@ class Model:
         _, tensors = parted(self.tensors)
         metadata = self.metadata["first"]
         return Model(str(metadata.get("name", "first")), tensors, metadata)
+
+    @property
+    def own_blend(self) -> str:
+        """How overlapping windows are blended unless the caller says otherwise."""
+        return "uniform" if self.is_published else "taper"
+
+    def track_network(self, blend: str) -> Network | None:
+        """Return what runs all windows of a track on NumPy; None where a network is run window by window."""
+        if blend not in self._track_networks:
+            own, _ = parted(self.tensors)
+            self._track_networks[blend] = select_track_network(self.architecture, own, blend, self.window)
+        return self._track_networks[blend]
 
     def engine(self, backend: str, device: str = "cpu") -> Run:
         """Return the function that refines windows on a backend and device, see ``select_engine``.

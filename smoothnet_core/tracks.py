@@ -9,7 +9,8 @@ them as one vector cannot notice.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,9 @@ _VALUE_AXES: dict[str, tuple[tuple[int, ...], ...]] = {
     "channels": ((),),
 }
 KINDS = tuple(_VALUE_AXES)
+ROTATIONS = ("rotation_6d", "rotation_matrix", "quat_wxyz", "axis_angle")
+# Vectors looked at, or added up, at once.
+_TOGETHER = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,119 @@ class Prepared:
     restore: Callable[[Array, float], Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A caller's track after a first look, of which vectors are prepared some at a time.
+
+    Attributes:
+        flat: (T, N, ...) the caller's numbers.
+        kind: one of ``KINDS``.
+        order: order of the six numbers of ``rotation_6d``.
+        mask: (T, N) True = observed, or None: all of it.
+        confidence: (T, N) in [0, 1], or None where the caller gave none, or nothing but 0.
+        never_observed: (N,) True for vectors that no frame shows.
+    """
+
+    flat: NDArray[Any]
+    kind: str
+    order: str
+    mask: NDArray[np.bool_] | None
+    confidence: Array | None
+    never_observed: NDArray[np.bool_]
+
+    @property
+    def is_rotation(self) -> bool:
+        """The vectors are rotation matrices."""
+        return self.kind in ROTATIONS
+
+    def part(self, columns: slice) -> Prepared:
+        """Return the vectors of some columns; what they restore is a NumPy array (T, n, ...) of the track's dtype."""
+        given = self.flat[:, columns]
+        flat = given.astype(np.float64, copy=False)
+        values, observed = self._vectors(flat, slice(None), columns)
+        never = self.never_observed[columns]
+        _fill(values, observed, never, self.is_rotation)
+        if never.any():
+            values[:, never] = self._stand_in
+
+        def restore(new: Array, strength: float) -> NDArray[Any]:
+            result = _blend(values, new, strength, self.is_rotation)
+            result = from_vectors(result, flat, observed, self.kind, self.order)
+            # A joint that did not change keeps its very bits, which a trip through matrices would not.
+            same = observed if not strength else observed & _equal_over_time(new, values)
+            if same.any():
+                result[same] = flat[same]
+            return _finite(result, given.dtype)
+
+        trust = None if self.confidence is None else self.confidence[:, columns]
+        return Prepared(values, observed, trust, never, self.is_rotation, restore)
+
+    def shown(self, rows: slice, columns: slice = slice(None)) -> NDArray[np.bool_]:
+        """Return (n,) which vectors of some columns one of these frames shows at least."""
+        _, observed = self._vectors(self.flat[rows, columns].astype(np.float64, copy=False), rows, columns)
+        return np.asarray(observed.any(axis=0))
+
+    def _vectors(self, flat: Array, rows: slice, columns: slice) -> tuple[Array, NDArray[np.bool_]]:
+        """Return vectors (T, n, D) and where they are observed."""
+        values, observed = to_vectors(flat, self.kind, self.order)
+        if self.mask is not None:
+            observed = observed & self.mask[rows, columns]
+        if self.confidence is not None:
+            observed = observed & (self.confidence[rows, columns] > 0)
+        return values, observed
+
+    @cached_property
+    def _stand_in(self) -> Array:
+        """Return (T, 1, D) the mean of all vectors that some frame shows."""
+        total: Any = 0.0
+        step = max(1, _TOGETHER // max(1, len(self.flat)))
+        shown = ~self.never_observed
+        for start in range(0, self.flat.shape[1], step):
+            columns = slice(start, start + step)
+            flat = self.flat[:, columns].astype(np.float64, copy=False)
+            values, observed = self._vectors(flat, slice(None), columns)
+            _fill(values, observed, ~shown[columns], self.is_rotation)
+            total = total + values[:, shown[columns]].sum(axis=1, keepdims=True)
+        return settled(total / shown.sum(), self.is_rotation)
+
+
+def look(track: Any, *, kind: str, order: str = "columns", mask: Any = None, confidence: Any = None) -> Given:
+    """Check a caller's track; arguments and errors as :func:`prepare`."""
+    one_of("kind", kind, KINDS)
+    one_of("order", order, SIX_D_VECTORS)
+    if not is_tensor(track) and (not isinstance(track, np.ndarray) or isinstance(track, np.ma.MaskedArray)):
+        raise mismatch("track", "a NumPy array or a torch tensor", f"a {type(track).__name__}")
+    original = _to_numpy(track, "track")
+    if original.ndim < 1 or original.dtype.kind != "f":
+        raise mismatch("track", "an array (T, ...) of floats", f"shape {original.shape}, dtype {original.dtype}")
+    axes = _value_axes(original.shape, kind)
+    lead = original.shape[: original.ndim - axes]
+    frames = original.shape[0]
+    count = int(np.prod(lead[1:], dtype=np.int64))
+    flat = original.reshape((frames, count, *original.shape[len(lead) :]))
+    seen = None if mask is None else _spread("mask", mask, original.shape, lead, bool, np.logical_and.reduce)
+    trust = None
+    if confidence is not None:
+        trust = _spread("confidence", confidence, original.shape, lead, float, np.minimum.reduce)
+        trust = np.nan_to_num(trust, nan=0.0)
+        if trust.size and (trust.min() < 0 or trust.max() > 1):
+            raise mismatch("confidence", "values in [0, 1]", f"{trust.min():g} to {trust.max():g}")
+        if not trust.any():
+            trust = None
+    given = Given(flat, kind, order, seen, trust, np.zeros(count, bool))
+    # What the first frame shows is shown; the others have to be looked at.
+    if frames:
+        for column in np.flatnonzero(~given.shown(slice(0, 1))):
+            own = slice(column, column + 1)
+            given.never_observed[column] = not any(
+                given.shown(slice(start, start + _TOGETHER), own).any() for start in range(0, frames, _TOGETHER)
+            )
+    if frames and count and given.never_observed.all():
+        what = "NaN or masked" if kind in ("position", "channels", "axis_angle") else "NaN, masked or no rotation"
+        raise mismatch("track", "at least one observed value", f"none: all of it is {what}")
+    return given
+
+
 def prepare(track: Any, *, kind: str, order: str = "columns", mask: Any = None, confidence: Any = None) -> Prepared:
     """Read a caller's track.
 
@@ -88,47 +205,12 @@ def prepare(track: Any, *, kind: str, order: str = "columns", mask: Any = None, 
     Raises:
         ValueError: a shape, dtype, kind or range is not as above, or not one value of the track is observed.
     """
-    one_of("kind", kind, KINDS)
-    one_of("order", order, SIX_D_VECTORS)
-    if not is_tensor(track) and (not isinstance(track, np.ndarray) or isinstance(track, np.ma.MaskedArray)):
-        raise mismatch("track", "a NumPy array or a torch tensor", f"a {type(track).__name__}")
-    original = _to_numpy(track, "track")
-    if original.ndim < 1 or original.dtype.kind != "f":
-        raise mismatch("track", "an array (T, ...) of floats", f"shape {original.shape}, dtype {original.dtype}")
-    axes = _value_axes(original.shape, kind)
-    lead = original.shape[: original.ndim - axes]
-    frames = original.shape[0]
-    count = int(np.prod(lead[1:], dtype=np.int64))
-    flat = original.astype(np.float64, copy=False).reshape((frames, count, *original.shape[len(lead) :]))
-
-    values, valid = to_vectors(flat, kind, order)
-    observed = valid & _spread("mask", mask, original.shape, lead, bool, np.logical_and.reduce)
-    trust = None
-    if confidence is not None:
-        trust = _spread("confidence", confidence, original.shape, lead, float, np.minimum.reduce)
-        trust = np.nan_to_num(trust, nan=0.0)
-        if trust.size and (trust.min() < 0 or trust.max() > 1):
-            raise mismatch("confidence", "values in [0, 1]", f"{trust.min():g} to {trust.max():g}")
-        if trust.any():
-            observed &= trust > 0
-        else:
-            trust = None
-    never = np.asarray(~observed.any(axis=0))
-    if frames and count and never.all():
-        what = "NaN or masked" if kind in ("position", "channels", "axis_angle") else "NaN, masked or no rotation"
-        raise mismatch("track", "at least one observed value", f"none: all of it is {what}")
-    is_rotation = values.shape[-1] == 9
-    _fill(values, observed, never, is_rotation)
+    whole = look(track, kind=kind, order=order, mask=mask, confidence=confidence).part(slice(None))
 
     def restore(new: Array, strength: float) -> Any:
-        result = from_vectors(_blend(values, new, strength, is_rotation), flat, observed, kind, order)
-        # A joint that did not change keeps its very bits, which a trip through matrices would not.
-        same = observed if not strength else observed & _equal_over_time(new, values)
-        if same.any():
-            result[same] = flat[same]
-        return _like(result.reshape(original.shape), track)
+        return like(whole.restore(new, strength).reshape(tuple(track.shape)), track)
 
-    return Prepared(values, observed, trust, never, is_rotation, restore)
+    return replace(whole, restore=restore)
 
 
 def settled(vectors: Array, is_rotation: bool) -> Array:
@@ -165,28 +247,36 @@ def checked_strength(strength: float) -> float:
     return value
 
 
+def like(result: NDArray[Any], track: Any) -> Any:
+    """Return an array of the track's shape as what the track is: an array, or a tensor on its device."""
+    if not is_tensor(track):
+        return result
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(result))
+    if tensor.dtype != track.dtype:
+        limit = torch.finfo(track.dtype).max
+        tensor = tensor.clamp(-limit, limit).to(track.dtype)
+    return tensor.to(track.device)
+
+
 def _to_numpy(value: Any, what: str) -> NDArray[Any]:
     if is_tensor(value):
         value = value.detach().cpu()
-        return (value.double() if value.is_floating_point() else value).numpy()
+        # NumPy has no bfloat16.
+        return (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
     array = np.asarray(value)
     if array.dtype.kind not in "fbiu":
         raise mismatch(what, "an array of numbers", f"dtype {array.dtype}")
     return array
 
 
-def _like(result: Array, track: Any) -> Any:
-    """Return ``result``, which may be overwritten, as an array or tensor like the caller's; finite in its dtype too."""
-    if is_tensor(track):
-        import torch
-
-        limit = torch.finfo(track.dtype).max
-        result = np.clip(np.ascontiguousarray(result), -limit, limit, out=result)
-        return torch.from_numpy(result).to(track.dtype).to(track.device)
-    if track.dtype.itemsize < result.itemsize:
-        limit = float(np.finfo(track.dtype).max)
+def _finite(result: Array, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the numbers, which may be overwritten, in a dtype, finite in it too."""
+    if dtype.itemsize < result.itemsize:
+        limit = float(np.finfo(dtype).max)
         np.clip(result, -limit, limit, out=result)
-    return result.astype(track.dtype)
+    return result.astype(dtype, copy=False)
 
 
 def _value_axes(shape: tuple[int, ...], kind: str) -> int:
@@ -250,8 +340,6 @@ def _fill(values: Array, observed: NDArray[np.bool_], never: NDArray[np.bool_], 
     else:
         between = low + share[:, None] * (high - low)
     values[t, joints[n]] = between
-    if never.any() and not never.all():
-        values[:, never] = settled(values[:, ~never].mean(axis=1, keepdims=True), is_rotation)
 
 
 def _blend(old: Array, new: Array, strength: float, is_rotation: bool) -> Array:

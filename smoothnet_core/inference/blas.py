@@ -1,47 +1,126 @@
-"""Matrix products through SciPy's BLAS: the NumPy inside Blender has none, SciPy always brings its own."""
+"""Matrix products through SciPy's BLAS: the NumPy inside Blender has none, SciPy always brings its own.
+
+It is called at the address that SciPy gives compiled code (``scipy.linalg.cython_blas``), not through SciPy's Python
+functions: those keep other Python threads waiting while they compute.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import importlib
+from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import get_blas_funcs
 
+from smoothnet_core._checks import mismatch
 
-def product(
-    first: NDArray[Any], second: NDArray[Any], transposed: str = "", out: NDArray[Any] | None = None
-) -> NDArray[Any]:
-    """Return ``first @ second`` of C-ordered matrices of one dtype; ``transposed`` names one that is taken so.
+Array = NDArray[Any]
+
+# What the address must take: two letters, three sizes, and matrices, each followed by the length of its columns.
+_SIGNATURE = "void (char *, char *, int *, int *, int *, N *, N *, int *, N *, int *, N *, N *, int *)"
+_NAMES = {"f": "sgemm", "d": "dgemm"}
+_SCALARS = {
+    letter: (ctypes.byref(number(0.0)), ctypes.byref(number(1.0)))
+    for letter, number in (("f", ctypes.c_float), ("d", ctypes.c_double))
+}
+
+
+def product(first: Array, second: Array, transposed: str = "", out: Array | None = None, *, add: bool = False) -> Array:
+    """Return ``first @ second``.
 
     Args:
-        first: float32 or float64.
-        second: of the same dtype.
-        transposed: ``first``, ``second`` or neither.
-        out: C-ordered, of the same dtype: written to and returned. Fresh memory costs as much as a small product.
+        first: float32 or float64; it is copied unless its rows lie in memory as they are, however far apart.
+        second: taken in the dtype of ``first``, likewise.
+        transposed: ``first``, ``second`` or neither: a matrix that is taken so.
+        out: of the same dtype, written to and returned: fresh memory costs as much as a small product. Its rows lie in
+            memory as they are.
+        add: add to what is in ``out``.
+
+    Raises:
+        ValueError: ``out`` is of another shape or dtype, or its rows do not lie in memory.
     """
-    (gemm,) = get_blas_funcs(("gemm",), dtype=first.dtype)
-    # BLAS counts columns first: the transposed views of C-ordered arrays are passed without a copy.
-    how: dict[str, Any] = {"trans_a": transposed == "second", "trans_b": transposed == "first"}
-    if out is not None:
-        how |= {"beta": 0.0, "c": out.T, "overwrite_c": True}
-    return gemm(1.0, second.T, first.T, **how).T
+    second = np.asarray(second, first.dtype)
+    rows = first.shape[1 if transposed == "first" else 0]
+    inner = first.shape[0 if transposed == "first" else 1]
+    columns = second.shape[0 if transposed == "second" else 1]
+    if out is None:
+        out = np.empty((rows, columns), first.dtype)
+    elif out.shape != (rows, columns) or out.dtype != first.dtype or not _in_rows(out):
+        said = f"{out.shape} {out.dtype}, {out.strides} bytes apart"
+        raise mismatch("out", f"rows of {(rows, columns)} {first.dtype}", said)
+    if not (rows and columns and inner):
+        if not add:
+            out[...] = 0
+        return out
+    first, second = (matrix if _in_rows(matrix) else np.ascontiguousarray(matrix) for matrix in (first, second))
+    letter = first.dtype.char
+    gemm = _gemm(letter)
+    if gemm is None:
+        return _through_scipy(first, second, transposed, out, add)
+    zero, one = _SCALARS[letter]
+    # BLAS counts columns first, so it is asked for the transposed product of the transposed matrices.
+    gemm(
+        b"T" if transposed == "second" else b"N",
+        b"T" if transposed == "first" else b"N",
+        *(_number(columns), _number(rows), _number(inner), one),
+        *(second.ctypes.data, _length(second), first.ctypes.data, _length(first)),
+        *(one if add else zero, out.ctypes.data, _length(out)),
+    )
+    return out
 
 
-def linear(rows: NDArray[Any], weight: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+def linear(rows: Array, weight: Array, out: Array | None = None) -> Array:
     """Return ``rows @ weight.T`` for rows (M, K) and weight (N, K), both float32 or both float64; (M, N).
 
     ``out`` as in :func:`product`.
     """
-    if not rows.size:
-        return np.zeros((len(rows), len(weight)), rows.dtype)
     return product(rows, weight, "second", out)
 
 
-def row_means(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the means (M,) of C-ordered rows (M, K), float32 or float64."""
-    if not rows.size:
-        return np.zeros(len(rows), rows.dtype)
-    (gemv,) = get_blas_funcs(("gemv",), dtype=rows.dtype)
-    size = rows.shape[1]
-    return gemv(1.0, rows.T, np.full(size, 1 / size, rows.dtype), trans=1)
+@cache
+def _gemm(letter: str) -> Callable[..., None] | None:
+    """Return BLAS' product for a dtype as a function that lets go of the interpreter; None if it looks different."""
+    module = importlib.import_module("scipy.linalg.cython_blas")
+    capsule = getattr(module, "__pyx_capi__", {}).get(_NAMES[letter])
+    if capsule is None:
+        return None
+    name_of, address_of = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
+    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    address_of.restype, address_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    signature = name_of(capsule)
+    kind = signature.decode().split(", ")[5].removesuffix(" *")
+    if signature.decode().replace(kind, "N") != _SIGNATURE:
+        return None
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(address_of(capsule, signature))
+
+
+@lru_cache(maxsize=4096)
+def _number(value: int) -> Any:
+    """Return what points to a whole number, which BLAS only reads."""
+    return ctypes.byref(ctypes.c_int(value))
+
+
+def _in_rows(matrix: Array) -> bool:
+    """Return whether the numbers of a row lie side by side, and the rows one after the other, however far apart."""
+    (between, within), size, (count, width) = matrix.strides, matrix.itemsize, matrix.shape
+    return (within == size or width < 2) and (count < 2 or (between >= width * size and between % size == 0))
+
+
+def _length(matrix: Array) -> Any:
+    """Return what points to the length of a row in memory, in numbers."""
+    return _number(max(matrix.strides[0] // matrix.itemsize, matrix.shape[1]))
+
+
+def _through_scipy(first: Array, second: Array, transposed: str, out: Array, add: bool) -> Array:
+    """Do the same with SciPy's Python function."""
+    (gemm,) = get_blas_funcs(("gemm",), dtype=first.dtype)
+    how = {"trans_a": transposed == "second", "trans_b": transposed == "first"}
+    result = gemm(1.0, np.ascontiguousarray(second).T, np.ascontiguousarray(first).T, **how).T
+    if add:
+        result = result + out
+    out[...] = result
+    return out

@@ -1,22 +1,78 @@
-"""The published network's forward pass without torch; see :mod:`smoothnet_core.models.published` for what it is."""
+"""The published network without torch; see :mod:`smoothnet_core.models.published` for what it is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
 from smoothnet_core.checkpoints import published_sizes
-from smoothnet_core.inference.blas import linear
+from smoothnet_core.inference.blas import product
+from smoothnet_core.inference.scratch import room
 
-# Windows whose hidden activations are held at once: 8 MiB of float32 at H = 512.
-_BLOCK = 4096
+Array = NDArray[np.floating]
+
+# Numbers side by side of the windows of a stretch; of these, so many at once go through the layers, in the cache.
+_COLUMNS, _AT_ONCE = 4096, 256
 
 
-def forward(tensors: Mapping[str, NDArray[np.floating]], windows: NDArray[np.floating]) -> NDArray[np.floating]:
+class Published:
+    """The tensors as they are needed.
+
+    Args:
+        tensors: float32 or float64, by their published names.
+        weights: (W,) that frames of the output are multiplied by, as overlapping windows are blended.
+    """
+
+    centred = False
+    columns = _COLUMNS
+
+    def __init__(self, tensors: Mapping[str, Array], weights: Array) -> None:
+        sizes = published_sizes(tensors)
+        self.window, self.hidden = sizes["window"], sizes["hidden"]
+        self.dtype = tensors["decoder.weight"].dtype
+        # Biases stand beside the weights, and a row of ones beside what they see.
+        self.encoder = _with_bias(tensors, "encoder.0")
+        self.blocks = [
+            tuple(_with_bias(tensors, f"res_blocks.{i}.{name}") for name in ("linear1", "linear2"))
+            for i in range(sizes["blocks"])
+        ]
+        self.decoder = _with_bias(tensors, "decoder") * weights.astype(self.dtype)[:, None]
+
+    def run(self, rows: Array, quality: Array | None) -> Array:
+        """Return the windows (W, ...) that follow from windows (W, ...), weighted; it sees no quality.
+
+        See :class:`~smoothnet_core.inference.overlapping.Network`.
+        """
+        flat = rows.reshape(self.window, -1)
+        answer = room("answer", flat.shape, self.dtype)
+        for start in range(0, flat.shape[1], _AT_ONCE):
+            self._columns(flat[:, start : start + _AT_ONCE], answer[:, start : start + _AT_ONCE])
+        return answer.reshape(rows.shape)
+
+    def _columns(self, windows: Array, out: Array) -> None:
+        count = windows.shape[1]
+        given = room("given", (self.window + 1, count), self.dtype)
+        given[:-1], given[-1] = windows, 1
+        state = room("state", (self.hidden + 1, count), self.dtype)
+        hidden = product(self.encoder, given, out=state[:-1])
+        state[-1] = 1
+        wide = room("wide", hidden.shape, self.dtype)
+        _leaky(hidden, 0.1, wide)
+        for first, second in self.blocks:
+            narrow = room("narrow", (len(first) + 1, count), self.dtype)
+            inner = product(first, state, out=narrow[:-1])
+            narrow[-1] = 1
+            _leaky(inner, 0.2, room("narrow slope", inner.shape, self.dtype))
+            product(second, narrow, out=wide)
+            _leaky(wide, 0.2, room("slope", wide.shape, self.dtype))
+            hidden += wide
+        product(self.decoder, state, out=out)
+
+
+def forward(tensors: Mapping[str, Array], windows: Array) -> Array:
     """Refine windows of single channels.
 
     Args:
@@ -34,24 +90,16 @@ def forward(tensors: Mapping[str, NDArray[np.floating]], windows: NDArray[np.flo
         raise mismatch("windows", f"(N, {sizes['window']})", windows.shape)
     if windows.dtype not in (np.float32, np.float64):
         raise mismatch("type of the windows", "float32 or float64", windows.dtype)
-    weights = {name: np.ascontiguousarray(value, windows.dtype) for name, value in tensors.items()}
-    out = np.empty(windows.shape, windows.dtype)
-    for start in range(0, len(windows), _BLOCK):
-        block = np.ascontiguousarray(windows[start : start + _BLOCK])
-        hidden = _leaky(_affine(weights, "encoder.0", block), 0.1)
-        for i in range(sizes["blocks"]):
-            narrow = _leaky(_affine(weights, f"res_blocks.{i}.linear1", hidden), 0.2)
-            hidden += _leaky(_affine(weights, f"res_blocks.{i}.linear2", narrow), 0.2)
-        out[start : start + _BLOCK] = _affine(weights, "decoder", hidden)
-    return out
+    own = {name: np.asarray(value, windows.dtype) for name, value in tensors.items()}
+    network = Published(own, np.ones(sizes["window"]))
+    return network.run(np.ascontiguousarray(windows.T), None).T.copy()
 
 
-def _affine(weights: Mapping[str, NDArray[Any]], layer: str, rows: NDArray[Any]) -> NDArray[Any]:
-    product = linear(rows, weights[f"{layer}.weight"])
-    product += weights[f"{layer}.bias"]
-    return product
+def _with_bias(tensors: Mapping[str, Array], layer: str) -> Array:
+    return np.concatenate([tensors[f"{layer}.weight"], tensors[f"{layer}.bias"][:, None]], axis=1)
 
 
-def _leaky(x: NDArray[Any], slope: float) -> NDArray[Any]:
-    # For slopes below 1, the larger of x and slope * x.
-    return np.maximum(x, x * x.dtype.type(slope), out=x)
+def _leaky(x: Array, slope: float, scratch: Array) -> None:
+    """Replace x by the larger of x and slope * x, for slopes below 1."""
+    np.multiply(x, x.dtype.type(slope), out=scratch)
+    np.maximum(x, scratch, out=x)

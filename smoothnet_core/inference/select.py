@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core.windows import blend_weights
+
+if TYPE_CHECKING:
+    from smoothnet_core.inference.overlapping import Network
 
 Array = NDArray[np.float32]
 Run = Callable[[Array, Array], Array]
@@ -30,6 +34,20 @@ def resolve_backend(backend: str, *, is_tensor: bool) -> str:
     if backend == "auto":
         return "torch" if is_tensor else "numpy"
     return backend
+
+
+def select_track_network(architecture: str, tensors: Mapping[str, Array], blend: str, window: int) -> Network | None:
+    """Return what runs a whole track's windows without torch; None for architectures that are run window by window."""
+    from smoothnet_core.inference import motion_aware_numpy, published_numpy, vector_filter_numpy
+
+    networks = {
+        "smoothnet": published_numpy.Published,
+        "motion_aware": motion_aware_numpy.MotionAware,
+        "vector_filter": vector_filter_numpy.VectorFilter,
+    }
+    if architecture not in networks:
+        return None
+    return networks[architecture](tensors, blend_weights(blend, window))
 
 
 def select_engine(

@@ -1,4 +1,4 @@
-"""The forward pass of our own network without torch; see :mod:`smoothnet_core.models.vector_filter` for what it is."""
+"""Our own network without torch; see :mod:`smoothnet_core.models.vector_filter` for what it is."""
 
 from __future__ import annotations
 
@@ -7,15 +7,89 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothnet_core.inference.blas import linear, row_means
-from smoothnet_core.windows import blend_weights, lengthened, window_starts
+from smoothnet_core.inference.blas import product
+from smoothnet_core.inference.scratch import room
 
 Array = NDArray[np.floating]
 
 # As in the torch module, whose constants this one cannot import without torch.
 FLOOR = 1e-2
-# Windows whose hidden activations are held at once: they stay in the cache.
-_BLOCK = 256
+# Numbers side by side: products of longer rows are no faster, and what lies between them still is in a cache.
+_COLUMNS = 4032
+
+
+class VectorFilter:
+    """The tensors as they are needed.
+
+    Args:
+        tensors: float32 or float64, by the torch module's names.
+        weights: (W,) that frames of the output are multiplied by, as overlapping windows are blended.
+    """
+
+    centred = True
+
+    def __init__(self, tensors: Mapping[str, Array], weights: Array) -> None:
+        self.dtype = tensors["probe"].dtype
+        self.probe, self.analysis = (np.ascontiguousarray(tensors[name]) for name in ("probe", "analysis"))
+        self.synthesis = (tensors["synthesis"] * weights[:, None]).astype(self.dtype)
+        layer, probes = tensors["layer1.weight"], len(self.probe)
+        # Biases stand beside the weights, and a row of ones beside what they see. A quality of 1 all through a window
+        # is part of that bias.
+        by_quality = layer[:, probes:]
+        self.by_quality = np.ascontiguousarray(by_quality)
+        self.trusted = _with_bias(layer[:, :probes], tensors["layer1.bias"] + by_quality.sum(axis=1))
+        self.untrusted = _with_bias(layer[:, :probes], tensors["layer1.bias"])
+        self.layer2 = _with_bias(tensors["layer2.weight"], tensors["layer2.bias"])
+        self.gain = _with_bias(tensors["gain.weight"], tensors["gain.bias"])
+        self.columns = _COLUMNS
+
+    def run(self, rows: Array, quality: Array | None) -> Array:
+        """Return what is to be added to windows, weighted; see :class:`~smoothnet_core.inference.overlapping.Network`.
+
+        Args:
+            rows: (W, J, D, M) each window relative to its own middle.
+            quality: (W, 2, J, M), or None where all of it is 1.
+        """
+        window, joints, size, many = rows.shape
+        count = joints * many
+        energy = np.einsum("wjdm,wjdm->jm", rows, rows) / self.dtype.type(window)
+        flat = rows.reshape(window, -1)
+        probes, filters = len(self.probe), len(self.analysis)
+        wide = room("wide", (max(probes, filters), flat.shape[1]), self.dtype)
+
+        probed = product(self.probe, flat, out=wide[:probes]).reshape(probes, joints, size, many)
+        features = room("features", (probes + 1, joints, many), self.dtype)
+        features[-1] = 1
+        self._logarithms(probed, energy, features[:-1])
+        features = features.reshape(-1, count)
+        first = room("first", (len(self.trusted) + 1, count), self.dtype)
+        if quality is None:
+            product(self.trusted, features, out=first[:-1])
+        else:
+            product(self.untrusted, features, out=first[:-1])
+            seen = np.ascontiguousarray(quality, self.dtype).reshape(2 * window, count)
+            product(self.by_quality, seen, out=first[:-1], add=True)
+        second = room("second", (len(self.layer2) + 1, count), self.dtype)
+        product(self.layer2, _rectified(first), out=second[:-1])
+        gains = product(self.gain, _rectified(second), out=room("gains", (filters, count), self.dtype))
+
+        filtered = product(self.analysis, flat, out=wide[:filters])
+        by_joint = filtered.reshape(filters, joints, size, many)
+        by_joint *= gains.reshape(filters, joints, 1, many)
+        return product(self.synthesis, filtered, out=room("answer", flat.shape, self.dtype)).reshape(rows.shape)
+
+    def _logarithms(self, probed: Array, energy: Array, out: Array) -> None:
+        """Write the logarithms (P, J, M) of the probed lengths, relative to the windows' spread; overwrites probed."""
+        relative = 1 / np.where(energy > 0, energy, 1)
+        np.square(probed, out=probed)
+        lengths = probed[:, :, 0]
+        for number in range(1, probed.shape[2]):
+            lengths += probed[:, :, number]
+        np.multiply(lengths, relative, out=out)
+        out += self.dtype.type(1e-12)
+        np.sqrt(out, out=out)
+        out += self.dtype.type(FLOOR)
+        np.log(out, out=out)
 
 
 def forward(tensors: Mapping[str, Array], windows: Array, quality: Array) -> Array:
@@ -29,148 +103,30 @@ def forward(tensors: Mapping[str, Array], windows: Array, quality: Array) -> Arr
     Returns:
         (N, W, D).
     """
-    network = _Network(tensors, np.ones(windows.shape[1]))
+    count, window, size = windows.shape
+    network = VectorFilter(tensors, np.ones(window))
     result = np.empty_like(windows)
-    for start in range(0, len(windows), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        rows = np.moveaxis(windows[block].astype(np.float64), 2, 0)
-        change = network.changes(rows, quality[block])
-        result[block] = windows[block] + change.transpose(2, 0, 1)
+    block = max(1, network.columns // size)
+    for start in range(0, count, block):
+        part = slice(start, start + block)
+        rows = windows[part].transpose(1, 2, 0).astype(np.float64)
+        rows -= rows.mean(axis=0)
+        seen = None if (quality[part] == 1).all() else quality[part].transpose(1, 2, 0)[:, :, None]
+        change = network.run(rows.astype(network.dtype)[:, None], seen)
+        result[part] = windows[part] + change[:, 0].transpose(2, 0, 1)
     return result
 
 
-def refine_track(
-    tensors: Mapping[str, Array], values: Array, quality: Array, *, window: int, hop: int, blend: str
-) -> NDArray[np.float64]:
-    """Refine every window of a track and blend the overlaps, as :func:`smoothnet_core.windows.refine_windows` does.
-
-    Here the blend is part of the last linear map, and only what the network changes is added up.
-
-    Args:
-        tensors: float32, by the torch module's names.
-        values: (T, N, D) float64, each vector's numbers not far beyond 1.
-        quality: (T, N, 2): confidence in [0, 1], and 1 where the frame was observed.
-        window: frames a window, as the tensors have.
-        hop: frames between the starts of windows, 1 to ``window``.
-        blend: ``uniform`` or ``taper``.
-
-    Returns:
-        (T, N, D), a view of an array (N, D, T).
-    """
-    frames = len(values)
-    values, quality, own = lengthened(values, quality, window)
-    tracks = np.ascontiguousarray(values.transpose(1, 2, 0))
-    trusted = (quality == 1).all(axis=(0, 2))
-    weights = blend_weights(blend, window)
-    network = _Network(tensors, weights)
-    count, size, length = tracks.shape
-    starts = window_starts(length, window, hop)
-    norm = np.zeros(length)
-    for start in starts:
-        norm[start : start + window] += weights
-    # Of each window the frames up to the next window's start lie beside one another, and so on: as many summands as
-    # windows overlap, each of the whole track. The last window may start out of step.
-    regular = len(range(0, length - window + 1, hop))
-    groups = [(0, regular)] if regular == len(starts) else [(0, regular), (regular, regular + 1)]
-    share = 1 / norm
-    result = np.empty(tracks.shape)
-    parts = -(-window // hop)
-    sums = np.zeros((hop, size, regular + parts), network.dtype)
-    total = np.zeros((size, max(length, sums.shape[2] * hop)))
-    for joint in range(count):
-        sums[:] = 0
-        tail = None
-        for first, last in groups:
-            step = hop if last <= regular else 1
-            view = np.lib.stride_tricks.as_strided(
-                tracks[joint, :, starts[first] :],
-                (size, last - first, window),
-                (tracks.strides[1], step * tracks.strides[2], tracks.strides[2]),
-                writeable=False,
-            )
-            for start in range(0, last - first, _BLOCK):
-                stop = min(start + _BLOCK, last - first)
-                seen = None
-                if not trusted[joint]:
-                    at = starts[first + start : first + stop]
-                    seen = quality[at[:, None] + np.arange(window), joint]
-                change = network.changes(view[:, start:stop], seen)
-                if last > regular:
-                    tail = change[:, :, 0].T
-                    continue
-                for part in range(parts):
-                    piece = change[part * hop : (part + 1) * hop]
-                    sums[: len(piece), :, start + part : stop + part] += piece
-        total[:, : sums.shape[2] * hop].reshape(size, -1, hop)[...] = sums.transpose(1, 2, 0)
-        if tail is not None:
-            total[:, starts[-1] : length] += tail
-        np.multiply(total[:, :length], share, out=result[joint])
-        result[joint] += tracks[joint]
-    return result[:, :, own : own + frames].transpose(2, 0, 1)
+def _with_bias(weight: Array, bias: Array) -> Array:
+    return np.concatenate([weight, bias[:, None]], axis=1)
 
 
-class _Network:
-    """The tensors as they are needed, and room for what lies between input and output."""
-
-    def __init__(self, tensors: Mapping[str, Array], weights: Array) -> None:
-        self.tensors = tensors
-        self.dtype = tensors["probe"].dtype
-        # Frames of the output weighted as overlapping windows are.
-        self.synthesis = (tensors["synthesis"] * weights[:, None]).astype(self.dtype)
-        layer, probes = tensors["layer1.weight"], len(tensors["probe"])
-        self.by_lengths = np.ascontiguousarray(layer[:, :probes])
-        self.by_quality = np.ascontiguousarray(layer[:, probes:])
-        # Of windows in which everything was observed and is trusted.
-        self.bias = tensors["layer1.bias"]
-        self.trusted = self.bias + self.by_quality.sum(axis=1)
-        self.room: dict[str, Array] = {}
-
-    def changes(self, windows: Array, quality: Array | None) -> Array:
-        """Return what is to be added to windows (D, M, W), weighted; they may be read only and of higher precision.
-
-        Args:
-            windows: see above.
-            quality: (M, W, 2), or None where all of it is 1.
-
-        Returns:
-            (W, D, M), overwritten by the next call: all windows' first frames lie together, then their second ones.
-        """
-        size, count, window = windows.shape
-        t = self.tensors
-        rows = self._room("rows", size * count, window)
-        # In their own precision, which leaves all digits of the lower one to what happens within a window.
-        middle = np.einsum("dmw->dm", windows)[..., None] / window
-        np.subtract(windows, middle, out=rows.reshape(windows.shape), casting="same_kind")
-        squares = np.square(rows, out=self._room("change", size * count, window))
-        energy = row_means(squares).reshape(size, count).sum(axis=0)[:, None]
-        spread = np.sqrt(np.where(energy > 0, energy, 1))
-
-        probed = linear(rows, t["probe"], self._room("wide", size * count, len(t["probe"])))
-        np.square(probed, out=probed)
-        lengths = probed.reshape(size, count, -1).sum(axis=0)
-        lengths += 1e-12 * np.square(spread)
-        np.sqrt(lengths, out=lengths)
-        lengths /= spread
-        lengths += FLOOR
-        features = np.log(lengths, out=lengths)
-        hidden = linear(features, self.by_lengths, self._room("hidden", count, len(self.bias)))
-        if quality is None:
-            hidden += self.trusted
-        else:
-            hidden += linear(np.ascontiguousarray(quality.reshape(count, -1), self.dtype), self.by_quality) + self.bias
-        np.maximum(hidden, 0, out=hidden)
-        hidden = linear(hidden, t["layer2.weight"], self._room("hidden2", count, len(t["layer2.bias"])))
-        hidden += t["layer2.bias"]
-        np.maximum(hidden, 0, out=hidden)
-        gains = linear(hidden, t["gain.weight"], self._room("gains", count, len(t["gain.bias"])))
-        gains += t["gain.bias"]
-
-        filtered = linear(rows, t["analysis"], self._room("wide", size * count, len(gains[0])))
-        by_window = filtered.reshape(size, count, -1)
-        np.multiply(by_window, gains, out=by_window)
-        return linear(self.synthesis, filtered, squares.reshape(window, -1)).reshape(window, size, count)
-
-    def _room(self, name: str, rows: int, columns: int) -> Array:
-        if name not in self.room or self.room[name].size < rows * columns:
-            self.room[name] = np.empty(rows * columns, self.dtype)
-        return self.room[name][: rows * columns].reshape(rows, columns)
+def _rectified(rows: Array) -> Array:
+    """Return rows (H + 1, N) with zero for what is below it, and ones in the last row."""
+    hidden = rows[:-1]
+    zeros = room("zeros", hidden.shape, rows.dtype)
+    zeros[...] = 0
+    # Three times as fast as with the number 0.
+    np.maximum(hidden, zeros, out=hidden)
+    rows[-1] = 1
+    return rows

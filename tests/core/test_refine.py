@@ -248,6 +248,6 @@ def test_an_explicit_backend_that_is_missing_says_what_installs_it(monkeypatch):
 def test_blocks_of_joints_change_nothing(monkeypatch):
     for fps in (None, 60.0):
         whole = refine(noisy(), fps=fps)
-        monkeypatch.setattr("smoothnet_core._refine._BLOCK_NUMBERS", 400)
+        monkeypatch.setattr("smoothnet_core._joint_tracks._BLOCK_NUMBERS", 400)
         np.testing.assert_allclose(refine(noisy(), fps=fps), whole, atol=1e-6)
         monkeypatch.undo()

@@ -56,7 +56,7 @@ def test_short_takes(frames: int):
 def test_noisy_rotations_get_nearer_and_calmer_than_the_network_alone(monkeypatch: pytest.MonkeyPatch):
     noisy, truth = turning(0.5, fast=0.02)
     result = refine(noisy, kind="rotation_matrix", fps=30)
-    monkeypatch.setattr("smoothnet_core._refine.steadied", lambda before, after: after)
+    monkeypatch.setattr("smoothnet_core._joint_tracks.steadied", lambda before, after: after)
     alone = refine(noisy, kind="rotation_matrix", fps=30)
     assert degrees(result, truth) < 0.9 * degrees(alone, truth)
 
@@ -69,7 +69,7 @@ def test_noisy_rotations_get_nearer_and_calmer_than_the_network_alone(monkeypatc
 def test_clean_fast_rotations_stay(monkeypatch: pytest.MonkeyPatch):
     _, clean = turning(0.0)
     result = refine(clean, kind="rotation_matrix", fps=30)
-    monkeypatch.setattr("smoothnet_core._refine.steadied", lambda before, after: after)
+    monkeypatch.setattr("smoothnet_core._joint_tracks.steadied", lambda before, after: after)
     assert degrees(result, refine(clean, kind="rotation_matrix", fps=30)) < 0.05
     assert degrees(result, clean) < 1.0
 
@@ -78,7 +78,7 @@ def test_only_rotations_and_only_networks_of_ours_for_jitter(monkeypatch: pytest
     def refuse(before, after):
         raise AssertionError
 
-    monkeypatch.setattr("smoothnet_core._refine.steadied", refuse)
+    monkeypatch.setattr("smoothnet_core._joint_tracks.steadied", refuse)
     noisy, _ = turning(0.3)
     refine(noisy.reshape(FRAMES, 6, 3))
     refine(noisy.reshape(FRAMES, -1), kind="channels")

@@ -8,7 +8,8 @@ from scipy.stats import ortho_group
 
 from smoothnet_core import refine
 from smoothnet_core.inference import vector_filter_numpy
-from smoothnet_core.windows import refine_windows
+from smoothnet_core.inference.overlapping import refine_overlapping
+from smoothnet_core.windows import blend_weights, refine_windows
 
 WINDOW, PROBES, HIDDEN, FILTERS = 16, 40, 24, 20
 
@@ -44,7 +45,7 @@ def reference(tensors, window, quality):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 9])
 def test_numpy_is_the_definition(size, monkeypatch):
-    monkeypatch.setattr(vector_filter_numpy, "_BLOCK", 7)
+    monkeypatch.setattr(vector_filter_numpy, "_COLUMNS", 21)
     rng = np.random.default_rng(size)
     windows = rng.normal(size=(20, WINDOW, size)).astype(np.float32)
     quality = rng.random((20, WINDOW, 2)).astype(np.float32)
@@ -104,7 +105,7 @@ def test_equivariance_in_float64(size, seed, scale, offset):
 @pytest.mark.parametrize("frames", [2, WINDOW, WINDOW + 1, 77])
 @pytest.mark.parametrize("blend", ["uniform", "taper"])
 def test_a_track_is_its_windows_blended(hop, frames, blend, monkeypatch):
-    monkeypatch.setattr(vector_filter_numpy, "_BLOCK", 6)
+    monkeypatch.setattr(vector_filter_numpy, "_COLUMNS", 54)
     tensors = random_tensors(np.float64)
     rng = np.random.default_rng(frames)
     values, quality = rng.normal(size=(frames, 3, 9)), np.ones((frames, 3, 2))
@@ -112,7 +113,9 @@ def test_a_track_is_its_windows_blended(hop, frames, blend, monkeypatch):
     quality[:, 1, 0] = rng.random(frames)
     values[:, 2] = values[0, 2]
     how = {"window": WINDOW, "hop": hop, "blend": blend}
-    out = vector_filter_numpy.refine_track(tensors, values, quality, **how)
+    network = vector_filter_numpy.VectorFilter(tensors, blend_weights(blend, WINDOW))
+    out = np.full(values.shape, np.nan)
+    refine_overlapping(values, quality, network, out, **how)
     expected = refine_windows(
         values.transpose(1, 0, 2),
         quality.transpose(1, 0, 2),
@@ -123,12 +126,26 @@ def test_a_track_is_its_windows_blended(hop, frames, blend, monkeypatch):
     np.testing.assert_allclose(out[:, 2], values[:, 2], atol=1e-14)
 
 
-def test_joints_and_blocks_change_no_bit(monkeypatch):
+def test_joints_and_blocks_change_rounding_alone(monkeypatch):
     rng = np.random.default_rng(3)
     track = rng.normal(size=(300, 7, 4)) * 0.1 + [1, 0, 0, 0]
     track[50:60, 2] = np.nan
     whole = refine(track, fps=24, kind="quat_wxyz")
     alone = [refine(track[:, n : n + 1], fps=24, kind="quat_wxyz") for n in range(7)]
-    np.testing.assert_array_equal(whole, np.concatenate(alone, axis=1))
-    monkeypatch.setattr("smoothnet_core._refine._BLOCK_NUMBERS", 2**22)
-    np.testing.assert_array_equal(whole, refine(track, fps=24, kind="quat_wxyz"))
+    np.testing.assert_allclose(whole, np.concatenate(alone, axis=1), atol=1e-7)
+    for blocks in (1, 2**22):
+        monkeypatch.setattr("smoothnet_core._joint_tracks._BLOCK_NUMBERS", blocks)
+        np.testing.assert_allclose(whole, refine(track, fps=24, kind="quat_wxyz"), atol=1e-7)
+
+
+def test_threads_change_no_bit(monkeypatch):
+    rng = np.random.default_rng(3)
+    track = rng.normal(size=(700, 9, 3))
+    gaps = np.where(rng.random(track.shape) < 0.01, np.nan, track)
+    results = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        results.append([refine(track), refine(gaps), refine(track, fps=60), refine(track, kind="axis_angle")])
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)

@@ -1,0 +1,283 @@
+"""From a track to its overlapping windows and back, for networks that run without torch.
+
+Numbers of neighbouring windows lie side by side in memory: every step is then done on long rows. To get there, a
+stretch of a track is written down as blocks of ``hop`` frames, all blocks' first frames in a row, then the second ones,
+and so on; its windows are overlapping views of that. However long the track, a task holds a few joints for a while.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core.inference.scratch import room
+from smoothnet_core.inference.threads import each
+from smoothnet_core.windows import blend_weights, lengthened
+
+Array = NDArray[Any]
+
+# Windows beside each other in memory, at least: rows much shorter than this cost more to begin than to go through.
+_LONG_ROW = 128
+# Windows of a stretch for each one at its ends that the neighbouring stretches compute too.
+_FOR_EACH_SHARED = 32
+# Into so many pieces joints are parted, if there are as many, whatever the number of threads: it changes no bit.
+_PIECES = 4
+# What float32 squares without loss, and what counts as a number of a track.
+_SMALL, _LARGE, _LARGEST = 1e-15, 1e15, 1e100
+
+
+class Network(Protocol):
+    """What runs windows.
+
+    Attributes:
+        columns: numbers side by side in memory that it likes to be given: as many as stay in the cache.
+        centred: whether it sees each window relative to its own middle, and answers with what is to be added to it.
+        dtype: what it computes in.
+    """
+
+    columns: int
+    centred: bool
+    dtype: np.dtype[Any]
+
+    def run(self, rows: Array, quality: Array | None) -> Array:
+        """Return (W, J, D, M), weighted as windows are blended, from M windows of J joints (W, J, D, M).
+
+        What it returns is overwritten by the next call in the same thread. ``quality`` is (W, 2, J, M), or None where
+        all of it is 1.
+        """
+        ...
+
+
+class UnfitTrackError(Exception):
+    """A track holds what is no number, or joints that move by less or more than float32 can square."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What a network that does not centre sees a track relative to: offset and scale, both (J, D)."""
+
+    offset: Array
+    scale: Array
+
+
+def refine_overlapping(
+    track: Array,
+    quality: Array | None,
+    network: Network,
+    out: Array,
+    *,
+    window: int,
+    hop: int,
+    blend: str,
+    strength: float = 1.0,
+    frame: Frame | None = None,
+    unfit: str = "take",
+) -> None:
+    """Refine all windows of a track and blend them.
+
+    Args:
+        track: (T, J, D) of any float type and strides, T >= 1. One shorter than a window is continued beyond its ends.
+        quality: (T, J, 2): confidence in [0, 1], and 1 where the frame was observed; None: all of it is 1.
+        network: see :class:`Network`.
+        out: (T, J, D) to write to.
+        window: frames a window.
+        hop: frames between the starts of windows, 1 to ``window``.
+        blend: ``uniform`` or ``taper``.
+        strength: 0 to 1.
+        frame: for a network that does not centre.
+        unfit: ``take`` numbers as they are, or ``refuse`` a track that should be looked at first.
+
+    Raises:
+        UnfitTrackError: see ``unfit``; part of ``out`` may have been written to.
+    """
+    if len(track) < window:
+        seen = np.ones((*track.shape[:2], 2)) if quality is None else quality
+        longer, seen, own = lengthened(track, seen, window)
+        whole = np.empty(longer.shape, out.dtype)
+        how = {"window": window, "hop": hop, "blend": blend, "strength": strength, "frame": frame, "unfit": unfit}
+        refine_overlapping(longer, seen, network, whole, **how)
+        out[...] = whole[own : own + len(track)]
+        return
+    careful = unfit == "refuse"
+    job = _Job(track, quality, network, out, window, hop, blend_weights(blend, window), strength, frame, careful)
+    each(job.do, job.stretches())
+
+
+class _Stretch(NamedTuple):
+    """Joints, and blocks of frames from ``first`` up to before ``last``; the last one goes to the end of the track."""
+
+    joints: slice
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    track: Array
+    quality: Array | None
+    network: Network
+    out: Array
+    window: int
+    hop: int
+    weights: Array
+    strength: float
+    frame: Frame | None
+    careful: bool
+
+    @property
+    def parts(self) -> int:
+        """Blocks that a window lies in."""
+        return -(-self.window // self.hop)
+
+    @property
+    def regular(self) -> int:
+        """Windows in step; where they miss the end one more is aligned with it."""
+        return (len(self.track) - self.window) // self.hop + 1
+
+    @property
+    def misses_end(self) -> bool:
+        return (len(self.track) - self.window) % self.hop != 0
+
+    def stretches(self) -> list[_Stretch]:
+        count, size = self.track.shape[1:]
+        most = max(1, self.network.columns // size)
+        long = min(self.regular, max(_LONG_ROW, _FOR_EACH_SHARED * (self.parts - 1)))
+        together = max(1, min(most // long, -(-count // _PIECES)))
+        long = self.regular if self.regular <= long else max(1, most // together)
+        # Of about the same size each, the last not so short that what lies at the end of the track begins before it.
+        pieces = max(1, round(self.regular / long))
+        edges = [round(i * self.regular / pieces) for i in range(pieces)]
+        edges.append(-(-len(self.track) // self.hop))
+        return [
+            _Stretch(slice(start, start + together), first, last)
+            for first, last in pairwise(edges)
+            for start in range(0, count, together)
+        ]
+
+    def do(self, stretch: _Stretch) -> None:
+        """Refine a stretch: all windows that touch it are computed here."""
+        hop, window, parts = self.hop, self.window, self.parts
+        start, stop = stretch.first * hop, min(stretch.last * hop, len(self.track))
+        first, last = max(0, stretch.first - parts + 1), min(self.regular, stretch.last)
+        at_end = self.misses_end and stop == len(self.track)
+        track = self.track[:, stretch.joints]
+        # From its first frame on, so that what never moves is seen as zeros exactly.
+        base = np.asarray(track[first * hop], np.float64)
+        if not self.network.centred:
+            assert self.frame is not None
+            base = self.frame.offset[stretch.joints]
+        with np.errstate(invalid="ignore" if self.careful else "warn", over="ignore"):
+            rows = self._windows("rows", track, base, first, last, at_end)
+        if self.frame is not None and (self.frame.scale[stretch.joints] != 1).any():
+            rows *= (1 / self.frame.scale[stretch.joints]).astype(rows.dtype)[:, :, None]
+        answer = self.network.run(rows, self._quality(stretch, first, last, at_end))
+
+        count, size = answer.shape[1:3]
+        blocks = max(last - first + parts - 1, stretch.last - first)
+        sums = room("sums", (hop, count, size, blocks), self.network.dtype)
+        sums[...] = 0
+        norm = np.zeros((blocks, hop))
+        regular = last - first
+        for part in range(parts):
+            piece = answer[part * hop : (part + 1) * hop]
+            sums[: len(piece), :, :, part : part + regular] += piece[..., :regular]
+            norm[part : part + regular, : len(piece)] += self.weights[part * hop : (part + 1) * hop]
+        total = room("total", (blocks * hop, count, size), self.network.dtype)
+        for step in range(hop):
+            total[step::hop] = sums[step].transpose(2, 0, 1)
+        weight = norm.reshape(-1)
+        if at_end:
+            end = slice(len(self.track) - window - first * hop, len(self.track) - first * hop)
+            total[end] += answer[..., regular]
+            weight[end] += self.weights
+        own = slice(start - first * hop, stop - first * hop)
+        total = total[own]
+        total *= (self.strength / weight[own]).astype(total.dtype)[:, None, None]
+        self._put(track[start:stop], total, self.out[start:stop, stretch.joints], stretch.joints)
+
+    def _windows(self, name: str, track: Array, base: Array, first: int, last: int, at_end: bool) -> Array:
+        """Return windows (W, J, D, M) from the ``first`` to before the ``last`` regular one, and that at the end."""
+        hop, window, parts = self.hop, self.window, self.parts
+        count, size = track.shape[1:]
+        many = last - first
+        blocks = room(f"{name} blocks", (hop, count, size, many + parts - 1), np.float64)
+        begin = first * hop
+        for step in range(hop):
+            taken = track[begin + step : begin + blocks.shape[3] * hop : hop].transpose(1, 2, 0)
+            np.subtract(taken, base[:, :, None], out=blocks[step, :, :, : taken.shape[2]])
+            # Beyond the end only where a window does not need it.
+            blocks[step, :, :, taken.shape[2] :] = 0
+        if self.careful:
+            _check_size(base, blocks)
+        rows = room(name, (parts * hop, count, size, many + at_end), self.network.dtype)
+        strides = blocks.strides
+        view = np.lib.stride_tricks.as_strided(
+            blocks, (parts, hop, count, size, many), (strides[3], *strides), writeable=False
+        )
+        target = rows.reshape(parts, hop, count, size, -1)[..., :many]
+        if self.network.centred:
+            np.subtract(view, self._middles(blocks, many), out=target, casting="same_kind")
+        else:
+            np.copyto(target, view, casting="same_kind")
+        if at_end:
+            values = np.array(track[len(self.track) - window :] - base, order="C")
+            if self.network.centred:
+                values = values - values.mean(axis=0)
+            rows[:window, ..., many] = values
+        return rows[:window]
+
+    def _middles(self, blocks: Array, many: int) -> Array:
+        """Return the means (J, D, M) of windows."""
+        whole, rest = divmod(self.window, self.hop)
+        sums = blocks.sum(axis=0)
+        middles = sums[..., :many].copy()
+        for part in range(1, whole):
+            middles += sums[..., part : part + many]
+        if rest:
+            middles += blocks[:rest].sum(axis=0)[..., whole : whole + many]
+        middles /= self.window
+        return middles
+
+    def _quality(self, stretch: _Stretch, first: int, last: int, at_end: bool) -> Array | None:
+        """Return (W, 2, J, M), or None where all of it is 1."""
+        if self.quality is None:
+            return None
+        quality = self.quality[:, stretch.joints]
+        end = len(quality) if at_end else (last - 1) * self.hop + self.window
+        if (quality[first * self.hop : end] == 1).all():
+            return None
+        return self._plain_windows(quality, first, last, at_end).transpose(0, 2, 1, 3)
+
+    def _plain_windows(self, quality: Array, first: int, last: int, at_end: bool) -> Array:
+        """Return windows (W, J, 2, M) of the quality."""
+        starts = self.hop * np.arange(first, last)
+        if at_end:
+            starts = np.append(starts, len(quality) - self.window)
+        return quality[starts + np.arange(self.window)[:, None]].transpose(0, 2, 3, 1)
+
+    def _put(self, before: Array, change: Array, out: Array, joints: slice) -> None:
+        if self.frame is None:
+            if out.dtype.itemsize >= change.itemsize:
+                np.add(before, change, out=out, casting="same_kind")
+                return
+            change += before
+        else:
+            change = change * self.frame.scale[joints]
+            change += self.strength * self.frame.offset[joints]
+            if self.strength < 1:
+                change += (1 - self.strength) * before.astype(np.float64)
+        if out.dtype.itemsize < change.itemsize:
+            limit = float(np.finfo(out.dtype).max)
+            np.clip(change, -limit, limit, out=change)
+        out[...] = change
+
+
+def _check_size(base: Array, blocks: Array) -> None:
+    peaks = np.maximum(blocks.max(axis=(0, 2, 3)), -blocks.min(axis=(0, 2, 3)))
+    fit = (peaks == 0) | ((peaks > _SMALL) & (peaks < _LARGE))
+    if not fit.all() or not (np.abs(base) < _LARGEST).all():
+        raise UnfitTrackError
