@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -243,7 +242,7 @@ def _refiner(
         image_size=image_size if track.values.shape[2:] == (2,) else None,
         order=track.order,
         backend=backend,
-        **({} if out is None or "out" not in signature(refine).parameters else {"out": out}),
+        out=out,
     )
 
 

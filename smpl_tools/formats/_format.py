@@ -56,7 +56,8 @@ class Rewriting(NamedTuple):
     Attributes:
         out: by the person's id and the track's name, where new values may be written to: an array of the track's
             shape and dtype, in the file itself; empty where a format has none.
-        write: ``write(motion)``: fill the file with the motion, whose tracks may be those arrays.
+        write: ``write(motion)``: fill the file with the motion. A track that is one of those arrays is there already,
+            and is taken to be finite wherever it was.
     """
 
     out: Mapping[tuple[str, str], NDArray[Any]]

@@ -24,8 +24,8 @@ from smpl_tools.formats._files import write_npy_header
 
 # Smaller files are read whole.
 SMALLEST = 2**24
-# Seconds from one time that pages are let go to the next: a disk gives a few tens of megabytes meanwhile.
-_INTERVAL = 0.02
+# Seconds from one time that pages are let go to the next: some tens of megabytes are read meanwhile at most.
+_INTERVAL = 0.005
 
 
 def mapped_npy(path: Path) -> tuple[NDArray[Any], mmap.mmap] | None:

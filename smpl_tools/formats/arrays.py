@@ -180,10 +180,10 @@ def _on_disk(motion: Motion, path: Path, held: mmap.mmap) -> Iterator[Rewriting]
         def write(new: Motion) -> None:
             values = new.people[0].tracks[TRACK].values
             check_shape(TRACK, old, values)
+            if values is out:
+                return
             for rows in row_blocks(old):
-                if values is not out:
-                    out[rows] = values[rows]
-                np.copyto(out[rows], old[rows], where=~np.isfinite(out[rows]))
+                out[rows] = np.where(np.isfinite(values[rows]), values[rows], old[rows])
 
         with few_pages(held, output):
             yield Rewriting({(person.id, TRACK): out}, write)
