@@ -130,7 +130,8 @@ def refine_joints(
             changes[1][:, columns] = _distance(prepared.values, new, given.is_rotation) * strength
 
     pieces = [slice(start, start + at_once) for start in range(0, max(1, count), at_once)]
-    if how.backend == "numpy":
+    # A network that sees a whole body comes with products large enough for BLAS' own threads.
+    if how.backend == "numpy" and not body:
         each(do, pieces)
     else:
         for columns in pieces:

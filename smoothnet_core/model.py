@@ -40,8 +40,8 @@ class Model:
     name: str
     tensors: Mapping[str, Array]
     metadata: Mapping[str, Any]
-    _engines: dict[tuple[str, str], Run] = field(default_factory=dict, repr=False)
-    _track_networks: dict[str, Network | None] = field(default_factory=dict, repr=False)
+    _engines: dict[tuple[str, str], Run] = field(init=False, default_factory=dict, repr=False)
+    _track_networks: dict[str, Network | None] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def architecture(self) -> str:
@@ -128,12 +128,11 @@ def load_model(path_or_name: str | os.PathLike[str] | Model) -> Model:
         return path_or_name
     if not isinstance(path_or_name, (str, os.PathLike)):
         raise mismatch("model", "a shipped name, a path or a Model", f"a {type(path_or_name).__name__}")
-    shipped = _shipped_paths()
-    if isinstance(path_or_name, str) and path_or_name in shipped:
+    if isinstance(path_or_name, str) and _shipped_path(path_or_name):
         return _load_shipped(path_or_name)
     path = Path(path_or_name)
     if not path.is_file():
-        names = ", ".join(sorted(shipped)) or "(none)"
+        names = ", ".join(sorted(_shipped_paths())) or "(none)"
         raise mismatch("model", f"one of the shipped names {names}, or a file of weights", repr(str(path_or_name)))
     return _load(str(path), path)
 
@@ -142,9 +141,18 @@ def _shipped_paths() -> dict[str, Path]:
     return {p.stem: p for folder in _FOLDERS if folder.is_dir() for p in folder.glob("*.safetensors")}
 
 
+def _shipped_path(name: str) -> Path | None:
+    """Return the file of a shipped name; None if it is none. To list the folders takes long."""
+    if not name or Path(name).name != name:
+        return None
+    return next((path for folder in _FOLDERS if (path := folder / f"{name}.safetensors").is_file()), None)
+
+
 @lru_cache(maxsize=16)
 def _load_shipped(name: str) -> Model:
-    return _load(name, _shipped_paths()[name])
+    path = _shipped_path(name)
+    assert path is not None
+    return _load(name, path)
 
 
 def _load(name: str, path: Path) -> Model:

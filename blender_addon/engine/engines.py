@@ -11,8 +11,6 @@ import itertools
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -20,7 +18,6 @@ from typing import Any, Protocol
 import numpy as np
 
 import smoothnet_core
-from smoothnet_core.inference.blas_threads import one_thread
 from smoothnet_core.model import load_model
 
 from .engine_external import TIMEOUT, Array, Cancelled, EngineError, ExternalEngine, Tick, checked, report_share
@@ -39,9 +36,9 @@ PREFERENCES = ("BUILT_IN", "TORCH", "EXTERNAL")
 _TEST_FRAMES, _TEST_JOINTS, _TOLERANCE, _ROUNDS = 900, 52, 2e-3, 3
 
 
-# Threads of the built-in engine; joints times frames from which they are worth it, and which one piece of work has at
-# most; what of the arguments is one value a joint.
-_THREADS, _LEAST, _MOST, _BY_COLUMN = min(8, os.cpu_count() or 1), 2**14, 2**18, ("mask",)
+# Joints times frames of a piece of work of the built-in engine, which can be stopped after each; what of the arguments
+# is one value a joint.
+_PIECE, _BY_COLUMN = 2**18, ("mask",)
 
 
 class Engine(Protocol):
@@ -78,33 +75,16 @@ class BuiltInEngine:
         """See :class:`Engine`."""
         report_share(tick, 0.0)
         model = load_model(keywords.pop("model", "default"))
-        # Others see a whole body, or come with large products.
-        alone = model.architecture == "vector_filter"
-        pieces = _pieces(np.shape(track), keywords) if alone else [slice(None)]
-        done = 0
-
-        def refine_piece(columns: slice) -> Array:
-            nonlocal done
-            how: dict[str, Any] = {
-                name: np.asarray(value)[:, columns] if name in _BY_COLUMN else value for name, value in keywords.items()
-            }
-            result = smoothnet_core.refine(track[:, columns], backend="numpy", model=model, **how)
-            done += 1
-            report_share(tick, done / len(pieces))
-            return result
-
-        if len(pieces) == 1:
-            with one_thread() if alone else nullcontext():
-                result = smoothnet_core.refine(track, backend="numpy", model=model, **keywords)
-            report_share(tick, 1.0)
-            return result
-        with one_thread(), ThreadPoolExecutor(min(_THREADS, len(pieces))) as pool:
-            waiting = [pool.submit(refine_piece, columns) for columns in pieces]
-            try:
-                return np.concatenate([one.result() for one in waiting], axis=1)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        results: list[Array] = []
+        # Body-aware networks see all joints at once.
+        for share, columns in _pieces(np.shape(track), keywords) if model.body is None else [(1.0, slice(None))]:
+            given, how = track, dict(keywords)
+            if columns != slice(None):
+                given = track[:, columns]
+                how |= {name: np.asarray(how[name])[:, columns] for name in _BY_COLUMN if how.get(name) is not None}
+            results.append(smoothnet_core.refine(given, backend="numpy", model=model, **how))
+            report_share(tick, share)
+        return results[0] if len(results) == 1 else np.concatenate(results, axis=1)
 
     def describe(self) -> str:
         """See :class:`Engine`."""
@@ -151,23 +131,23 @@ class TorchEngine:
             return self._device
 
 
-def _pieces(shape: tuple[int, ...], keywords: dict[str, Any]) -> list[slice]:
-    """Return the columns of a track that are refined by themselves, side by side: the results are those of all at once.
+def _pieces(shape: tuple[int, ...], keywords: dict[str, Any]) -> list[tuple[float, slice]]:
+    """Return the columns of a track that are refined one after the other, each with the share done after it.
 
-    A joint that no frame shows follows the others, so where there is one all stay together.
+    The results are those of all at once. A joint that no frame shows follows the others, so where there is one all stay
+    together.
     """
     kind, mask = keywords.get("kind", "position"), keywords.get("mask")
     if len(shape) != (2 if kind == "channels" else 4 if kind == "rotation_matrix" else 3):
-        return [slice(None)]
+        return [(1.0, slice(None))]
     apart = set(keywords) <= {"fps", "kind", "strength", "order", "hop", "blend", *_BY_COLUMN}
     if mask is not None and (np.shape(mask) != shape[:2] or not np.asarray(mask).any(axis=0).all()):
         apart = False
-    if not apart or shape[0] * shape[1] < _LEAST:
-        return [slice(None)]
-    # More pieces than threads: the work can be stopped after each, and no thread waits long for the last one.
-    count = min(shape[1], max(2 * _THREADS, shape[0] * shape[1] // _MOST))
+    count = min(shape[1], -(-shape[0] * shape[1] // _PIECE))
+    if not apart or count < 2:
+        return [(1.0, slice(None))]
     edges = np.linspace(0, shape[1], count + 1).astype(int).tolist()
-    return [slice(start, end) for start, end in itertools.pairwise(edges)]
+    return [(end / shape[1], slice(start, end)) for start, end in itertools.pairwise(edges)]
 
 
 def built_in() -> Engine:

@@ -26,7 +26,7 @@ def thread_count() -> int:
     return max(1, len(available(0)) if available else os.cpu_count() or 1)
 
 
-def each(function: Callable[[Task], None], tasks: Iterable[Task]) -> None:
+def each(function: Callable[[Task], object], tasks: Iterable[Task]) -> None:
     """Call ``function`` once for each task, in no order, in all threads; return when all are done.
 
     After an error no further task is begun, and it is raised. Within a task, tasks are done one after the other.
