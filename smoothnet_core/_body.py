@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from smoothnet_core._checks import mismatch
 from smoothnet_core._limbs import even_limbs
@@ -81,6 +80,8 @@ def common_frame(values: Array) -> tuple[Array, Array]:
 def roughness(values: NDArray[np.floating], smoothed: NDArray[np.floating]) -> Array:
     """Return the distance (T, N) between two tracks (T, N, 3), averaged over about half a second at 30 frames."""
     apart = np.linalg.norm(np.asarray(values, np.float64) - smoothed, axis=2)
+    from scipy.ndimage import gaussian_filter1d
+
     return gaussian_filter1d(apart, _ROUGHNESS_SIGMA, axis=0, mode="nearest")
 
 

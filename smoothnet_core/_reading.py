@@ -14,15 +14,25 @@ class Refusal(ValueError):
     """The file asks for something that is never done; the message starts where ``PATH: refused:`` ends."""
 
 
+def checked_size(path: Path, max_bytes: int) -> int:
+    """Return how many bytes a file has.
+
+    Raises:
+        Refusal: more than ``max_bytes``.
+    """
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise Refusal(f"the file has {size:,} bytes, expected at most {max_bytes:,}")
+    return size
+
+
 def read_bytes(path: Path, max_bytes: int) -> bytes:
     """Return the bytes of a file of at most ``max_bytes``.
 
     Raises:
         Refusal: it is larger.
     """
-    size = path.stat().st_size
-    if size > max_bytes:
-        raise Refusal(f"the file has {size:,} bytes, expected at most {max_bytes:,}")
+    checked_size(path, max_bytes)
     return path.read_bytes()
 
 

@@ -25,7 +25,6 @@ from safetensors import safe_open
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._reading import one_line, reading
 from smoothnet_core._writing import replace_file
-from smoothnet_core.inference.robust_fit_numpy import BANDWIDTHS, DILATIONS, KEPT_LINES, SMOOTHINGS, probes
 from smoothnet_core.torch_files import load_torch
 
 Array = NDArray[np.float32]
@@ -146,6 +145,9 @@ def _validate_vector_filter(weights: Weights) -> None:
 
 
 def _validate_robust_fit(weights: Weights) -> None:
+    # Here, since with it comes the BLAS, which reading needs not.
+    from smoothnet_core.inference.robust_fit_numpy import BANDWIDTHS, DILATIONS, KEPT_LINES, SMOOTHINGS, probes
+
     sizes = weights.metadata.get("sizes")
     if not isinstance(sizes, dict) or not all(type(sizes.get(name)) is int for name in ("hidden", "rounds")):
         raise mismatch("metadata entry 'sizes'", "the whole numbers hidden, rounds", repr(sizes))

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,13 @@ from numpy.typing import NDArray
 from smoothnet_core._pickle_machine import Allowance, Machine, Types
 from smoothnet_core._pickle_objects import OBJECT_TYPES
 from smoothnet_core._pickle_types import JOBLIB_TYPES, PLAIN_TYPES, checked_shape
-from smoothnet_core._reading import DEFAULT_MAX_BYTES, Refusal, members, read_bytes, reading, reason
+from smoothnet_core._reading import DEFAULT_MAX_BYTES, Refusal, checked_size, members, read_bytes, reading, reason
 from smoothnet_core.torch_files import MAGIC_NUMBER, PICKLED_TENSOR_TYPES
 
 _TYPES = {**PLAIN_TYPES, **JOBLIB_TYPES, **PICKLED_TENSOR_TYPES, **OBJECT_TYPES}
 _STEP = 2**24
+# Few enough bytes to stay in the cache on their way.
+_PART = 2**18
 # Enough for every preset of xz (at most 65 MiB), and no more for a header that asks for gigabytes.
 _LZMA_MEMORY = 2**28
 _NPY_MAGIC = b"\x93NUMPY"
@@ -100,7 +102,9 @@ def load_npy(
     """
     path = Path(path)
     with reading(path, ".npy file", "a NumPy array"):
-        return _parse_npy(read_bytes(path, max_bytes), tensors)
+        size = checked_size(path, max_bytes)
+        with path.open("rb") as file:
+            return _parse_npy(file, size, tensors)
 
 
 def load_npz(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> dict[str, NDArray[Any]]:
@@ -118,7 +122,8 @@ def load_npz(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -
     with reading(path, ".npz file", "a zip archive of NumPy arrays"), zipfile.ZipFile(path) as archive:
         for name, info in members(archive, max_bytes).items():
             try:
-                arrays[name.removesuffix(".npy")] = _parse_npy(archive.read(info))
+                with archive.open(info) as member:
+                    arrays[name.removesuffix(".npy")] = _parse_npy(member, info.file_size)
             except Refusal as error:
                 raise Refusal(f"member {name}: {error}") from None
             except Exception as error:
@@ -163,28 +168,57 @@ def _decompressed(content: bytes, max_bytes: int) -> bytes | bytearray:
     return made
 
 
-def _parse_npy(content: bytes, tensors: list[NDArray[Any]] | None = None) -> NDArray[Any]:
-    stream = io.BytesIO(content)
-    if not content.startswith(_NPY_MAGIC):
-        raise ValueError(f"no .npy header, expected {_NPY_MAGIC!r} and found {content[:6]!r}")
-    version = np.lib.format.read_magic(stream)
+def npy_layout(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether columns come first, and dtype of an ``.npy``, read up to where its numbers begin.
+
+    Raises:
+        ValueError: it does not begin as one, or something else that NumPy's reader raises for a damaged header.
+    """
+    begin = file.read(len(_NPY_MAGIC))
+    if begin != _NPY_MAGIC:
+        raise ValueError(f"no .npy header, expected {_NPY_MAGIC!r} and found {begin!r}")
+    file.seek(0)
+    version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f".npy version {version}, expected one of {', '.join(map(str, readers))}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the file was written by Python 2 is no news to its user
-        shape, fortran, dtype = readers[version](stream)
-    checked_shape(shape)
+        shape, fortran, dtype = readers[version](file)
+    return checked_shape(shape), fortran, dtype
+
+
+def _parse_npy(file: IO[bytes], size: int, tensors: list[NDArray[Any]] | None = None) -> NDArray[Any]:
+    """Return the array of an ``.npy`` of ``size`` bytes, read to its end: an archive checks its members there."""
+    shape, fortran, dtype = npy_layout(file)
     if dtype.hasobject:
-        array = _load(stream, _TYPES if tensors is None else _noting(tensors))
+        array = _load(io.BytesIO(file.read()), _TYPES if tensors is None else _noting(tensors))
         if not isinstance(array, np.ndarray) or array.shape != shape:
             raise ValueError(f"its header declares objects of shape {shape}, which do not follow")
         return array
-    length, follow = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
+    length, follow = math.prod(shape) * dtype.itemsize, size - file.tell()
     if length > follow:
         raise ValueError(
             f"its header declares {length:,} bytes (shape {shape}, type {dtype}), "
             f"expected at most the {follow:,} that follow"
         )
-    array = np.frombuffer(bytearray(stream.read(length)), dtype) if length else np.empty(shape, dtype)
-    return array.reshape(shape, order="F" if fortran else "C")
+    if not length:
+        array = np.empty(shape, dtype)
+    else:
+        content = np.empty(length, np.uint8)
+        _read_into(file, memoryview(content))
+        array = content.view(dtype).reshape(shape, order="F" if fortran else "C")
+    while file.read(_STEP):
+        pass
+    return array
+
+
+def _read_into(file: IO[bytes], target: memoryview) -> None:
+    """Read as many bytes as there is room for, some at a time: all at once they would be there twice for a while."""
+    filled = 0
+    while filled < len(target):
+        part = file.read(min(_PART, len(target) - filled))
+        if not part:
+            raise EOFError(f"it ends after {filled:,} of {len(target):,} bytes of numbers")
+        target[filled : filled + len(part)] = part
+        filled += len(part)

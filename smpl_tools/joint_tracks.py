@@ -43,7 +43,7 @@ class _Piece:
 
     joints: NDArray[np.int64]
     places: NDArray[np.int64]
-    numbers: NDArray[np.int64]
+    numbers: slice | NDArray[np.int64]
     ready: Prepared
     refined: Array
 
@@ -162,7 +162,7 @@ def _piece(
 ) -> _Piece:
     numbers, values, confidence = on_timeline(track, frames, rows, joints)
     ready = prepare(values, kind=track.kind, order=track.order, confidence=confidence)
-    refined = prepare(refiner(values, track, confidence, None), kind=track.kind, order=track.order)
+    refined = prepare(refiner(values, track, confidence, None, None), kind=track.kind, order=track.order)
     return _Piece(joints, places, numbers, ready, refined.values)
 
 
@@ -191,7 +191,7 @@ def _judged(
 
     def refine_positions(placed: Array) -> Array:
         own = placed[:, shown]
-        new = refiner(own, Track(own, "position", "body", names), known[:, shown], None)
+        new = refiner(own, Track(own, "position", "body", names), known[:, shown], None, None)
         result = np.full(placed.shape, np.nan)
         result[:, shown] = steadied(own, new, _SIGMA, fps / 30.0) if steady else new
         return result

@@ -8,13 +8,16 @@ Rotations of every kind are measured by the angle: the angular velocity between 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothnet_core import rotations
-from smoothnet_core.tracks import Prepared, prepare
+from smoothnet_core import _rotation_planes as planes
+from smoothnet_core._low_pass import low_passed
+from smoothnet_core._vectors import empty_over_time, frame_blocks, parts, to_planes
+from smoothnet_core.tracks import Prepared, prepare, settled
 from smpl_tools.motion import Motion, Track
 
 Array = NDArray[np.float64]
@@ -26,6 +29,10 @@ BRIDGED_SECONDS = 0.5
 MOVEMENT_HZ = 4.0
 # Below this many frames the low-pass says more about its own edges than about the movement.
 _SHORTEST_FOR_SPEED = 8
+# Takes of more frames are measured in stretches, of so many frames each.
+MEASURED_FRAMES, _STRETCH = 2**13, 2**8
+# Numbers measured at once.
+_BLOCK_NUMBERS = 2**16
 
 
 @dataclass(frozen=True)
@@ -62,15 +69,35 @@ def pieces(frames: NDArray[np.int64], fps: float) -> list[slice]:
     Returns:
         Slices of rows that together cover all of them; none for T = 0.
     """
+    if len(frames) and int(frames[-1]) - int(frames[0]) == len(frames) - 1:
+        return [slice(0, len(frames))]
     missing = np.diff(frames) - 1
     cuts = np.flatnonzero(missing > BRIDGED_SECONDS * fps) + 1
     edges = [0, *cuts.tolist(), len(frames)]
     return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
+def sampled(seen: NDArray[np.bool_]) -> slice | NDArray[np.int64]:
+    """Return the rows that jitter and speed are measured in: all of them, of long takes ``MEASURED_FRAMES``.
+
+    They are stretches of rows, evenly spread over those in which anything was observed.
+
+    Args:
+        seen: (T,) where anything was observed.
+    """
+    count = len(seen) if seen.all() else int(np.count_nonzero(seen))
+    if len(seen) <= MEASURED_FRAMES:
+        return slice(0, len(seen))
+    chosen: slice | NDArray[np.int64] = slice(None)
+    if count > MEASURED_FRAMES:
+        starts = np.linspace(0, count - _STRETCH, MEASURED_FRAMES // _STRETCH).astype(np.int64)
+        chosen = (starts[:, None] + np.arange(_STRETCH)).reshape(-1)
+    return chosen if count == len(seen) else np.flatnonzero(seen)[chosen]
+
+
 def is_observed(track: Track) -> bool:
     """Tell whether a track has at least one finite value."""
-    return bool(np.isfinite(track.values).any())
+    return any(np.isfinite(track.values[rows]).any() for rows in frame_blocks(track.values))
 
 
 def prepared(track: Track) -> Prepared:
@@ -94,13 +121,13 @@ def jitter(track: Prepared, frames: NDArray[np.int64], fps: float) -> float | No
         Mean over joints and frames, in the track's unit (radians for rotations) per second squared; None where no
         three frames in a row were observed.
     """
-    total, count = 0.0, 0
-    for n in np.flatnonzero(~track.never_observed):
-        seen = track.observed[:, n]
-        steps = _velocity(track.values[:, n], track.is_rotation)
-        usable = seen[:-2] & seen[1:-1] & seen[2:] & (frames[2:] - frames[:-2] == 2)
-        lengths = np.linalg.norm(np.diff(steps, axis=0), axis=-1)[usable]
-        total, count = total + float(lengths.sum()), count + lengths.size
+    seen = track.observed & ~track.never_observed
+    usable = seen[:-2] & seen[1:-1] & seen[2:] & (frames[2:] - frames[:-2] == 2)[:, None]
+    total = 0.0
+    for part in _joint_blocks(track):
+        lengths = _lengths(np.diff(_velocity(track.values[:, part], track.is_rotation)))
+        total += float(lengths.sum(where=usable[:, part].T))
+    count = int(usable.sum())
     return total / count * fps * fps if count else None
 
 
@@ -124,53 +151,81 @@ def speed_kept(before: Prepared, after: Prepared, frames: NDArray[np.int64], fps
     """
     if len(frames) < _SHORTEST_FOR_SPEED:
         return None
+    seen = before.observed & ~before.never_observed
+    usable = seen[:-1] & seen[1:] & (np.diff(frames) == 1)[:, None]
     fast_before = fast_after = 0.0
-    for n in np.flatnonzero(~before.never_observed):
-        seen = before.observed[:, n]
-        usable = seen[:-1] & seen[1:] & (np.diff(frames) == 1)
-        if usable.any():
-            slow = _low_passed(before.values[:, n], frames, fps, before.is_rotation)
-            fast_before += _fast(_velocity(slow, before.is_rotation)[usable])
-            fast_after += _fast(_velocity(after.values[:, n], before.is_rotation)[usable])
+    slow = _low_passed(before.values, frames, fps, before.is_rotation)
+    for part in _joint_blocks(before):
+        fast_before += _fast(_velocity(slow[:, part], before.is_rotation), usable[:, part])
+        fast_after += _fast(_velocity(after.values[:, part], before.is_rotation), usable[:, part])
     # Rounding alone makes a still track "move".
-    still = 1e-9 * max(1.0, float(np.abs(before.values).max()))
+    still = 1e-9 * max(1.0, float(before.values.max()), -float(before.values.min()))
     return fast_after / fast_before if fast_before > still else None
 
 
 def changes(before: Prepared, after: Prepared) -> Array:
     """Return (T, J) how far each value was moved: distance, or angle in radians; NaN where nothing was observed."""
-    if before.is_rotation:
-        shape = (*before.values.shape[:2], 3, 3)
-        moved = rotations.geodesic_angle(before.values.reshape(shape), after.values.reshape(shape))
-    else:
-        moved = np.linalg.norm(after.values - before.values, axis=-1)
-    return np.where(before.observed, moved, np.nan)
+    moved = np.full(before.observed.shape, np.nan)
+    for part in parts(before.values.shape):
+        old, new = to_planes(before.values[part]), to_planes(after.values[part])
+        apart = planes.angle_between(old, new) if before.is_rotation else _lengths(new - old)
+        np.copyto(moved[part], apart.reshape(moved[part].shape[::-1]).T, where=before.observed[part])
+    return moved
+
+
+def _joint_blocks(track: Prepared) -> Iterator[slice]:
+    """Yield slices that cover the joints, each so few that their numbers stay in the cache."""
+    frames, count, size = track.values.shape
+    together = max(1, _BLOCK_NUMBERS // max(1, frames * size))
+    return (slice(start, start + together) for start in range(0, count if frames else 0, together))
 
 
 def _velocity(values: Array, rotation: bool) -> Array:
-    """Return (T - 1, D) differences, or (T - 1, 3) rotation vectors from frame to frame."""
+    """Return (D, N, T - 1) differences, or (3, N, T - 1) rotation vectors from frame to frame, of (T, N, ...)."""
     if not rotation:
-        return np.diff(values, axis=0)
-    matrices = values.reshape(-1, 3, 3)
-    return rotations.matrix_to_axis_angle(matrices[1:] @ matrices[:-1].transpose(0, 2, 1))
+        return np.diff(values.transpose(2, 1, 0))
+    frames, count = values.shape[:2]
+    quats = planes.quat_of_matrix(to_planes(values)).reshape(4, count, frames)
+    w, x, y, z = quats[..., 1:]
+    # Of the frame before, turned back.
+    v, a, b, c = quats[..., :-1]
+    real = w * v + x * a + y * b + z * c
+    turn = np.stack([v * x - w * a - y * c + z * b, v * y - w * b - z * a + x * c, v * z - w * c - x * b + y * a])
+    sine = _lengths(turn)
+    angle = 2 * np.arctan2(sine, np.abs(real))
+    still = sine == 0
+    sine[still] = 1.0
+    angle /= sine
+    angle[still] = 2.0
+    turn *= np.copysign(angle, real)
+    return turn
 
 
-def _fast(velocity: Array) -> float:
-    return float(np.quantile(np.linalg.norm(velocity, axis=-1), 0.95))
+def _lengths(vectors: Array) -> Array:
+    """Return the lengths (...) of vectors (D, ...)."""
+    total = np.square(vectors[0])
+    for entries in vectors[1:]:
+        total += np.square(entries)
+    return np.sqrt(total, out=total)
+
+
+def _fast(velocity: Array, usable: NDArray[np.bool_]) -> float:
+    """Return the sum over joints of the 95th percentile of their speeds, from (D, N, T) and (T, N)."""
+    speeds = _lengths(velocity)
+    if usable.all():
+        return float(np.quantile(speeds, 0.95, axis=1, overwrite_input=True).sum())
+    return sum(float(np.quantile(one[own], 0.95)) for one, own in zip(speeds, usable.T, strict=True) if own.any())
 
 
 def _low_passed(values: Array, frames: NDArray[np.int64], fps: float, rotation: bool) -> Array:
-    """Low-pass (T, D) vectors piece by piece on the uniform timeline; rotations return to the nearest rotation."""
-    from scipy.signal import butter, sosfiltfilt
-
-    sections = butter(4, min(MOVEMENT_HZ, 0.4 * fps), fs=fps, output="sos")
-    result = np.empty_like(values)
+    """Low-pass (T, N, D) vectors piece by piece on the uniform timeline; rotations return to the nearest rotation."""
+    result = empty_over_time(values.shape)
     for rows in pieces(frames, fps):
+        tracks = values[rows].transpose(1, 2, 0).reshape(-1, rows.stop - rows.start)
         numbers = frames[rows] - frames[rows.start]
-        time = np.arange(numbers[-1] + 1)
-        uniform = np.stack([np.interp(time, numbers, column) for column in values[rows].T], axis=1)
-        slow = sosfiltfilt(sections, uniform, axis=0, padlen=min(15, len(uniform) - 1))
-        result[rows] = slow[numbers]
-    if rotation:
-        result = rotations.project_to_so3(result.reshape(-1, 3, 3)).reshape(-1, 9)
-    return result
+        length = int(numbers[-1]) + 1
+        if length > len(numbers):
+            tracks = np.stack([np.interp(np.arange(length), numbers, track) for track in tracks])
+        slow = low_passed(tracks, 4, min(MOVEMENT_HZ, 0.4 * fps), fps, min(15, length - 1))
+        result[rows] = slow[:, numbers].reshape(*values.shape[1:], -1).transpose(2, 0, 1)
+    return settled(result, rotation)

@@ -107,7 +107,7 @@ class Person:
         for name, track in self.tracks.items():
             if len(track.values) != len(self.frames):
                 raise mismatch(f"frames of track {name!r} of person {self.id}", len(self.frames), len(track.values))
-        if len(self.frames) > 1 and np.diff(self.frames).min() < 1:
+        if not (self.frames[1:] > self.frames[:-1]).all():
             raise mismatch(f"frame numbers of person {self.id}", "strictly increasing", "a repeated or falling number")
 
     def with_tracks(self, tracks: Mapping[str, Track]) -> Person:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,49 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
-from smoothnet_core.tracks import Prepared
 from smpl_tools.body_tracks import joint_names, refinable
 from smpl_tools.joint_tracks import JUDGES, refined_at_joints
-from smpl_tools.measures import ASSUMED_FPS, changes, is_observed, jitter, pieces, prepared, speed_kept, unit_of
+from smpl_tools.measures import ASSUMED_FPS, is_observed, pieces
 from smpl_tools.motion import DEFAULT_PARTS, PARTS, Motion, Person, Track
 from smpl_tools.refined_tracks import Refiner, refined_track
+from smpl_tools.track_reports import TrackReport, observation, track_report
 
 if TYPE_CHECKING:
     from smoothnet_core import Model
 
 # The names on the command line; all but the first two are keys of ``smoothnet_core.filters.FILTERS``.
 METHODS = ("smoothnet", "repair", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
-
-
-@dataclass(frozen=True)
-class TrackReport:
-    """What became of one track of one person.
-
-    Attributes:
-        person: the person's id.
-        track: the track's name.
-        frames: T, rows of the person in the file.
-        filled_frames: rows in which at least one joint was not observed and was filled in.
-        unit: of lengths and angles here: ``mm``, ``px``, ``deg``, or ``unit`` where the file does not say.
-        largest_change: farthest an observed value was moved; None where nothing was observed.
-        largest_change_joint: the joint it happened to.
-        largest_change_frame: its frame number in the file.
-        jitter_before: mean length of the acceleration, ``unit`` per second squared; None below three frames in a row.
-        jitter_after: the same of the result.
-        speed_kept: see ``smpl_tools.measures.speed_kept``.
-    """
-
-    person: str
-    track: str
-    frames: int
-    filled_frames: int
-    unit: str
-    largest_change: float | None
-    largest_change_joint: str | None
-    largest_change_frame: int | None
-    jitter_before: float | None
-    jitter_after: float | None
-    speed_kept: float | None
 
 
 @dataclass(frozen=True)
@@ -111,6 +80,7 @@ def refine_motion(
     backend: str = "auto",
     fps: float | None = None,
     progress: Callable[[float], None] | None = None,
+    out: Mapping[tuple[str, str], NDArray[Any]] | None = None,
 ) -> RefinedMotion:
     """Refine the selected tracks of a motion; everything else stays the same object.
 
@@ -133,6 +103,8 @@ def refine_motion(
         backend: for ``method="smoothnet"``, see ``smoothnet_core.refine``.
         fps: frames a second, in place of the motion's; where neither is known, 30.
         progress: called with the fraction done, 0 to 1, after every track.
+        out: by the person's id and the track's name, arrays of a track's shape and dtype (memory maps, say) that its
+            refined values are written to; those of other tracks, and of tracks judged at the joints, are new arrays.
 
     Raises:
         ValueError: an unknown name among the arguments, no track of the parts in the motion, or none that the model
@@ -145,7 +117,7 @@ def refine_motion(
         one_of("part", part, PARTS)
     where = "" if motion.path is None else f"{motion.path}: "
     try:
-        return _refine_motion(motion, model, method, judge, strength, parts, person, backend, fps, progress)
+        return _refine_motion(motion, model, method, judge, strength, parts, person, backend, fps, progress, out or {})
     except ValueError as error:
         raise ValueError(f"{where}{error}") from error
 
@@ -161,6 +133,7 @@ def _refine_motion(
     backend: str,
     fps: float | None,
     progress: Callable[[float], None] | None,
+    out: Mapping[tuple[str, str], NDArray[Any]],
 ) -> RefinedMotion:
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise mismatch("fps", "a positive number", repr(fps))
@@ -192,11 +165,12 @@ def _refine_motion(
     changed: dict[str, dict[str, Track]] = {p.id: {} for p in chosen}
     for done, (one, name, track) in enumerate(work, start=1):
         if is_observed(track):
-            old = prepared(track)
+            seen = observation(track, one.frames, rate)
             names = None if body is None else joint_names(body, motion, name, track)
-            new = judged.get((one.id, name)) or refined_track(track, old, one.frames, rate, refiner, names)
+            key = (one.id, name)
+            new = judged.get(key) or refined_track(track, seen, one.frames, rate, refiner, names, out.get(key))
             changed[one.id][name] = new
-            reports.append(_report(motion, one, name, track, old, prepared(new), rate))
+            reports.append(track_report(motion, one, name, new, seen, rate))
         elif len(track.values):
             unobserved.append(f"{one.id}/{name}")
         if progress is not None:
@@ -245,19 +219,19 @@ def _refiner(
     fps: float,
     image_size: tuple[float, float] | None,
 ) -> Refiner:
-    """Return the one call that all tracks go through: values, the track they are from, confidence, joint names."""
+    """Return the one call that all tracks go through, see ``smpl_tools.refined_tracks``."""
     if network is None:
         from smoothnet_core import repair
         from smoothnet_core.filters import FILTERS
 
         smooth = repair if method == "repair" else FILTERS[method]
-        return lambda values, track, confidence, names: smooth(
+        return lambda values, track, confidence, names, out: smooth(
             values, fps=fps, kind=track.kind, strength=strength, confidence=confidence, order=track.order
         )
 
     from smoothnet_core import refine
 
-    return lambda values, track, confidence, names: refine(
+    return lambda values, track, confidence, names, out: refine(
         values,
         fps=fps,
         kind=track.kind,
@@ -268,35 +242,8 @@ def _refiner(
         image_size=image_size if track.values.shape[2:] == (2,) else None,
         order=track.order,
         backend=backend,
+        out=out,
     )
-
-
-def _report(
-    motion: Motion, person: Person, name: str, before: Track, old: Prepared, new: Prepared, fps: float
-) -> TrackReport:
-    unit = unit_of(motion, name, before)
-    moved = changes(old, new)
-    farthest = None
-    if np.isfinite(moved).any():
-        farthest = np.unravel_index(int(np.nanargmax(moved)), moved.shape)
-    filled = ~old.observed & new.observed
-    return TrackReport(
-        person=person.id,
-        track=name,
-        frames=len(person.frames),
-        filled_frames=int(filled.any(axis=1).sum()),
-        unit=unit.name,
-        largest_change=None if farthest is None else float(moved[farthest]) * unit.factor,
-        largest_change_joint=None if farthest is None else before.joints[farthest[1]],
-        largest_change_frame=None if farthest is None else int(person.frames[farthest[0]]),
-        jitter_before=_scaled(jitter(old, person.frames, fps), unit.factor),
-        jitter_after=_scaled(jitter(new, person.frames, fps), unit.factor),
-        speed_kept=speed_kept(old, new, person.frames, fps),
-    )
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
 
 
 def _bridged(frames: NDArray[np.int64], fps: float) -> int:

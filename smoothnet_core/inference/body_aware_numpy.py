@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from smoothnet_core.inference.convolution import convolved
 from smoothnet_core.joint_sets import mirrored
@@ -75,6 +74,8 @@ def _correction(tensors: Mapping[str, Array], root: Sequence[int], windows: Arra
         hidden += convolved(tensors, f"blocks.{i}.narrow", wide, 1)
     correction = convolved(tensors, "decoder", hidden, 1) * (CORRECTION_SCALE * size).astype(windows.dtype)
     truncate = CORRECTION_RADIUS / CORRECTION_SIGMA
+    from scipy.ndimage import gaussian_filter1d
+
     return gaussian_filter1d(correction, CORRECTION_SIGMA, axis=1, mode="nearest", truncate=truncate)
 
 

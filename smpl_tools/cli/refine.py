@@ -156,16 +156,17 @@ def _refine_one(
 
     # Before the work, and once more before writing: the work can take long.
     check_free(target, force)
-    motion = formats.read(source, kind=kind, fps=fps, order=order)
-    refined, report = refine_motion(motion, progress=progress, **settings)
+    motion = formats.read(source, kind=kind, fps=fps, order=order, mapped=True)
     feet: tuple[PersonContacts, ...] = ()
     remarks: tuple[str, ...] = ()
-    if keep_contacts:
-        from smpl_tools.contacts.keep_motion import keep_contacts_motion
+    with formats.rewriting(motion, target) as file:
+        refined, report = refine_motion(motion, progress=progress, out=file.out, **settings)
+        if keep_contacts:
+            from smpl_tools.contacts.keep_motion import keep_contacts_motion
 
-        refined, feet, remarks = keep_contacts_motion(refined, person=settings["person"], fps=fps)
-    check_free(target, force)
-    formats.write(refined, target)
+            refined, feet, remarks = keep_contacts_motion(refined, person=settings["person"], fps=fps)
+        check_free(target, force)
+        file.write(refined)
     return report, feet, (*motion.notes, *remarks)
 
 

@@ -8,8 +8,9 @@ import secrets
 import shutil
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -55,11 +56,15 @@ def _beside(target: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, readable: bool = False) -> Iterator[BinaryIO]:
     """Open a new binary file that takes the place of ``path`` when the block ends without an exception.
 
     The bytes go to a temporary name in the same folder, are flushed to the disk, and only then renamed. After an
     exception the temporary file is gone and ``path`` is as it was. An existing file's permissions are kept.
+
+    Args:
+        path: of the file.
+        readable: open it for reading too.
 
     Raises:
         ValueError: the folder does not exist or nothing can be written there; any ``OSError`` of the block.
@@ -73,7 +78,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             # Renaming over a device or a pipe would remove it.
             raise ValueError(f"{path}: cannot be written: it is not a regular file")
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("x+b" if readable else "xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -150,6 +155,12 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
+def write_npy_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Begin an ``.npy`` of numbers row by row, in the version that NumPy itself writes for them."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
 def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     """Return shape and dtype of every array of an ``.npz``, in the file's order, without reading the arrays.
 
@@ -181,7 +192,22 @@ def npz_compressed(path: Path) -> bool:
         return any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())
 
 
-def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool) -> None:
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """An array to be written whose rows are made as they are needed.
+
+    Attributes:
+        shape: of the array.
+        dtype: of the array.
+        blocks: its rows in order, some at a time, each (T', ...) of that dtype.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    blocks: Iterable[NDArray[Any]]
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any] | Rows], *, compressed: bool) -> None:
     """Write arrays as an ``.npz``, in the mapping's order; arrays of objects are pickled, as NumPy does.
 
     Raises:
@@ -195,7 +221,11 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: boo
     with replacing(path) as file, zipfile.ZipFile(file, "w", compression, allowZip64=True) as archive:
         for name, array in arrays.items():
             with archive.open(name + ".npy", "w", force_zip64=True) as member:
-                if array.dtype.hasobject:
+                if isinstance(array, Rows):
+                    write_npy_header(member, array.shape, array.dtype)
+                    for block in array.blocks:
+                        member.write(np.ascontiguousarray(block).data)
+                elif array.dtype.hasobject:
                     header = np.lib.format.header_data_from_array_1_0(array)
                     np.lib.format.write_array_header_1_0(member, header)
                     _Pickler(member, 4).dump(array)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from smpl_tools.motion import Motion, Up
 
@@ -36,11 +40,28 @@ class Options:
         order: order of the six numbers of a plain array's ``rotation_6d``, None where not said.
         fps: frames a second, None where not said. ``smpl_tools.formats.read`` sets it on the motion in any case; a
             format looks at it only where the reading itself depends on the rate.
+        mapped: numbers may stay on the disk, where they are read from as they are needed; for who reads them once and
+            lets nobody write to the file meanwhile.
     """
 
     kind: str | None = None
     fps: float | None = None
     order: str | None = None
+    mapped: bool = False
+
+
+class Rewriting(NamedTuple):
+    """A file being written with what is becoming of a motion.
+
+    Attributes:
+        out: by the person's id and the track's name, where new values may be written to: an array of the track's
+            shape and dtype, in the file itself; empty where a format has none.
+        write: ``write(motion)``: fill the file with the motion. A track that is one of those arrays is there already,
+            and is taken to be finite wherever it was.
+    """
+
+    out: Mapping[tuple[str, str], NDArray[Any]]
+    write: Callable[[Motion], None]
 
 
 @dataclass(frozen=True)
@@ -66,6 +87,8 @@ class Format:
         betas: how many numbers of a body's shape, if it keeps one.
         expression: how many numbers of a face's expression, if it keeps one.
         any_joints: a new file takes joints as they are; others want the joints of a set of theirs.
+        rewriting: ``rewriting(motion, path)``: as ``write``, but a file that values can be written to as they are
+            made; None for a motion that it has nothing to offer to.
     """
 
     name: str
@@ -83,3 +106,4 @@ class Format:
     betas: int = 10
     expression: int = 10
     any_joints: bool = False
+    rewriting: Callable[[Motion, Path], AbstractContextManager[Rewriting] | None] | None = None

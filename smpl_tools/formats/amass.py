@@ -11,6 +11,7 @@ Tracks: ``global_orient``, ``body_pose``, ``left_hand_pose``, ``right_hand_pose`
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
 from smoothnet_core.restricted_pickle import load_npz
-from smpl_tools.formats._changes import merged
-from smpl_tools.formats._files import ZIP_MAGIC, npz_compressed, npz_headers, write_npz
+from smpl_tools.formats._changes import changed, check_shape, row_blocks
+from smpl_tools.formats._files import ZIP_MAGIC, Rows, npz_compressed, npz_headers, write_npz
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._names import listed
 from smpl_tools.formats._smpl import gender_of, one_shape
@@ -198,19 +199,30 @@ def write(motion: Motion, path: Path) -> None:
         ValueError: nothing can be written there, or a track has another shape than the file's.
     """
     source: _Source = motion.source
-    arrays = dict(source.arrays)
+    places: dict[str, list[tuple[_Place, Track, NDArray[Any]]]] = {}
     for name, old in source.tracks.items():
         new = motion.people[0].tracks[name].values
-        if merged(name, old.values, new) is old.values:
-            continue
-        # What did not change keeps its very bits in every copy, also where the copies' dtypes differ.
-        changed = np.isfinite(new) & (new != old.values)
-        for place in source.places[name]:
-            array = arrays[place.key]
-            whole = _flat(array).copy()
-            np.copyto(whole[:, place.start : place.stop], _flat(new), where=_flat(changed), casting="same_kind")
-            arrays[place.key] = whole.reshape(array.shape)
+        check_shape(name, old.values, new)
+        if changed(old.values, new):
+            for place in source.places[name]:
+                places.setdefault(place.key, []).append((place, old, new))
+    arrays: dict[str, NDArray[Any] | Rows] = dict(source.arrays)
+    for key, those in places.items():
+        array = source.arrays[key]
+        arrays[key] = Rows(array.shape, array.dtype, _rewritten(array, those))
     write_npz(path, arrays, compressed=source.compressed)
+
+
+def _rewritten(array: NDArray[Any], places: list[tuple[_Place, Track, NDArray[Any]]]) -> Iterator[NDArray[Any]]:
+    """Yield the rows of an array with what changed of the tracks, as read and as they are now, in their places."""
+    for rows in row_blocks(array):
+        block = _flat(array[rows]).copy()
+        for place, old, new in places:
+            before, after = _flat(old.values[rows]), _flat(new[rows])
+            # What did not change keeps its very bits in every copy, also where the copies' dtypes differ.
+            differs = np.isfinite(after) & (after != before)
+            np.copyto(block[:, place.start : place.stop], after, where=differs, casting="same_kind")
+        yield block
 
 
 _SMPL_H = ("translation", "hands", "betas", "gender", "frame rate")

@@ -8,7 +8,9 @@ joints' names in ``joints``.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import mmap
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,10 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smoothnet_core.restricted_pickle import load_npy, load_npz
 from smoothnet_core.rotations import ORDERS
-from smpl_tools.formats._changes import merged
+from smpl_tools.formats._changes import check_shape, merged, row_blocks
 from smpl_tools.formats._files import NPY_MAGIC, ZIP_MAGIC, npz_compressed, npz_headers, replacing, write_npz
-from smpl_tools.formats._format import Format, Options
+from smpl_tools.formats._format import Format, Options, Rewriting
+from smpl_tools.formats._mapped import few_pages, mapped_npy, mapped_output
 from smpl_tools.formats._names import listed, unique_names
 from smpl_tools.formats._smpl import only_person
 from smpl_tools.motion import VALUE_SHAPES, Motion, Person, Track
@@ -38,6 +41,7 @@ class _Source:
     key: str
     is_archive: bool
     compressed: bool = False
+    held: mmap.mmap | None = None
 
 
 def matches(path: Path, head: bytes) -> bool:
@@ -58,7 +62,9 @@ def read(path: Path, options: Options) -> Motion:
         ValueError: no array, or several, can be the motion; integers; a shape that the kind does not fit.
     """
     if _is_npy(path):
-        source = _Source({TRACK: load_npy(path)}, TRACK, is_archive=False)
+        on_disk = mapped_npy(path) if options.mapped else None
+        array, held = (load_npy(path), None) if on_disk is None else on_disk
+        source = _Source({TRACK: array}, TRACK, is_archive=False, held=held)
     else:
         arrays = load_npz(path)
         source = _Source(arrays, _choose(path, arrays), is_archive=True, compressed=npz_compressed(path))
@@ -157,6 +163,33 @@ def write(motion: Motion, path: Path) -> None:
             np.lib.format.write_array(file, arrays[source.key], allow_pickle=False)
 
 
+def rewriting(motion: Motion, path: Path) -> AbstractContextManager[Rewriting] | None:
+    """Begin an ``.npy`` in the place of one that stayed on the disk; None for others."""
+    held = motion.source.held
+    return None if held is None else _on_disk(motion, path, held)
+
+
+@contextmanager
+def _on_disk(motion: Motion, path: Path, held: mmap.mmap) -> Iterator[Rewriting]:
+    person = motion.people[0]
+    old, original = person.tracks[TRACK].values, motion.source.arrays[TRACK]
+    with replacing(path, readable=True) as file:
+        array, output = mapped_output(file, original.shape, original.dtype)
+        out = array.reshape(old.shape)
+
+        def write(new: Motion) -> None:
+            values = new.people[0].tracks[TRACK].values
+            check_shape(TRACK, old, values)
+            if values is out:
+                return
+            for rows in row_blocks(old):
+                out[rows] = np.where(np.isfinite(values[rows]), values[rows], old[rows])
+
+        with few_pages(held, output):
+            yield Rewriting({(person.id, TRACK): out}, write)
+            output.flush()
+
+
 def make(motion: Motion, path: Path) -> None:
     """Write positions, or rotation vectors, of one person as a plain array; missing frames are NaN.
 
@@ -195,4 +228,5 @@ FORMAT = Format(
     contents=("array",),
     keeps=("joint names", "gaps", "frame rate"),
     any_joints=True,
+    rewriting=rewriting,
 )

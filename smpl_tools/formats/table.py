@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from smoothnet_core._checks import mismatch, one_of
@@ -33,7 +35,7 @@ from smpl_tools.formats import (
     wham,
 )
 from smpl_tools.formats._files import ZIP_MAGIC, npz_headers, read_bytes, reason
-from smpl_tools.formats._format import Format, Options
+from smpl_tools.formats._format import Format, Options, Rewriting
 from smpl_tools.formats._names import listed
 from smpl_tools.formats._pickles import content_of, described, is_pickle, loading_once
 from smpl_tools.motion import VALUE_SHAPES, Motion
@@ -126,6 +128,7 @@ def read(
     kind: str | None = None,
     fps: float | None = None,
     order: str | None = None,
+    mapped: bool = False,
 ) -> Motion:
     """Read a motion.
 
@@ -136,6 +139,7 @@ def read(
         fps: frames a second, in place of what the file says; the file's own statement is written back unchanged.
         order: order of the numbers of a plain array of ``rotation_6d``, of ``smoothnet_core.rotations.ORDERS``;
             None: as an ``.npz`` states it, else ``columns``.
+        mapped: large arrays may stay on the disk, see ``Options.mapped``.
 
     Raises:
         ValueError: unknown format or kind, or a file that is not what its format demands.
@@ -152,7 +156,7 @@ def read(
             chosen = detect(path) if format is None else FORMATS[one_of("format", format, _readable())]
             assert chosen.read is not None  # of all that are detected or can be named here
             _head(path)
-            motion = chosen.read(path, Options(kind, fps, order))
+            motion = chosen.read(path, Options(kind, fps, order, mapped))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
     motion = dataclasses.replace(motion, path=path)
@@ -165,9 +169,34 @@ def write(motion: Motion, path: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: unknown format, a motion that was not read from a file, or nothing can be written there.
     """
+    _readable_again(motion, path)(motion, Path(path))
+
+
+@contextmanager
+def rewriting(motion: Motion, path: str | os.PathLike[str]) -> Iterator[Rewriting]:
+    """Begin the file that :func:`write` writes; it takes the place of ``path`` when the block ends without an error.
+
+    Of a motion that was read with ``mapped``, values can be written to the file as they are made, so that there never
+    is more than a part of them in memory.
+
+    Raises:
+        ValueError: as :func:`write`.
+    """
+    rewrite = _readable_again(motion, path)
+    begin = FORMATS[motion.format].rewriting
+    begun = None if begin is None else begin(motion, Path(path))
+    if begun is None:
+        yield Rewriting({}, lambda new: rewrite(new, Path(path)))
+        return
+    with begun as file:
+        yield file
+
+
+def _readable_again(motion: Motion, path: str | os.PathLike[str]) -> Callable[[Motion, Path], None]:
+    """Return how a motion is written again."""
     if motion.source is None:
         raise mismatch(f"{path}: motion to write", "one that was read from a file", "one without a source")
     rewrite = FORMATS[one_of("format", motion.format, FORMATS)].write
     if rewrite is None:
         raise mismatch(f"{path}: format to write again", "one that is read", motion.format)
-    rewrite(motion, Path(path))
+    return rewrite

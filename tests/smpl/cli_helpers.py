@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from smoothnet_core.checkpoints import Weights, write_safetensors
 from smpl_tools.cli.main import main
 
 
@@ -59,4 +60,24 @@ def amass(path: Path, frames: int = 40, width: int = 72, seed: int = 0, fps: flo
     poses = 0.3 * np.sin(2 * np.pi * time + np.arange(width)) + generator.normal(0, 0.02, (frames, width))
     trans = 0.5 * np.sin(time + np.arange(3)) + generator.normal(0, 0.01, (frames, 3))
     np.savez(path, poses=poses, trans=trans, betas=np.zeros(16), gender=np.array("neutral"), mocap_framerate=fps)
+    return path
+
+
+def published(path: Path, window: int = 8, hop: int = 1) -> Path:
+    """Write a network of the published kind with random weights."""
+    generator = np.random.default_rng(0)
+    shapes = {
+        "encoder.0.weight": (6, window),
+        "encoder.0.bias": (6,),
+        "res_blocks.0.linear1.weight": (4, 6),
+        "res_blocks.0.linear1.bias": (4,),
+        "res_blocks.0.linear2.weight": (6, 4),
+        "res_blocks.0.linear2.bias": (6,),
+        "decoder.weight": (window, 6),
+        "decoder.bias": (window,),
+    }
+    tensors = {name: generator.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+    metadata = {"architecture": "smoothnet", "window": window, "hop": hop, "fps": None}
+    metadata |= {"hidden": 6, "bottleneck": 4, "blocks": 1}
+    write_safetensors(path, Weights(tensors, metadata))
     return path

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from smoothnet_core import shipped_models
-from smoothnet_core.checkpoints import Weights, write_safetensors
 from smoothnet_core.filters import FILTERS
 from smpl_tools import formats
 from tests.helpers import REPOSITORY, shared
-from tests.smpl.cli_helpers import Program, amass, body, saved
+from tests.smpl.cli_helpers import Program, amass, body, published, saved
 
 TAKES = REPOSITORY / "assets" / "takes"
 
@@ -27,26 +26,6 @@ def program(capsys: pytest.CaptureFixture[str]) -> Program:
 @pytest.fixture
 def take(tmp_path: Path) -> Path:
     return saved(tmp_path / "take.npy", body())
-
-
-def published(path: Path, window: int = 8) -> Path:
-    """Write a network of the published kind with random weights."""
-    generator = np.random.default_rng(0)
-    shapes = {
-        "encoder.0.weight": (6, window),
-        "encoder.0.bias": (6,),
-        "res_blocks.0.linear1.weight": (4, 6),
-        "res_blocks.0.linear1.bias": (4,),
-        "res_blocks.0.linear2.weight": (6, 4),
-        "res_blocks.0.linear2.bias": (6,),
-        "decoder.weight": (window, 6),
-        "decoder.bias": (window,),
-    }
-    tensors = {name: generator.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
-    metadata = {"architecture": "smoothnet", "window": window, "hop": 1, "fps": None}
-    metadata |= {"hidden": 6, "bottleneck": 4, "blocks": 1}
-    write_safetensors(path, Weights(tensors, metadata))
-    return path
 
 
 def test_the_default_output_stands_beside_the_input(program: Program, take: Path):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -195,6 +197,34 @@ def test_several_changes_share_an_array(tmp_path):
     expected = {**arrays, "poses": arrays["poses"].copy(), "trans": arrays["trans"] + 0.1}
     expected["poses"][:, :66] += 0.1
     assert_same(tmp_path / "out.npz", expected)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(1500, 156), (1500, 52, 3)])
+def test_long_archives_are_written_as_short_ones(tmp_path, shape, order):
+    given = {"poses": np.asarray(numbers(*shape, dtype=np.float32), order=order), "trans": numbers(1500, 3)}
+    np.savez(tmp_path / "take.npz", **given)
+    motion = read(tmp_path / "take.npz")
+    person = motion.people[0]
+    new = {
+        name: person.tracks[name].replace(values=person.tracks[name].values + np.float32(0.5))
+        for name in ("global_orient", "right_hand_pose")
+    }
+    new["right_hand_pose"].values[1400, 3] = np.nan
+    write(motion.with_people((person.with_tracks(new),)), tmp_path / "new.npz")
+    expected = given["poses"].reshape(1500, 156).copy()
+    kept = expected[1400, 111 + 9 : 111 + 12].copy()
+    expected[:, :3] += np.float32(0.5)
+    expected[:, 111:] += np.float32(0.5)
+    expected[1400, 111 + 9 : 111 + 12] = kept
+    with np.load(tmp_path / "new.npz") as found:
+        assert found["poses"].dtype == np.float32
+        np.testing.assert_array_equal(found["poses"], expected.reshape(shape))
+        np.testing.assert_array_equal(found["trans"], given["trans"])
+    plain = io.BytesIO()
+    np.save(plain, expected.reshape(shape))
+    with zipfile.ZipFile(tmp_path / "new.npz") as archive:
+        assert archive.read("poses.npy") == plain.getvalue()
 
 
 def test_what_is_not_finite_keeps_the_files_number(tmp_path):
