@@ -29,7 +29,10 @@ def check(model, track, tolerance=FLOAT32, **how):
     out = refine(track[..., 0] if single else track, kind="channels" if single else "position", model=model, **how)
     out = out[..., None] if single else out
     assert out.dtype == track.dtype
+    strength = how.pop("strength", 1.0)
     expected = oracle.refined(model, track, position=not single, **how)
+    before = oracle.filled(track.astype(np.float64), np.isfinite(track).all(axis=2))
+    expected = before + strength * (expected - before)
     size = np.abs(expected).max()
     off = np.abs(out.astype(np.float64) - expected)
     assert (off <= ROUNDING[track.dtype.type] * np.abs(expected) + tolerance * size).all(), off.max() / size
@@ -187,6 +190,37 @@ def test_gaps_across_every_border_of_blocks():
         check(model, np.where(np.isfinite(track), track, np.nan), confidence=None)
         out = refine(track, model=model)
         np.testing.assert_array_equal(out, refine(np.where(np.isfinite(track), track, np.nan), model=model))
+
+
+@pytest.mark.parametrize("start", range(4))
+def test_a_gap_anywhere_is_seen_by_all_windows_over_it(start):
+    """Stretches in which all was observed are run without quality: none may be taken for one of them."""
+    model = oracle.vector_model(window=16, probes=8, hidden=8, filters=8, hop=4)
+    engine = model.track_network("taper")
+    engine.columns = 100  # so that stretches are short
+    clean = oracle.motion(1031, 1, 3)
+    undisturbed = refine(clean, model=model)
+    for gap in range(start * 3, len(clean) - 100, 12):
+        track = clean.copy()
+        track[gap : gap + 2] = np.nan
+        out = refine(track, model=model)
+        # Windows are in step with those of the whole track; of the piece's ends nothing is looked at.
+        first = max(0, gap - 44) // 4 * 4
+        own = slice(max(0, gap - 16), gap + 20)
+        expected = oracle.refined(model, track[first : gap + 60])[own.start - first : own.stop - first]
+        np.testing.assert_allclose(out[own], expected, rtol=0, atol=FLOAT32)
+        far = np.r_[0 : own.start, own.stop : len(clean)]
+        np.testing.assert_allclose(out[far], undisturbed[far], rtol=0, atol=FLOAT32)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("network", ["published", "vectors"])
+def test_strength_is_a_straight_line_between_before_and_after(network, strength):
+    model = (oracle.published_model if network == "published" else oracle.vector_model)()
+    for size in (1, 3):
+        for gaps in ([], [(1, 30, 45)]):
+            track = oracle.motion(131, 3, size, gaps=gaps) + 5
+            check(model, track, strength=strength)
 
 
 def test_confidence_across_borders():
