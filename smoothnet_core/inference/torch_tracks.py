@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smoothnet_core._checks import mismatch
-from smoothnet_core.inference.select import CHANNEL_NETWORKS
+from smoothnet_core.inference.select import CHANNEL_NETWORKS, TRACK_NETWORKS
 from smoothnet_core.windows import blend_weights
 
 # Numbers of windows whose hidden activations are held at once.
 _BLOCK = 2**20
-# By architecture, what runs on whole tracks.
-TRACK_NETWORKS = ("smoothnet", "vector_filter")
 
 
 class TorchTracks:

@@ -87,30 +87,31 @@ def added_up(
     Returns:
         (ROWS, R) the sums of the frames of blocks ``first - DELAY`` and after, and the next ``carried`` and ``late``.
     """
-    rows = tl.arange(0, ROWS)
-    columns = tl.arange(0, R * Q)
-    window = first + rows
+    COLUMNS: tl.constexpr = R * Q
+    window = first + tl.arange(0, ROWS)
     if DELAY:
         late += tl.sum(tl.where((window == count)[:, None], refined, 0.0), axis=0)
-    regular = tl.where(((window >= 0) & (window < count))[:, None], refined, 0.0)
-    shift = (columns % Q + DELAY)[None, :]
-    source = rows[:, None] - shift
-    there = source >= 0
-    moved = tl.where(there, tl.gather(regular, tl.where(there, source, 0), 0), 0.0)
-    sums = tl.sum(tl.reshape(moved, (ROWS, R, Q)), axis=2)
-    ahead = tl.arange(0, CARRY)
-    near = tl.broadcast_to(tl.where(rows < CARRY, rows, 0)[:, None], (ROWS, R))
-    sums += tl.where((rows < CARRY)[:, None], tl.gather(carried, near, 0), 0.0)
-    source = ROWS + ahead[:, None] - shift
-    there = source < ROWS
-    moved = tl.where(there, tl.gather(regular, tl.where(there, source, 0), 0), 0.0)
-    carried = tl.sum(tl.reshape(moved, (CARRY, R, Q)), axis=2)
+    regular = tl.reshape(tl.where(((window >= 0) & (window < count))[:, None], refined, 0.0), (ROWS * COLUMNS,))
+    # Numbers are fetched by one index each; by rows of a matrix the compiler fails on some shapes.
+    place = tl.arange(0, ROWS * COLUMNS)
+    row = place // COLUMNS - place % Q - DELAY
+    there = row >= 0
+    moved = tl.gather(regular, tl.where(there, row * COLUMNS + place % COLUMNS, 0), 0)
+    sums = tl.sum(tl.reshape(tl.where(there, moved, 0.0), (ROWS, R, Q)), axis=2)
+    near = tl.arange(0, ROWS * R)
+    from_before = tl.gather(tl.reshape(carried, (CARRY * R,)), tl.where(near < CARRY * R, near, 0), 0)
+    sums += tl.reshape(tl.where(near < CARRY * R, from_before, 0.0), (ROWS, R))
+    place = tl.arange(0, CARRY * COLUMNS)
+    row = ROWS + place // COLUMNS - place % Q - DELAY
+    there = row < ROWS
+    ahead = tl.gather(regular, tl.where(there, row * COLUMNS + place % COLUMNS, 0), 0)
+    carried = tl.sum(tl.reshape(tl.where(there, ahead, 0.0), (CARRY, R, Q)), axis=2)
     if DELAY:
-        at = (first + rows[:, None] - DELAY) * HOP + tl.arange(0, R)[None, :] - (frames - WINDOW)
+        at = (first + near // R - DELAY) * HOP + near % R - (frames - WINDOW)
         inside = (at >= 0) & (at < WINDOW)
         at = tl.where(inside, at, 0)
-        taken = tl.gather(late, tl.reshape((at % HOP) * Q + at // HOP, (ROWS * R,)), 0)
-        sums += tl.where(inside, tl.reshape(taken, (ROWS, R)), 0.0)
+        end = tl.gather(late, (at % HOP) * Q + at // HOP, 0)
+        sums += tl.reshape(tl.where(inside, end, 0.0), (ROWS, R))
     return sums, carried, late
 
 

@@ -126,7 +126,7 @@ class TritonTracks:
         with torch.cuda.device(self.device if self.device.type == "cuda" else -1):
             if by_channel:
                 published_kernel[grid](
-                    values, out, *ready.weights, frames, count, vectors, *values.stride(), *out.stride(),
+                    values, out, *ready.weights, frames, count, vectors, 0, *values.stride(), *out.stride(),
                     **ready.sizes, **common,
                 )  # fmt: skip
             else:
