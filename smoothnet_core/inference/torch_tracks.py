@@ -65,8 +65,8 @@ class TorchTracks:
     def _refined(self, values: Tensor, quality: Tensor | None, hop: int, blend: str) -> Tensor:
         frames, count, size = values.shape
         window, dtype = self.window, next(self.network.parameters()).dtype
-        weights = torch.as_tensor(blend_weights(blend, window), device=values.device, dtype=torch.float32)
         exact = torch.promote_types(values.dtype, torch.float32)
+        weights = torch.as_tensor(blend_weights(blend, window), device=values.device, dtype=exact)
         total = torch.zeros((frames + window, count, size), device=values.device, dtype=exact)
         norm = torch.zeros(frames + window, device=values.device, dtype=exact)
         regular = (frames - window) // hop + 1
@@ -87,7 +87,7 @@ class TorchTracks:
                 if not self.by_channel:
                     # What changes is added up: a window that does not move then comes out as it went in.
                     refined = refined - (windows - middle)
-                refined = refined * weights.to(exact)
+                refined = refined * weights
                 for part in range(0, window, step):
                     piece = refined[..., part : part + step]
                     width = piece.shape[3]

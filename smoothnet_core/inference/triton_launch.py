@@ -19,7 +19,7 @@ class Launch:
     Attributes:
         rows: windows a tile, a power of two; more where the overlaps need them.
         warps: of a program.
-        stages: of the compiler's pipelines.
+        stages: of the pipeline over a program's tiles; more than 1 reads ahead, into much more of the chip's memory.
         piece: columns of a layer that are taken at once, a power of two; fewer where that leaves less padding.
         steps: tiles that one program walks over at most.
         programs: that each processor is to have at least before a program walks over more than one tile.
@@ -28,7 +28,7 @@ class Launch:
 
     rows: int
     warps: int
-    stages: int = 2
+    stages: int = 1
     piece: int = 64
     steps: int = 16
     programs: int = 8

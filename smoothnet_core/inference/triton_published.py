@@ -75,7 +75,7 @@ def published_kernel(
     frames, count, vectors, zero, track_frame, track_vector, track_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
     Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr,
-    STEPS: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr, NARROW: tl.constexpr,
+    STEPS: tl.constexpr, STAGES: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr, NARROW: tl.constexpr,
     BLOCKS: tl.constexpr, RESIDENT: tl.constexpr,
 ):  # fmt: skip
     """Refine the track; program ``i`` writes stretch ``i // channels`` of channel ``i % channels``.
@@ -109,7 +109,7 @@ def published_kernel(
     carried = tl.zeros((CARRY, R), tl.float32)
     late = tl.zeros((R * Q,), tl.float32)
     first = begin - LAG
-    for step in range(STEPS):
+    for step in tl.range(STEPS, num_stages=STAGES):
         same = step * zero
         windows = windows_of(source, track_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY).to(dtype)
         hidden = ()

@@ -120,7 +120,7 @@ class TritonTracks:
         grid = (tracks * -(-blocks // (steps * rows - how.lag)),)
         common = {
             "SIZE": size, "WINDOW": self.window, "COLUMNS": how.columns, "HOP": hop, "R": how.r, "Q": how.q,
-            "DELAY": int(late), "CARRY": how.carry, "LAG": how.lag, "ROWS": rows, "STEPS": steps,
+            "DELAY": int(late), "CARRY": how.carry, "LAG": how.lag, "ROWS": rows, "STEPS": steps, "STAGES": launch.stages,
             "num_warps": launch.warps, "num_stages": launch.stages,
         }  # fmt: skip
         with torch.cuda.device(self.device if self.device.type == "cuda" else -1):

@@ -43,7 +43,7 @@ def vector_filter_kernel(
     quality_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
     Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr, STEPS: tl.constexpr,
-    PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr, HIDDEN_PIECE: tl.constexpr,
+    STAGES: tl.constexpr,     PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr, HIDDEN_PIECE: tl.constexpr,
     FILTERS: tl.constexpr, FILTER_PIECE: tl.constexpr, QUALITY: tl.constexpr,
 ):  # fmt: skip
     """Refine the track; program ``i`` writes stretch ``i // vectors`` of vector ``i % vectors``.
@@ -66,7 +66,7 @@ def vector_filter_kernel(
         carried += (tl.zeros((CARRY, R), tl.float32),)
         late += (tl.zeros((R * Q,), tl.float32),)
     first = begin - LAG
-    for _ in range(STEPS):
+    for _ in tl.range(STEPS, num_stages=STAGES):
         centred = ()
         energy = tl.zeros((ROWS,), tl.float32)
         for d in tl.static_range(SIZE):
