@@ -48,6 +48,15 @@ def resolve_backend(backend: str, *, is_tensor: bool, device: str = "cpu", archi
     return "triton" if fused else "torch"
 
 
+def device_for(backend: str, tensor_device: str | None) -> str:
+    """Return the device that a backend runs on: a tensor's own; for arrays (None) the CPU, or the current CUDA one."""
+    if backend == "numpy":
+        return "cpu"
+    if tensor_device is not None:
+        return tensor_device
+    return "cuda" if backend == "triton" and os.environ.get("TRITON_INTERPRET") != "1" else "cpu"
+
+
 def _check_triton(is_tensor: bool, device: str, architecture: str) -> None:
     if architecture not in TRACK_NETWORKS:
         raise mismatch(f"backend for weights of the architecture {architecture}", "numpy or torch", "'triton'")
@@ -60,33 +69,32 @@ def _check_triton(is_tensor: bool, device: str, architecture: str) -> None:
         raise mismatch("device for the backend triton", "a CUDA device", here)
 
 
-def select_tracks(
-    architecture: str,
-    tensors: Mapping[str, Array],
-    device: str,
-    *,
-    hop: int,
-    blend: str,
-) -> Tracks:
+def select_tracks(network: Any, device: str, *, hop: int, blend: str) -> Tracks:
     """Return the function from a track (T, N, D) and its quality (T, N, 2) to the refined track, by the fused kernel.
 
     All are NumPy arrays, which go to the device and back; tensors are refined where they are by
     :mod:`smoothnet_core.inference.torch_on_device`.
+
+    Args:
+        network: a :class:`smoothnet_core.Model`.
+        device: as torch names it.
+        hop: frames between the starts of windows.
+        blend: ``uniform`` or ``taper``.
 
     Raises:
         ValueError: there are no kernels for the architecture.
     """
     import torch
 
-    from smoothnet_core.inference.triton_tracks import TritonTracks
+    from smoothnet_core.inference.torch_on_device import tracks_of
 
-    tracks = TritonTracks(architecture, tensors, device)
+    tracks = tracks_of(network, "triton", device)
 
     def run(values: NDArray[np.float64], quality: NDArray[np.float64]) -> NDArray[np.float64]:
-        inner = torch.from_numpy(np.asarray(values, np.float32)).to(device)
+        inner = torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(device)
         seen = None
         if not (quality == 1).all():
-            seen = torch.from_numpy(np.asarray(quality, np.float32)).to(device)
+            seen = torch.from_numpy(np.ascontiguousarray(quality, np.float32)).to(device)
         return tracks(inner, seen, hop=hop, blend=blend).cpu().numpy().astype(np.float64)
 
     return run
@@ -98,7 +106,7 @@ def select_engine(
     """Return the function from windows (N, W, D) and quality (N, W, 2) to refined windows (N, W, D), all float32.
 
     The body-aware network has the J joints of a body in one window: D = 3 J, and quality (N, W, 3 J), roughness too.
-    Where the backend is ``triton``, windows are refined by torch: kernels run over whole tracks (:func:`select_tracks`).
+    Where the backend is ``triton``, windows are refined by torch: kernels run over tracks (:func:`select_tracks`).
     """
     if backend in ("torch", "triton"):
         from smoothnet_core.inference.torch_engine import build

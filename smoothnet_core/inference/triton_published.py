@@ -1,10 +1,14 @@
 """The published network over a whole track in one kernel; see :mod:`smoothnet_core.inference.triton_tiles`.
 
-Hidden activations live in registers, as a tuple of pieces of ``PIECE`` columns. Each piece, once it is there, is at once
-multiplied by what comes next (the narrow layer of the next block, or the decoder): put off, the compiler would hold all
-of them in float32, which no registers are left for. In bfloat16 sums are float32, and between layers activations are
-rounded.
+Hidden activations live in registers, as a tuple of pieces of ``PIECE`` columns. Each piece, once it is there, is at
+once multiplied by what comes next (the narrow layer of the next block, or the decoder): put off, the compiler would
+hold all of them in float32, which no registers are left for. In bfloat16 sums are float32, and between layers
+activations are rounded.
 """
+
+# A kernel is no Python function to a type checker: its tuples grow, and what a constant rules out is never compiled.
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
+# pyright: reportPossiblyUnboundVariable=false
 
 from __future__ import annotations
 
@@ -75,15 +79,15 @@ def published_kernel(
     frames, count, vectors, zero, track_frame, track_vector, track_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
     Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr,
-    STEPS: tl.constexpr, STAGES: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr, NARROW: tl.constexpr,
-    BLOCKS: tl.constexpr, RESIDENT: tl.constexpr,
+    STEPS: tl.constexpr, STAGES: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr,
+    NARROW: tl.constexpr, BLOCKS: tl.constexpr, RESIDENT: tl.constexpr,
 ):  # fmt: skip
     """Refine the track; program ``i`` writes stretch ``i // channels`` of channel ``i % channels``.
 
     Weights are padded with zeros: encoder (HIDDEN, COLUMNS), narrow (BLOCKS, BOTTLENECK, HIDDEN), wide (BLOCKS, HIDDEN,
     BOTTLENECK), decoder (R * Q, HIDDEN), weighted and in the order of the overlaps. With ``RESIDENT`` they are read
-    once and stay on the chip; this is for one block with one part of a bottleneck. ``zero`` is 0, which the compiler does
-    not know: else it would work out the addresses of all biases before the loop and keep them in registers.
+    once and stay on the chip; this is for one block with one part of a bottleneck. ``zero`` is 0, which the compiler
+    does not know: else it would work out the addresses of all biases before the loop and keep them in registers.
     """
     program = tl.program_id(0)
     channels = vectors * SIZE
@@ -132,7 +136,15 @@ def published_kernel(
             for c in tl.static_range(PIECES):
                 at = block * HIDDEN + c * PIECE
                 piece = _widened(
-                    hidden[c], inner, wide + at * BOTTLENECK, wide_bias + same + at, ROWS, PIECE, BOTTLENECK, NARROW, PARTS
+                    hidden[c],
+                    inner,
+                    wide + at * BOTTLENECK,
+                    wide_bias + same + at,
+                    ROWS,
+                    PIECE,
+                    BOTTLENECK,
+                    NARROW,
+                    PARTS,
                 )
                 following = narrow + (block + 1) * BOTTLENECK * HIDDEN + c * PIECE
                 sums = _narrowed(sums, piece, following, ROWS, HIDDEN, PIECE, NARROW, PARTS)
@@ -148,7 +160,15 @@ def published_kernel(
                 refined = product(piece, tl.trans(kept[4 * c + 3]), refined)
             else:
                 piece = _widened(
-                    hidden[c], inner, wide + at * BOTTLENECK, wide_bias + same + at, ROWS, PIECE, BOTTLENECK, NARROW, PARTS
+                    hidden[c],
+                    inner,
+                    wide + at * BOTTLENECK,
+                    wide_bias + same + at,
+                    ROWS,
+                    PIECE,
+                    BOTTLENECK,
+                    NARROW,
+                    PARTS,
                 )
                 refined = product(piece, tl.trans(_weight(decoder + c * PIECE, R * Q, PIECE, HIDDEN)), refined)
         refined += tl.load(decoder_bias + same + tl.arange(0, R * Q))[None, :]

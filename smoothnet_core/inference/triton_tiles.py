@@ -2,16 +2,20 @@
 
 A program owns a stretch of output of one channel or joint. It walks over tiles of ``ROWS`` windows, each ``HOP`` frames
 after the one before. The frames of an output tile are counted in blocks of ``HOP``: block ``p`` holds the frames
-``p * HOP + r``. Window ``m`` gives block ``p`` its frames ``(p - m) * HOP + r``, so adding up the overlaps means shifting
-column ``(r, q)`` of the tile of refined windows by ``q`` rows and summing over ``q``. The columns of the last layer are
-put in that order beforehand (see :mod:`smoothnet_core.inference.triton_weights`): ``r`` first, ``q`` side by side, each
-filled up to a power of two. What a tile adds to the blocks of the next is carried in registers. So every output is
-written once, by one program, and always added up in the same order.
+``p * HOP + r``. Window ``m`` gives block ``p`` its frames ``(p - m) * HOP + r``, so adding up the overlaps means
+shifting column ``(r, q)`` of the tile of refined windows by ``q`` rows and summing over ``q``. The columns of the
+last layer are put in that order beforehand (see :mod:`smoothnet_core.inference.triton_weights`): ``r`` first, ``q``
+side by side, each filled up to a power of two. What a tile adds to the blocks of the next is carried in registers. So
+every output is written once, by one program, and always added up in the same order.
 
 Where the windows miss the end of a track, one more is aligned with it. It is row ``count``, right after the regular
-ones, and starts at ``frames - WINDOW``; block ``p`` is then written together with row ``p + DELAY``, ``DELAY`` = 1, so that
-this window is there before the first block that it touches.
+ones, and starts at ``frames - WINDOW``; block ``p`` is then written together with row ``p + DELAY``, ``DELAY`` = 1, so
+that this window is there before the first block that it touches.
 """
+
+# A kernel is no Python function to a type checker: its tuples grow, and what a constant rules out is never compiled.
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
+# pyright: reportPossiblyUnboundVariable=false
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ _INTERPRETED = tl.constexpr(knobs.runtime.interpret)
 
 @triton.jit
 def product(first, second, total=None):
-    """Return ``first @ second``, and ``total`` if it is given, with float32 sums, and float32's digits if the factors have them."""
+    """Return ``first @ second``, and ``total`` if it is given; of float32 factors with all digits."""
     if _INTERPRETED:
         first = first.to(tl.float32)
         second = second.to(tl.float32)
@@ -116,9 +120,7 @@ def added_up(
 
 
 @triton.jit
-def frames_of(
-    first, begin, end, frames, HOP: tl.constexpr, ROWS: tl.constexpr, R: tl.constexpr, DELAY: tl.constexpr
-):
+def frames_of(first, begin, end, frames, HOP: tl.constexpr, ROWS: tl.constexpr, R: tl.constexpr, DELAY: tl.constexpr):
     """Return (ROWS, R) the frames, from that of row 0, of the blocks of a tile, and which of them are to be written.
 
     Rows ``begin`` to ``end`` belong to the program.

@@ -1,13 +1,12 @@
-"""A network over a whole track of tensors in one fused kernel, of the form of :mod:`smoothnet_core.inference.torch_tracks`.
+"""A network over a whole track in one fused kernel, of the form of :mod:`smoothnet_core.inference.torch_tracks`.
 
-Where there is no GPU the kernels run in Triton's interpreter, slowly, if ``TRITON_INTERPRET=1`` was set before triton was
-imported.
+Where there is no GPU the kernels run in Triton's interpreter, slowly, if ``TRITON_INTERPRET=1`` was set before triton
+was imported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -118,21 +117,22 @@ class TritonTracks:
         # Each number of steps is compiled once.
         steps = next(s for s in (16, 4, 1) if s <= max(1, most))
         grid = (tracks * -(-blocks // (steps * rows - how.lag)),)
+        kernel: Any = published_kernel if by_channel else vector_filter_kernel
         common = {
             "SIZE": size, "WINDOW": self.window, "COLUMNS": how.columns, "HOP": hop, "R": how.r, "Q": how.q,
-            "DELAY": int(late), "CARRY": how.carry, "LAG": how.lag, "ROWS": rows, "STEPS": steps, "STAGES": launch.stages,
-            "num_warps": launch.warps, "num_stages": launch.stages,
+            "DELAY": int(late), "CARRY": how.carry, "LAG": how.lag, "ROWS": rows, "STEPS": steps,
+            "STAGES": launch.stages, "num_warps": launch.warps, "num_stages": launch.stages,
         }  # fmt: skip
         with torch.cuda.device(self.device if self.device.type == "cuda" else -1):
             if by_channel:
-                published_kernel[grid](
+                kernel[grid](
                     values, out, *ready.weights, frames, count, vectors, 0, *values.stride(), *out.stride(),
                     **ready.sizes, **common,
                 )  # fmt: skip
             else:
                 given = ready.weights[0] if quality is None else quality
                 by_quality = (0, 0, 0) if quality is None else quality.stride()
-                vector_filter_kernel[grid](
+                kernel[grid](
                     values, given, out, *ready.weights, frames, count, vectors, *values.stride(), *by_quality,
                     *out.stride(), **ready.sizes, **common, QUALITY=quality is not None,
                 )  # fmt: skip

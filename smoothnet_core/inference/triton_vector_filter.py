@@ -5,6 +5,10 @@ widths are no powers of two are taken in pieces, and activations between layers 
 centred and brought to size 1 in float32, so that rounding in bfloat16 is relative to what moves, not to where it is.
 """
 
+# A kernel is no Python function to a type checker: its tuples grow, and what a constant rules out is never compiled.
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
+# pyright: reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import triton
@@ -42,8 +46,9 @@ def vector_filter_kernel(
     blend, frames, count, vectors, track_frame, track_vector, track_number, quality_frame, quality_vector,
     quality_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
-    Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr, STEPS: tl.constexpr,
-    STAGES: tl.constexpr,     PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr, HIDDEN_PIECE: tl.constexpr,
+    Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr,
+    STEPS: tl.constexpr, STAGES: tl.constexpr, PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr,
+    HIDDEN_PIECE: tl.constexpr,
     FILTERS: tl.constexpr, FILTER_PIECE: tl.constexpr, QUALITY: tl.constexpr,
 ):  # fmt: skip
     """Refine the track; program ``i`` writes stretch ``i // vectors`` of vector ``i % vectors``.

@@ -1,7 +1,9 @@
 """The fused kernels: on a GPU where there is one, else in Triton's interpreter.
 
-The interpreter is chosen when triton is imported, and other tests may have imported it: so it gets a process of its own.
+The interpreter is chosen when triton is imported, and others may have imported it: so it gets a process of its own.
 """
+
+# ruff: noqa: E402
 
 import os
 import subprocess

@@ -3,6 +3,8 @@
 Run by :mod:`tests.core.test_triton_tracks`, in a process of its own where there is no GPU.
 """
 
+# ruff: noqa: E402
+
 import numpy as np
 import pytest
 
@@ -121,7 +123,10 @@ def test_quality(name):
 @pytest.mark.parametrize("name", ["smoothnet", "smoothnet deep", "vector_filter"])
 def test_any_division_of_the_work(name):
     values = track_of(113, 2, 1)
-    for launch in (Launch(64, 4, piece=32, programs=1000, resident=True), Launch(64, 4, piece=16, programs=1, steps=16)):
+    for launch in (
+        Launch(64, 4, piece=32, programs=1000, resident=True),
+        Launch(64, 4, piece=16, programs=1, steps=16),
+    ):
         assert both(name, values, hop=5, launch=launch) < 3e-6
 
 
@@ -135,7 +140,7 @@ def test_strides_are_used_as_they_are():
     for name in ("smoothnet", "vector_filter"):
         architecture, tensors, _ = network_of(name)
         whole = track_of(60, 5, 6)
-        values = whole[10:57, 1::2, 4:1:-1] if DEVICE == "never" else whole[10:57, 1::2, 2:5]
+        values = whole[10:57, 1::2, 2:5]
         over_time = values.permute(1, 2, 0).contiguous().permute(2, 0, 1)
         out = torch.full((47, 4, 5), float("nan"), device=DEVICE).permute(0, 2, 1)[:, 1:3, :3]
         wanted = expected(name, values, None, 3, "taper")
@@ -196,7 +201,9 @@ def test_refused():
     architecture, tensors, _ = network_of("vector_filter")
     tracks = TritonTracks(architecture, tensors, DEVICE)
     values = track_of(20, 2, 3)
-    with pytest.raises(ValueError, match=r"^hop: expected a whole number of frames from 1 to the window, 8, received 9$"):
+    with pytest.raises(
+        ValueError, match=r"^hop: expected a whole number of frames from 1 to the window, 8, received 9$"
+    ):
         tracks(values, hop=9, blend="taper")
     with pytest.raises(ValueError, match=r"^quality: expected \(20, 2, 2\), received \(20, 2\)$"):
         tracks(values, values[..., 0], hop=4, blend="taper")
@@ -204,7 +211,9 @@ def test_refused():
         tracks(values, hop=4, blend="taper", out=values[:19])
     with pytest.raises(ValueError, match=r"^precision: expected one of fp32, bf16, received 'fp8'$"):
         TritonTracks(architecture, tensors, DEVICE, "fp8")
-    with pytest.raises(ValueError, match=r"^architecture of the weights: expected smoothnet or vector_filter, received 'x'"):
+    with pytest.raises(
+        ValueError, match=r"^architecture of the weights: expected smoothnet or vector_filter, received 'x'"
+    ):
         TritonTracks("x", tensors, DEVICE)
 
 
