@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from dataclasses import asdict
@@ -299,15 +300,19 @@ def prepared(found: list[dict], limit: float, workers: int) -> None:
         while waiting and not late and len(running) < workers:
             case = waiting.pop(0)
             command = [sys.executable, __file__, "--prepare", json.dumps(case)]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            running.append((case, process, time.perf_counter()))
+            # A compiler that fails prints more than a pipe holds.
+            log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+            running.append((case, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT), log))
         for entry in list(running):
-            case, process, _ = entry
+            case, process, log = entry
             if process.poll() is None and not late:
                 continue
             if process.poll() is None:
                 process.kill()
-            text = process.communicate()[0]
+            process.wait()
+            log.seek(0)
+            text = log.read()
+            log.close()
             running.remove(entry)
             lines = [line for line in text.splitlines() if line.startswith("RESULT ")]
             if lines:
@@ -387,7 +392,7 @@ def main() -> None:
         for precision in ("fp32", "bf16")
     }
     report["refine"] = attempt("refine on device", time_refine)
-    summary(report, found, say)
+    attempt("summary", lambda: summary(report, found, say))
     report["seconds"] = time.perf_counter() - started
     say(f"{report['seconds']:.0f} s in all")
     save()
