@@ -130,6 +130,12 @@ def _states(path: Path, plan: Plan) -> bool:
         return False
 
 
+def _sizes(plan: Plan, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sizes of the network as it is, from which units may have been taken out after training."""
+    known = asdict(plan.sizes)
+    return known | {name: value for name, value in metadata.get("sizes", {}).items() if name in known}
+
+
 def _model_card(
     plan: Plan, metadata: Mapping[str, Any], tensors: Mapping[str, Any], validation: Sequence[PairedClip]
 ) -> str:
@@ -154,7 +160,7 @@ def _model_card(
 
 Made by `smoothnet train`; written by it, not by hand.
 
-- Network: `{plan.architecture}`, {parameters:,} parameters, {json.dumps(asdict(plan.sizes))}.
+- Network: `{plan.architecture}`, {parameters:,} parameters, {json.dumps(_sizes(plan, metadata))}.
 - Window {metadata["window"]} frames, hop {metadata["hop"]}; {_rate(metadata["fps"])}.
 - Data: {plan.data}
 - Licence: {plan.licence}

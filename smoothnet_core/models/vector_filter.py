@@ -40,6 +40,8 @@ class VectorFilter(nn.Module):
         self.gain = nn.Linear(sizes.hidden, sizes.filters)
         self.analysis = nn.Parameter(torch.randn(sizes.filters, w) / w**0.5)
         self.synthesis = nn.Parameter(torch.randn(w, sizes.filters) * 0.1 / sizes.filters**0.5)
+        if sizes.filters <= w:
+            self._start_from_cosines()
 
     def forward(self, windows: Tensor, quality: Tensor) -> Tensor:
         """Return the refined windows (N, W, D)."""
@@ -55,6 +57,22 @@ class VectorFilter(nn.Module):
         gains = self.gain(hidden)
         return windows + self.synthesis @ (gains[:, :, None] * (self.analysis @ centred))
 
+    def _start_from_cosines(self) -> None:
+        """Start a small bank as a low-pass: filters that each take out one term of the cosine transform.
+
+        The output differs from the input by as many patterns as there are filters. Where they are no more than the
+        window's frames, random ones leave much of the noise out of reach, and training hardly finds the rest.
+        """
+        window, count = self.sizes.window, min(self.sizes.filters, self.sizes.window - 1)
+        order = torch.arange(window - count, window)
+        terms = torch.cos(torch.pi / window * order[:, None] * (torch.arange(window) + 0.5)) * (2 / window) ** 0.5
+        with torch.no_grad():
+            self.analysis[:count] = terms
+            self.synthesis[:, :count] = -terms.T
+            # The slowest terms stay; up to a third of all of them, what is taken out grows to nearly all.
+            self.gain.bias[:count] = 0.95 * ((order - window / 16) / (window / 4)).clamp(0, 1)
+            self.gain.weight *= 0.3
+
 
 def from_tensors(tensors: Mapping[str, NDArray[np.float32]]) -> VectorFilter:
     """Return the network with the given tensors, its sizes taken from their shapes."""
@@ -66,9 +84,14 @@ def from_tensors(tensors: Mapping[str, NDArray[np.float32]]) -> VectorFilter:
 
 
 def _probes(count: int, window: int) -> Tensor:
-    """Return a start for the probes: levels, first and second differences, then random combinations."""
+    """Return a start for the probes: levels, first and second differences, then random combinations.
+
+    Fewer probes than frames are some of these rows of each kind, from one end of the window to the other.
+    """
     identity = torch.eye(window)
     rows = torch.cat([identity, identity.diff(dim=0), identity.diff(n=2, dim=0)])
-    if count > len(rows):
+    if count < window:
+        rows = rows[torch.linspace(0, len(rows) - 1, count).round().long()]
+    elif count > len(rows):
         rows = torch.cat([rows, torch.randn(count - len(rows), window) / window**0.5])
     return rows[:count].contiguous()

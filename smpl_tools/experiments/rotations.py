@@ -47,7 +47,7 @@ def _joints(track: Array) -> Array:
     return rotations_to_joints(rotation_6d_to_matrix(track))
 
 
-_MEASURES = {
+MEASURES = {
     "geodesic_deg": Measure(
         "geodesic degrees",
         2,
@@ -91,7 +91,7 @@ def run(bench: Bench) -> Result:
     # Filters of rotations take long; a third of the clips for a selection still is thousands of frames.
     kept = set(names if bench.quick else names[::3])
     selection = rotation_clips([clip for clip in bench.selection if clip.name in kept])
-    searched = {key: _MEASURES[key] for key in _SEARCHED}
+    searched = {key: MEASURES[key] for key in _SEARCHED}
     tried = try_all(lambda refiner: paired_scores(selection, refiner, searched), bench)
     chosen = {
         name: {
@@ -101,7 +101,7 @@ def run(bench: Bench) -> Result:
     }
     validation = rotation_clips(bench.validation)
     refiners = {"raw": raw, **{name: by_mode(name, chosen[name]) for name in GRIDS}, **networks(bench)}
-    scores = score_rows(validation, refiners, _MEASURES)
+    scores = score_rows(validation, refiners, MEASURES)
     protocol = (
         "Paired validation clips, 30 frames a second: local 6D rotations of the 14 joints of one small skeleton by "
         "inverse kinematics, estimate and truth alike; joint errors by forward kinematics of that skeleton, 15 joints, "
@@ -115,5 +115,5 @@ def run(bench: Bench) -> Result:
         "joints do not tell, is that of the smallest rotation from rest."
     )
     first = next(iter(bench.networks))
-    table = mode_table("6D rotations", protocol, scores, _MEASURES)
-    return Result(differs, losses(first, scores, _MEASURES), [table, settings], settings=chosen)
+    table = mode_table("6D rotations", protocol, scores, MEASURES)
+    return Result(differs, losses(first, scores, MEASURES), [table, settings], settings=chosen)

@@ -149,3 +149,41 @@ def test_threads_change_no_bit(monkeypatch):
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(("window", "filters"), [(32, 32), (32, 30), (40, 40)])
+def test_a_small_network_starts_as_a_low_pass_that_sees_both_ends(window, filters):
+    torch = pytest.importorskip("torch")
+    from smoothnet_core.models.sizes import Sizes
+    from smoothnet_core.models.vector_filter import VectorFilter
+
+    torch.manual_seed(3)
+    network = VectorFilter(Sizes(window, window // 2, 8, filters))
+    seen = (network.probe != 0).any(dim=0)
+    assert seen[0]
+    assert seen[-1]
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(500, window, 3)).astype(np.float32)
+    turn = np.arange(window)[:, None] / window + rng.random((500, 1, 3))
+    slow = np.sin(turn * 1.5).astype(np.float32)
+    quality = torch.ones(500, window, 2)
+    with torch.no_grad():
+        left, moved = (network(torch.from_numpy(x), quality).numpy() - x for x in (noise, slow))
+    # White noise keeps the share that its mean and the slow terms have; what moves slowly stays.
+    kept = np.square(noise + left - noise.mean(axis=1, keepdims=True)).mean()
+    assert kept < 0.3
+    assert np.square(moved).mean() < 0.01 * slow.var(axis=1).mean()
+
+
+def test_a_large_network_starts_with_random_filters():
+    torch = pytest.importorskip("torch")
+    from smoothnet_core.models.sizes import Sizes
+    from smoothnet_core.models.vector_filter import VectorFilter
+
+    torch.manual_seed(4)
+    network = VectorFilter(Sizes(16, 20, 8, 17))
+    np.testing.assert_array_equal(network.probe[:16].detach(), np.eye(16))
+    # Cosines would be orthonormal and the synthesis their negative.
+    assert abs(network.synthesis.std().item() * 17**0.5 - 0.1) < 0.02
+    gram = (network.analysis @ network.analysis.T).detach().numpy()
+    assert np.abs(gram - np.diag(gram.diagonal())).max() > 0.1
