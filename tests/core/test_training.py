@@ -132,6 +132,7 @@ def test_simulated_errors_count_alike_whatever_their_size():
     [
         ({"step": 3}, r"^training setting: expected one of fps, hop, .*, received step$"),
         ({"steps": 0}, r"^training setting steps: expected a positive number, received 0$"),
+        ({"kept_units": -1}, r"^training setting kept_units: expected a number that is not negative, received -1$"),
         ({"crop": 15}, r"^training setting crop: expected at least 16 frames, received 15$"),
         ({"steps": 2.5}, r"^training setting steps: expected a whole number, received 2.5$"),
         ({"steps": "many"}, r"^training setting steps: expected a number, received 'many'$"),
