@@ -163,59 +163,78 @@ class _Job:
     def do(self, stretch: _Stretch) -> None:
         """Refine a stretch: all windows that touch it are computed here."""
         hop, window, parts = self.hop, self.window, self.parts
-        start, stop = stretch.first * hop, min(stretch.last * hop, len(self.track))
         first, last = max(0, stretch.first - parts + 1), min(self.regular, stretch.last)
-        at_end = self.misses_end and stop == len(self.track)
+        at_end = self.misses_end and stretch.last * hop >= len(self.track)
         track = self.track[:, stretch.joints]
-        # From its first frame on, so that what never moves is seen as zeros exactly.
-        base = np.asarray(track[first * hop], np.float64)
-        if not self.network.centred:
+        if self.network.centred:
+            # From its first frame on, so that what never moves is seen as zeros exactly.
+            base = np.asarray(track[first * hop], np.float64)
+        else:
             assert self.frame is not None
             base = self.frame.offset[stretch.joints]
+        many = last - first
+        count = max(many + parts - 1, stretch.last - first)
         with np.errstate(invalid="ignore" if self.careful else "warn", over="ignore"):
-            rows = self._windows("rows", track, base, first, last, at_end)
+            blocks = self._blocks(track, base, first, count)
+            if self.careful:
+                _check_size(base, blocks)
+        rows = self._windows(blocks, many, np.array(track[len(track) - window :] - base, order="C") if at_end else None)
         if self.frame is not None and (self.frame.scale[stretch.joints] != 1).any():
             rows *= (1 / self.frame.scale[stretch.joints]).astype(rows.dtype)[:, :, None]
         answer = self.network.run(rows, self._quality(stretch, first, last, at_end))
 
-        count, size = answer.shape[1:3]
-        blocks = max(last - first + parts - 1, stretch.last - first)
-        sums = room("sums", (hop, count, size, blocks), self.network.dtype)
+        sums = room("sums", blocks.shape, self.network.dtype)
         sums[...] = 0
-        norm = np.zeros((blocks, hop))
-        regular = last - first
+        norm = np.zeros((hop, count))
         for part in range(parts):
-            piece = answer[part * hop : (part + 1) * hop]
-            sums[: len(piece), :, :, part : part + regular] += piece[..., :regular]
-            norm[part : part + regular, : len(piece)] += self.weights[part * hop : (part + 1) * hop]
-        total = room("total", (blocks * hop, count, size), self.network.dtype)
-        for step in range(hop):
-            total[step::hop] = sums[step].transpose(2, 0, 1)
-        weight = norm.reshape(-1)
+            piece = slice(part * hop, (part + 1) * hop)
+            steps = len(self.weights[piece])
+            sums[:steps, :, :, part : part + many] += answer[piece, ..., :many]
+            norm[:steps, part : part + many] += self.weights[piece, None]
         if at_end:
-            end = slice(len(self.track) - window - first * hop, len(self.track) - first * hop)
-            total[end] += answer[..., regular]
-            weight[end] += self.weights
-        own = slice(start - first * hop, stop - first * hop)
-        total = total[own]
-        total *= (self.strength / weight[own]).astype(total.dtype)[:, None, None]
-        self._put(track[start:stop], total, self.out[start:stop, stretch.joints], stretch.joints)
+            place, step = np.divmod(len(track) - window - first * hop + np.arange(window), hop)
+            sums[step, :, :, place] += answer[..., many]
+            norm[step, place] += self.weights
+        own = slice(stretch.first - first, stretch.last - first)
+        change = sums[..., own]
+        # Beyond the end of the track there is nothing.
+        change *= (self.strength / np.where(norm > 0, norm, 1)).astype(change.dtype)[:, None, None, own]
+        values = room("values", change.shape, np.float64)
+        self._refined(blocks[..., own], base, change, stretch.joints, values)
+        target = self.out[stretch.first * hop : stretch.last * hop, stretch.joints]
+        if target.dtype.itemsize < 4:
+            limit = float(np.finfo(target.dtype).max)
+            np.clip(values, -limit, limit, out=values)
+        for step in range(min(hop, len(target))):
+            rows_of_step = target[step::hop]
+            rows_of_step[...] = values[step, ..., : len(rows_of_step)].transpose(2, 0, 1)
 
-    def _windows(self, name: str, track: Array, base: Array, first: int, last: int, at_end: bool) -> Array:
-        """Return windows (W, J, D, M) from the ``first`` to before the ``last`` regular one, and that at the end."""
-        hop, window, parts = self.hop, self.window, self.parts
-        count, size = track.shape[1:]
-        many = last - first
-        blocks = room(f"{name} blocks", (hop, count, size, many + parts - 1), np.float64)
-        begin = first * hop
+    def _refined(self, blocks: Array, base: Array, change: Array, joints: slice, out: Array) -> None:
+        """Write the refined numbers, from what they were relative to the base and what the network says of them."""
+        if self.frame is None:
+            np.add(blocks, change, out=out)
+            out += base[:, :, None]
+            return
+        np.multiply(change, self.frame.scale[joints][:, :, None], out=out)
+        out += self.strength * base[:, :, None]
+        if self.strength < 1:
+            out += (1 - self.strength) * (blocks + base[:, :, None])
+
+    def _blocks(self, track: Array, base: Array, first: int, count: int) -> Array:
+        """Return (hop, J, D, count) the frames of blocks from the first, relative to the base."""
+        hop, begin = self.hop, first * self.hop
+        blocks = room("blocks", (hop, *track.shape[1:], count), np.float64)
         for step in range(hop):
-            taken = track[begin + step : begin + blocks.shape[3] * hop : hop].transpose(1, 2, 0)
+            taken = track[begin + step : begin + count * hop : hop].transpose(1, 2, 0)
             np.subtract(taken, base[:, :, None], out=blocks[step, :, :, : taken.shape[2]])
             # Beyond the end only where a window does not need it.
             blocks[step, :, :, taken.shape[2] :] = 0
-        if self.careful:
-            _check_size(base, blocks)
-        rows = room(name, (parts * hop, count, size, many + at_end), self.network.dtype)
+        return blocks
+
+    def _windows(self, blocks: Array, many: int, end: Array | None) -> Array:
+        """Return windows (W, J, D, M): the regular ones of blocks, and the one (W, J, D) at the end of the track."""
+        parts, (hop, count, size) = self.parts, blocks.shape[:3]
+        rows = room("rows", (parts * hop, count, size, many + (end is not None)), self.network.dtype)
         strides = blocks.strides
         view = np.lib.stride_tricks.as_strided(
             blocks, (parts, hop, count, size, many), (strides[3], *strides), writeable=False
@@ -225,12 +244,9 @@ class _Job:
             np.subtract(view, self._middles(blocks, many), out=target, casting="same_kind")
         else:
             np.copyto(target, view, casting="same_kind")
-        if at_end:
-            values = np.array(track[len(self.track) - window :] - base, order="C")
-            if self.network.centred:
-                values = values - values.mean(axis=0)
-            rows[:window, ..., many] = values
-        return rows[:window]
+        if end is not None:
+            rows[: self.window, ..., many] = end - end.mean(axis=0) if self.network.centred else end
+        return rows[: self.window]
 
     def _middles(self, blocks: Array, many: int) -> Array:
         """Return the means (J, D, M) of windows."""
@@ -260,22 +276,6 @@ class _Job:
         if at_end:
             starts = np.append(starts, len(quality) - self.window)
         return quality[starts + np.arange(self.window)[:, None]].transpose(0, 2, 3, 1)
-
-    def _put(self, before: Array, change: Array, out: Array, joints: slice) -> None:
-        if self.frame is None:
-            if out.dtype.itemsize >= change.itemsize:
-                np.add(before, change, out=out, casting="same_kind")
-                return
-            change += before
-        else:
-            change = change * self.frame.scale[joints]
-            change += self.strength * self.frame.offset[joints]
-            if self.strength < 1:
-                change += (1 - self.strength) * before.astype(np.float64)
-        if out.dtype.itemsize < change.itemsize:
-            limit = float(np.finfo(out.dtype).max)
-            np.clip(change, -limit, limit, out=change)
-        out[...] = change
 
 
 def _check_size(base: Array, blocks: Array) -> None:
