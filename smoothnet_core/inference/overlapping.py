@@ -26,8 +26,8 @@ _LONG_ROW = 128
 _FOR_EACH_SHARED = 32
 # Numbers of a track that are worth a thread. Joints are parted whatever the number of threads: it changes no bit.
 _WORTH = 60_000
-# What float32 squares without loss, and what counts as a number of a track.
-_SMALL, _LARGE, _LARGEST = 1e-15, 1e15, 1e100
+# Energies of a joint that float32 holds with all their digits, and what counts as a number of a track.
+_SMALL, _LARGE, _LARGEST = 1e-30, 1e30, 1e100
 
 
 class Network(Protocol):
@@ -178,18 +178,22 @@ class _Job:
             blocks = self._blocks(track, base, first, count)
             if self.careful:
                 _check_size(base, blocks)
-        rows = self._windows(blocks, many, np.array(track[len(track) - window :] - base, order="C") if at_end else None)
-        if self.frame is not None and (self.frame.scale[stretch.joints] != 1).any():
-            rows *= (1 / self.frame.scale[stretch.joints]).astype(rows.dtype)[:, :, None]
+            end = np.array(track[len(track) - window :] - base, order="C") if at_end else None
+            scale = None if self.frame is None else self.frame.scale[stretch.joints]
+            if scale is not None and (scale != 1).any():
+                blocks /= scale[:, :, None]
+                end = None if end is None else end / scale
+            rows = self._windows(blocks, many, end)
         answer = self.network.run(rows, self._quality(stretch, first, last, at_end))
 
         sums = room("sums", blocks.shape, self.network.dtype)
-        sums[...] = 0
+        sums[..., :many], sums[..., many:] = answer[:hop, ..., :many], 0
         norm = np.zeros((hop, count))
         for part in range(parts):
             piece = slice(part * hop, (part + 1) * hop)
             steps = len(self.weights[piece])
-            sums[:steps, :, :, part : part + many] += answer[piece, ..., :many]
+            if part:
+                sums[:steps, :, :, part : part + many] += answer[piece, ..., :many]
             norm[:steps, part : part + many] += self.weights[piece, None]
         if at_end:
             place, step = np.divmod(len(track) - window - first * hop + np.arange(window), hop)
@@ -215,20 +219,23 @@ class _Job:
             np.add(blocks, change, out=out)
             out += base[:, :, None]
             return
-        np.multiply(change, self.frame.scale[joints][:, :, None], out=out)
-        out += self.strength * base[:, :, None]
         if self.strength < 1:
-            out += (1 - self.strength) * (blocks + base[:, :, None])
+            change = change + (1 - self.strength) * blocks
+        np.multiply(change, self.frame.scale[joints][:, :, None], out=out)
+        out += base[:, :, None]
 
     def _blocks(self, track: Array, base: Array, first: int, count: int) -> Array:
         """Return (hop, J, D, count) the frames of blocks from the first, relative to the base."""
-        hop, begin = self.hop, first * self.hop
+        hop, own = self.hop, track[first * self.hop :]
         blocks = room("blocks", (hop, *track.shape[1:], count), np.float64)
-        for step in range(hop):
-            taken = track[begin + step : begin + count * hop : hop].transpose(1, 2, 0)
-            np.subtract(taken, base[:, :, None], out=blocks[step, :, :, : taken.shape[2]])
+        whole = min(count, len(own) // hop)
+        steps = own[: whole * hop].reshape(whole, hop, *own.shape[1:]).transpose(1, 2, 3, 0)
+        np.subtract(steps, base[:, :, None], out=blocks[..., :whole])
+        if whole < count:
             # Beyond the end only where a window does not need it.
-            blocks[step, :, :, taken.shape[2] :] = 0
+            blocks[..., whole:] = 0
+            rest = own[whole * hop : (whole + 1) * hop] - base
+            blocks[: len(rest), :, :, whole] = rest
         return blocks
 
     def _windows(self, blocks: Array, many: int, end: Array | None) -> Array:
@@ -279,7 +286,9 @@ class _Job:
 
 
 def _check_size(base: Array, blocks: Array) -> None:
-    peaks = np.maximum(blocks.max(axis=(0, 2, 3)), -blocks.min(axis=(0, 2, 3)))
-    fit = (peaks == 0) | ((peaks > _SMALL) & (peaks < _LARGE))
-    if not fit.all() or not (np.abs(base) < _LARGEST).all():
+    energy = np.einsum("hjdm,hjdm->j", blocks, blocks)
+    still = energy == 0
+    fit = still | ((energy > _SMALL) & (energy < _LARGE))
+    # Squares of what is very small are zero too.
+    if not fit.all() or not (np.abs(base) < _LARGEST).all() or (still.any() and blocks[:, still].any()):
         raise UnfitTrackError
