@@ -180,9 +180,10 @@ def _refined(
     room = None if out is None else _checked_out(out, track)
     device = str(track.device) if tensor and backend == "torch" else "cpu"
     how = How(network, backend, device, int(hop), blend, fps, pixels)
-    target = np.empty(given.flat.shape, given.flat.dtype)
-    if room is not None and np.shares_memory(view := room.reshape(target.shape), room):
-        target = view
+    # A view, but for memory that cannot be seen in that shape.
+    target = None if room is None else room.reshape(given.flat.shape)
+    if target is None or room is None or not np.shares_memory(target, room):
+        target = np.empty(given.flat.shape, given.flat.dtype)
     changes = (np.zeros(target.shape[:2], bool), np.zeros(target.shape[:2])) if report else None
     if not refine_plain(given, how, strength, target, changes):
         refine_joints(given, how, strength, joints, target, changes)

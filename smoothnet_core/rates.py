@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import make_interp_spline
 from scipy.linalg import get_lapack_funcs
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import butter, sosfiltfilt
+
+from smoothnet_core._low_pass import low_passed
 
 Array = NDArray[np.float64]
 
@@ -79,8 +79,8 @@ def _extended(tracks: Array, pad: int) -> Array:
 def _low_passed(tracks: Array, fps: float, model_fps: float) -> Array:
     if fps <= model_fps:
         return tracks
-    sections = butter(8, _PASS_BAND * model_fps / 2, fs=fps, output="sos")
-    return sosfiltfilt(sections, tracks, padtype="odd", padlen=min(tracks.shape[2] - 1, int(fps)))
+    rows, pad = tracks.reshape(-1, tracks.shape[2]), min(tracks.shape[2] - 1, int(fps))
+    return low_passed(rows, 8, _PASS_BAND * model_fps / 2, fps, pad).reshape(tracks.shape)
 
 
 def _spline(tracks: Array, at: Array) -> Array:
@@ -92,6 +92,8 @@ def _spline(tracks: Array, at: Array) -> Array:
     """
     frames = tracks.shape[2]
     if frames < 4:
+        from scipy.interpolate import make_interp_spline
+
         return make_interp_spline(np.arange(frames), tracks, k=min(3, frames - 1), axis=2)(at)
     curvature = np.empty(tracks.shape)
     inner = curvature[..., 1:-1]

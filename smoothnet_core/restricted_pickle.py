@@ -206,7 +206,7 @@ def _parse_npy(file: IO[bytes], size: int, tensors: list[NDArray[Any]] | None = 
         array = np.empty(shape, dtype)
     else:
         content = np.empty(length, np.uint8)
-        _read_into(file, memoryview(content))
+        _read_into(file, content.data)
         array = content.view(dtype).reshape(shape, order="F" if fortran else "C")
     while file.read(_STEP):
         pass

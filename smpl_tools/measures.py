@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core import _rotation_planes as planes
 from smoothnet_core._low_pass import low_passed
-from smoothnet_core._vectors import empty_over_time, frame_blocks, parts, to_planes
+from smoothnet_core._vectors import empty_over_time, parts, to_planes
 from smoothnet_core.tracks import Prepared, prepare, settled
 from smpl_tools.motion import Motion, Track
 
@@ -97,7 +97,8 @@ def sampled(seen: NDArray[np.bool_]) -> slice | NDArray[np.int64]:
 
 def is_observed(track: Track) -> bool:
     """Tell whether a track has at least one finite value."""
-    return any(np.isfinite(track.values[rows]).any() for rows in frame_blocks(track.values))
+    step = max(1, _BLOCK_NUMBERS // max(1, track.values[:1].size))
+    return any(np.isfinite(track.values[i : i + step]).any() for i in range(0, len(track.values), step))
 
 
 def prepared(track: Track) -> Prepared:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core import _rotation_planes as planes
 from smoothnet_core._vectors import to_planes, to_vectors
+from smoothnet_core.inference.threads import each
 from smpl_tools.measures import jitter, pieces, prepared, sampled, speed_kept, unit_of
 from smpl_tools.motion import Motion, Person, Track
 
@@ -103,16 +104,15 @@ def track_report(motion: Motion, person: Person, name: str, after: Track, seen: 
     """
     before = person.tracks[name]
     unit = unit_of(motion, name, before)
-    moved, filled = _moved(before, after)
     rows = sampled(seen.rows)
     frames = person.frames[rows]
     parts = [track.replace(values=track.values[rows], confidence=None) for track in (before, after)]
-    jumps: list[float | None] = [None, None]
-    kept = None
-    if seen.rows[rows].any():
-        old, new = (prepared(part) for part in parts)
-        jumps = [_scaled(jitter(one, frames, fps), unit.factor) for one in (old, new)]
-        kept = speed_kept(old, new, frames, fps)
+    (moved, filled), old, new = _together(
+        lambda: _moved(before, after), lambda: prepared(parts[0]), lambda: prepared(parts[1])
+    )
+    kept, *jumps = _together(
+        lambda: speed_kept(old, new, frames, fps), lambda: jitter(old, frames, fps), lambda: jitter(new, frames, fps)
+    )
     return TrackReport(
         person=person.id,
         track=name,
@@ -122,10 +122,21 @@ def track_report(motion: Motion, person: Person, name: str, after: Track, seen: 
         largest_change=None if moved is None else moved.distance * unit.factor,
         largest_change_joint=None if moved is None else before.joints[moved.joint],
         largest_change_frame=None if moved is None else int(person.frames[moved.row]),
-        jitter_before=jumps[0],
-        jitter_after=jumps[1],
+        jitter_before=_scaled(jumps[0], unit.factor),
+        jitter_after=_scaled(jumps[1], unit.factor),
         speed_kept=kept,
     )
+
+
+def _together(*tasks: Callable[[], Any]) -> list[Any]:
+    """Return what each task returns, done in all threads."""
+    results: list[Any] = [None] * len(tasks)
+
+    def do(index: int) -> None:
+        results[index] = tasks[index]()
+
+    each(do, range(len(tasks)))
+    return results
 
 
 class _Moved(NamedTuple):

@@ -108,6 +108,7 @@ def train_model(
         report=lambda step, value: report(step, run.schedule.steps, value),
     )
     metadata["selected"] = {"step": trained.step, "steps": run.schedule.steps, "score": trained.score}
+    metadata |= architecture.metadata(run.sizes)
     tensors = {**run.finish(trained.tensors), **fixed}
     card = _model_card(plan, metadata, tensors, validation)
     write_safetensors(output, Weights(tensors, metadata))

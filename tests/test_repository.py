@@ -27,6 +27,7 @@ MADE_FOR_HEAVY = (
     "smoothnet_core.models.",
     "smoothnet_core.training.",
     "smoothnet_core.inference.torch",
+    "smoothnet_core.inference.triton",
     "smpl_tools.cli",
     "smpl_tools.experiments.networks.",
 )

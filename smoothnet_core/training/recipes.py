@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,14 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core.models.sizes import Sizes
 from smoothnet_core.training.architectures import Architecture, refine_crops
 from smoothnet_core.training.batches import Mix, Pair, Sampler
 from smoothnet_core.training.body_batches import BodyBatches
 from smoothnet_core.training.hit_batches import HitBatches
 from smoothnet_core.training.loop import Batches
 from smoothnet_core.training.losses import aligned_error, loss, published_loss
+from smoothnet_core.training.quiet_units import without_quiet_units
 from smoothnet_core.training.settings import BodySettings, HitSettings, Schedule, Settings, WindowSettings
 from smoothnet_core.training.window_batches import WindowBatches
+from smoothnet_core.windows import window_starts
+
+# Batches from which is told what the units of a trained network say.
+_HEARD_BATCHES = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +38,14 @@ class Run:
         loss: of the network and a batch.
         schedule: of the training.
         finish: returns the tensors of the weights from those that came of the training.
+        sizes: of the network after that.
     """
 
     network: nn.Module
     batches: Batches
     loss: Callable[[nn.Module, Any], Tensor]
     schedule: Schedule
+    sizes: Any
     finish: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]] = dict
 
 
@@ -62,10 +70,13 @@ def crop_run(
         mix: of both; None for the default one.
 
     Raises:
-        ValueError: a crop is shorter than the window, a clip is not in 3D, or none is as long as a crop.
+        ValueError: a crop is shorter than the window, a clip is not in 3D, none is as long as a crop, or units of
+            another network than the vector filter are to be left out.
     """
     if settings.crop < sizes.window:
         raise mismatch("training setting crop", f"at least the window, {sizes.window} frames", settings.crop)
+    if settings.kept_units and not isinstance(sizes, Sizes):
+        raise mismatch("training setting kept_units", "0 for other networks than vector_filter", settings.kept_units)
     for pair in pairs:
         if pair.groundtruth.shape[2] != 3:
             raise mismatch(f"paired clip {pair.name}", "3D positions, which crops turn", pair.groundtruth.shape)
@@ -82,7 +93,18 @@ def crop_run(
         seed=settings.seed,
     )
     batches = Sampler(pairs, clean, mix or Mix(), settings)
-    return Run(_built(architecture, sizes, settings.seed), batches, crop_loss, schedule)
+    network = _built(architecture, sizes, settings.seed)
+    if not settings.kept_units or settings.kept_units >= sizes.hidden:
+        return Run(network, batches, crop_loss, schedule, sizes)
+
+    def finish(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        # Other crops than those it was trained on, of the same kinds.
+        fresh = Sampler(pairs, clean, mix or Mix(), replace(settings, seed=settings.seed + 1))
+        how = {"window": sizes.window, "hop": settings.hop}
+        heard = (_windows(fresh.batch(), **how) for _ in range(_HEARD_BATCHES))
+        return without_quiet_units(tensors, heard, settings.kept_units)
+
+    return Run(network, batches, crop_loss, schedule, replace(sizes, hidden=settings.kept_units), finish)
 
 
 def window_run(architecture: Architecture, sizes: Any, settings: WindowSettings, pairs: Sequence[Pair]) -> Run:
@@ -114,7 +136,7 @@ def window_run(architecture: Architecture, sizes: Any, settings: WindowSettings,
         select_every=batches.epoch,
         seed=settings.seed,
     )
-    return Run(_built(architecture, sizes, settings.seed), batches, window_loss, schedule)
+    return Run(_built(architecture, sizes, settings.seed), batches, window_loss, schedule, sizes)
 
 
 def hit_run(architecture: Architecture, sizes: Any, settings: HitSettings, clean: Sequence[NDArray[Any]]) -> Run:
@@ -140,7 +162,7 @@ def hit_run(architecture: Architecture, sizes: Any, settings: HitSettings, clean
         seed=settings.seed,
     )
     batches = HitBatches(clean, sizes.window, settings)
-    return Run(_built(architecture, sizes, settings.seed), batches, hit_loss, schedule)
+    return Run(_built(architecture, sizes, settings.seed), batches, hit_loss, schedule, sizes)
 
 
 def body_run(architecture: Architecture, sizes: Any, settings: BodySettings, pairs: Sequence[Pair]) -> Run:
@@ -186,12 +208,19 @@ def body_run(architecture: Architecture, sizes: Any, settings: BodySettings, pai
             for name, tensor in tensors.items()
         }
 
-    return Run(_built(architecture, sizes, settings.seed), batches, body_loss, schedule, finish)
+    return Run(_built(architecture, sizes, settings.seed), batches, body_loss, schedule, sizes, finish)
 
 
 def _joint_tracks(bodies: Tensor) -> Tensor:
     """Return the tracks (B * J, T, 3) of the joints of bodies (B, T, 3 J)."""
     return bodies.unflatten(2, (-1, 3)).transpose(1, 2).flatten(0, 1)
+
+
+def _windows(batch: Any, window: int, hop: int) -> tuple[Tensor, Tensor]:
+    """Return all windows of a batch of crops and their quality."""
+    estimate, quality = (torch.from_numpy(values) for values in (batch.estimate, batch.quality))
+    index = torch.from_numpy(window_starts(estimate.shape[1], window, hop))[:, None] + torch.arange(window)
+    return estimate[:, index].flatten(0, 1), quality[:, index].flatten(0, 1)
 
 
 def _built(architecture: Architecture, sizes: Any, seed: int) -> nn.Module:

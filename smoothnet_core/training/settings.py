@@ -148,6 +148,7 @@ class Settings:
         batch: crops a step.
         crop: frames a crop; several windows, so that the loss sees what blending makes of them.
         joints: joints drawn from a clean clip for one crop.
+        kept_units: units of each hidden layer that stay after training, those that say most; 0 for all.
         select_every: steps between selection scores.
         seed: of everything random.
         loss: weights of its terms.
@@ -160,6 +161,7 @@ class Settings:
     batch: int = 48
     crop: int = 72
     joints: int = 15
+    kept_units: int = 0
     select_every: int = 500
     seed: int = 0
     loss: LossWeights = field(default_factory=LossWeights)
@@ -169,6 +171,8 @@ class Settings:
         check_positive("training setting", self, (*counts, "fps", "learning_rate"))
         if self.crop < _SHORTEST_CROP:
             raise mismatch("training setting crop", f"at least {_SHORTEST_CROP} frames", self.crop)
+        if self.kept_units < 0:
+            raise mismatch("training setting kept_units", "a number that is not negative", self.kept_units)
 
 
 @dataclass(frozen=True)

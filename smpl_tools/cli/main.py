@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import warnings
 from typing import TYPE_CHECKING, Annotated
@@ -81,8 +82,14 @@ def main(arguments: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _terminated(number: int, _: object) -> None:
+    # An exception, so that unfinished files are removed on the way out.
+    sys.exit(128 + number)
+
+
 def run() -> None:
     """Run the program on its command line and exit with the status of ``main``."""
+    signal.signal(signal.SIGTERM, _terminated)
     for stream in (sys.stdout, sys.stderr):
         # A file name that the output's encoding does not know must not stop a job that is done.
         if isinstance(stream, io.TextIOWrapper):

@@ -218,10 +218,6 @@ def test_shipped_models():
         ({"hop": 33}, r"^hop: expected a whole number of frames from 1 to the window, 32, received 33$"),
         ({"blend": "hann"}, r"^blend: expected one of auto, uniform, taper, received 'hann'$"),
         ({"backend": "jax"}, r"^backend: expected one of auto, numpy, torch, triton, received 'jax'$"),
-        (
-            {"backend": "triton"},
-            r"^backend: expected numpy or torch \(this version has no triton kernel\), received 'triton'$",
-        ),
         ({"kind": "pose"}, r"^kind: expected one of position, .*, received 'pose'$"),
         ({"joints": ["a"]}, r"^joints: expected 3 names, received 1$"),
         ({"image_size": (640, 480)}, r"^image_size: expected \(width, height\) > 0 of 2D positions, received"),

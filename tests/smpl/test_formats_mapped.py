@@ -6,8 +6,10 @@ import errno
 import json
 import mmap
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +177,20 @@ def test_pages_that_were_let_go_of_keep_what_was_written(tmp_path: Path):
                 array[row] = row
         held.flush()
     np.testing.assert_array_equal(np.load(tmp_path / "array.npy"), np.arange(1000)[:, None].repeat(1000, 1))
+
+
+def test_a_program_that_is_terminated_leaves_nothing(tmp_path: Path):
+    source = tmp_path / "take.npy"
+    np.save(source, np.sin(np.arange(1_000_000)[:, None] / 30 + np.arange(24)).astype(np.float32))
+    command = [sys.executable, "-c", "from smpl_tools.cli.main import run; run()", "refine", str(source)]
+    command += ["-o", str(tmp_path / "out.npy"), "--kind", "channels"]
+    with subprocess.Popen(command, cwd=REPOSITORY) as running:
+        while not list(tmp_path.glob(".smoothnet-*")):
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.terminate()
+        assert running.wait() == 128 + signal.SIGTERM
+    assert [one.name for one in tmp_path.iterdir()] == ["take.npy"]
 
 
 _PEAK = """

@@ -1,0 +1,167 @@
+"""Weights in the form that the fused kernels read: padded, in one precision, the blend and its order folded in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from smoothnet_core.checkpoints import published_sizes
+from smoothnet_core.inference.triton_launch import Launch, pieces_of
+from smoothnet_core.windows import blend_weights
+
+Array = NDArray[np.float64]
+
+# The matrix units take no fewer.
+_LEAST = 16
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """How a window's frames are arranged for the overlaps, see :mod:`smoothnet_core.inference.triton_tiles`.
+
+    Attributes:
+        columns: frames of a window, filled up to a power of two.
+        r: frames a hop, likewise.
+        q: windows that overlap, likewise; at least so many that ``r * q`` fill the matrix units.
+        lag: rows before a tile's first that it needs.
+        carry: the same filled up to a power of two.
+        order: (r * q,) the frame of a window in every column of the last layer, -1 for none.
+    """
+
+    columns: int
+    r: int
+    q: int
+    lag: int
+    carry: int
+    order: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Weights on a device, in the order of the kernel's arguments, and the sizes that it is compiled for."""
+
+    weights: tuple[Tensor, ...]
+    sizes: dict[str, Any]
+    arrangement: Arrangement
+
+
+def arrangement(window: int, hop: int, late: bool) -> Arrangement:
+    """Return the arrangement for windows ``hop`` frames apart, with one more at the end where ``late``."""
+    overlaps = -(-window // hop)
+    r = _power(hop)
+    q = max(_power(overlaps), _LEAST // r)
+    lag = overlaps - 1 + late
+    n = np.arange(r * q)
+    frame = n % q * hop + n // q
+    order = np.where((n // q < hop) & (frame < window), frame, -1)
+    return Arrangement(max(_LEAST, _power(window)), r, q, lag, _power(max(1, lag)), order)
+
+
+def packed(
+    architecture: str,
+    tensors: Mapping[str, Array],
+    device: torch.device,
+    precision: str,
+    hop: int,
+    blend: str,
+    late: bool,
+    trusted: bool,
+    launch: Launch,
+) -> Packed:
+    """Return the weights (given in float64, by the torch module's names) as the kernel of the architecture reads them.
+
+    ``trusted`` says that no quality will be given, since all of it is 1.
+    """
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+
+    def put(array: Array, *shape: int, dtype: torch.dtype = dtype) -> Tensor:
+        filled = np.zeros(shape)
+        filled[tuple(slice(n) for n in array.shape)] = array
+        return torch.as_tensor(filled, dtype=dtype, device=device)
+
+    def bias(array: Array, *shape: int) -> Tensor:
+        return put(array, *shape, dtype=torch.float32)
+
+    by_channel = architecture == "smoothnet"
+    window = len(tensors["decoder.bias" if by_channel else "synthesis"])
+    how = arrangement(window, hop, late)
+    shares = blend_weights(blend, window)
+    if by_channel:
+        weights, sizes = _published(tensors, how, shares, launch, put, bias)
+    else:
+        weights, sizes = _vector_filter(tensors, how, shares, trusted, launch, put, bias)
+    return Packed((*weights, bias(_ordered(shares, how), len(how.order))), sizes, how)
+
+
+def _published(
+    t: Mapping[str, Array], how: Arrangement, shares: Array, launch: Launch, put: Any, bias: Any
+) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+    sizes = published_sizes({name: value.astype(np.float32) for name, value in t.items()})
+    blocks = sizes["blocks"]
+    hidden, piece = pieces_of(sizes["hidden"], launch.piece)
+    bottleneck, narrow = pieces_of(sizes["bottleneck"], 128)
+
+    def stacked(name: str) -> Array:
+        return np.stack([t[f"res_blocks.{i}.{name}"] for i in range(blocks)])
+
+    columns = len(how.order)
+    weights = (
+        put(t["encoder.0.weight"], hidden, how.columns),
+        bias(t["encoder.0.bias"], hidden),
+        put(stacked("linear1.weight"), blocks, bottleneck, hidden),
+        bias(stacked("linear1.bias"), blocks, bottleneck),
+        put(stacked("linear2.weight"), blocks, hidden, bottleneck),
+        bias(stacked("linear2.bias"), blocks, hidden),
+        put(_ordered(t["decoder.weight"] * shares[:, None], how), columns, hidden),
+        bias(_ordered(t["decoder.bias"] * shares, how), columns),
+    )
+    resident = launch.resident and blocks == 1 and bottleneck == narrow
+    return weights, {
+        "HIDDEN": hidden, "PIECE": piece, "BOTTLENECK": bottleneck, "NARROW": narrow, "BLOCKS": blocks,
+        "RESIDENT": resident,
+    }  # fmt: skip
+
+
+def _vector_filter(
+    t: Mapping[str, Array], how: Arrangement, shares: Array, trusted: bool, launch: Launch, put: Any, bias: Any
+) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+    probes, probe_piece = pieces_of(len(t["probe"]), launch.piece)
+    hidden, hidden_piece = pieces_of(len(t["layer2.bias"]), launch.piece)
+    filters, filter_piece = pieces_of(len(t["analysis"]), launch.piece)
+    layer1 = t["layer1.weight"]
+    by_lengths, by_quality = layer1[:, : len(t["probe"])], layer1[:, len(t["probe"]) :]
+    weights = (
+        put(t["probe"], probes, how.columns),
+        put(by_lengths, hidden, probes),
+        bias(t["layer1.bias"] + (by_quality.sum(axis=1) if trusted else 0.0), hidden),
+        put(by_quality[:, 0::2], hidden, how.columns),
+        put(by_quality[:, 1::2], hidden, how.columns),
+        put(t["layer2.weight"], hidden, hidden),
+        bias(t["layer2.bias"], hidden),
+        put(t["gain.weight"], filters, hidden),
+        bias(t["gain.bias"], filters),
+        put(t["analysis"], filters, how.columns),
+        put(_ordered(t["synthesis"] * shares[:, None], how), len(how.order), filters),
+    )
+    return weights, {
+        "PROBES": probes, "PROBE_PIECE": probe_piece, "HIDDEN": hidden, "HIDDEN_PIECE": hidden_piece,
+        "FILTERS": filters, "FILTER_PIECE": filter_piece,
+    }  # fmt: skip
+
+
+def _ordered(rows: Array, how: Arrangement) -> Array:
+    """Return rows (W, ...) of the last layer in the order of the overlaps, zeros where there is no frame."""
+    result = np.zeros((len(how.order), *rows.shape[1:]))
+    result[how.order >= 0] = rows[how.order[how.order >= 0]]
+    return result
+
+
+def _power(number: int) -> int:
+    """Return the least power of two that is not below ``number``."""
+    return 1 << (number - 1).bit_length()
