@@ -73,7 +73,7 @@ def measure(groups: list[str], quick: bool, other: Worker | None, figure: Path |
     if begin("growth"):
         step = 2 if quick else 1
         frames, widths = speed_growth.FRAMES[: -1 if quick else None], speed_growth.CHANNELS[::step]
-        curves, found = speed_growth.growth(frames, widths, seconds / 10)
+        curves, found = speed_growth.growth(frames, widths, seconds / 20)
         rows += found
         if figure is not None:
             speed_growth.draw(curves, figure)

@@ -94,6 +94,8 @@ def draw(curves: dict[str, list[Curve]], path: Path) -> None:
         sizes = np.array(curves[what][0].sizes, float)
         top = 3 * max(curve.seconds[-1] for curve in curves[what])
         axis.loglog(sizes, top * sizes / sizes[-1], color="0.8", linestyle="--", label="slope 1", zorder=0)
+        # Room for the legend.
+        axis.set_ylim(bottom=min(min(curve.seconds) for curve in curves[what]) / 60)
         axis.set_title(title)
         axis.set_xlabel(what)
         axis.grid(alpha=0.3)

@@ -7,6 +7,7 @@ SciPy's Python functions hold the interpreter's lock while they multiply; the C 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import threading
 import time
 from collections.abc import Sequence
@@ -15,7 +16,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import cython_blas
 
 from smoothnet_core.inference.blas_threads import one_thread
 
@@ -42,7 +42,7 @@ class Product(NamedTuple):
 
 @cache
 def _sgemm() -> Any:
-    capsule = cython_blas.__pyx_capi__["sgemm"]
+    capsule = importlib.import_module("scipy.linalg.cython_blas").__pyx_capi__["sgemm"]
     name = ctypes.pythonapi.PyCapsule_GetName
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     pointer = ctypes.pythonapi.PyCapsule_GetPointer

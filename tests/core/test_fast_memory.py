@@ -153,7 +153,6 @@ def limited(**how):
 @pytest.mark.parametrize(
     ("model", "kind"),
     [
-        ("'default'", "channels"),
         ("'fast'", "channels"),
         # The published network of its usual size would take a minute.
         ("oracle.published_model(8, 16, 2)", "channels"),

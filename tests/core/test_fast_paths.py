@@ -59,6 +59,7 @@ def test_engines_take_vectors_of_any_size(network, size):
     model = (oracle.published_model if network == "published" else oracle.vector_model)()
     blend = "uniform" if network == "published" else "taper"
     engine = model.track_network(blend)
+    assert engine is not None
     frame = None if engine.centred else Frame(np.zeros((3, size)), np.ones((3, size)))
     for hop in (1, 5, 8):
         track = oracle.motion(101, 3, size)
@@ -197,6 +198,7 @@ def test_a_gap_anywhere_is_seen_by_all_windows_over_it(start):
     """Stretches in which all was observed are run without quality: none may be taken for one of them."""
     model = oracle.vector_model(window=16, probes=8, hidden=8, filters=8, hop=4)
     engine = model.track_network("taper")
+    assert engine is not None
     engine.columns = 100  # so that stretches are short
     clean = oracle.motion(1031, 1, 3)
     undisturbed = refine(clean, model=model)
