@@ -12,7 +12,8 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 # Blenders whose bpy module is tested; 5.2 is for Python 3.13 alone.
 BLENDERS := 4.2 4.5 5.0 $(shell $(PY) -c 'import sys; print("5.2" if sys.version_info[:2] == (3, 13) else "")' 2>/dev/null)
 
-.PHONY: demo test check test-base test-oldest test-blender extension weights weights-published pairs takes clean
+.PHONY: demo test check test-base test-oldest test-blender extension bench bench-quick bench-noblas weights weights-published
+.PHONY: pairs takes clean
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-bpy-%/stamp
 
@@ -52,6 +53,23 @@ extension: .venv-extension/stamp # the archives that are installed in Blender, i
 	.venv-extension/bin/python -m blender_addon.packaging.build_extension
 	.venv-extension/bin/python -m blender_addon.packaging.check_extension dist/smoothnet-*.zip
 
+bench: .venv/stamp # how fast refining is, as ratios; on a machine that does nothing else, ten minutes
+	.venv/bin/python benchmarks/speed.py $(BENCH)
+
+bench-quick: .venv/stamp # fewer sizes, under two minutes
+	.venv/bin/python benchmarks/speed.py --quick $(BENCH)
+
+bench-noblas: .venv/stamp .venv-noblas/stamp # the models also under a NumPy without BLAS, as Blender's own builds have
+	.venv/bin/python benchmarks/speed.py --only machine,models --python .venv-noblas/bin/python $(BENCH)
+
+# Compiling NumPy takes minutes and needs a C compiler.
+.venv-noblas/stamp:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --no-binary numpy numpy==1.26.4 \
+		-Csetup-args=-Dblas=none -Csetup-args=-Dlapack=none -Csetup-args=-Dallow-noblas=true
+	$(@D)/bin/python -m pip install --quiet scipy==1.15.3 safetensors==0.8.0
+	touch $@
+
 weights: .venv/stamp # train the shipped weights again; `body` needs what `make pairs` makes
 	for name in default fast deglitch body body-h36m body-smpl; do \
 		.venv/bin/smoothnet train --preset $$name --data ../shared/data --data data -o assets/models/$$name.safetensors --force || exit 1; \
@@ -70,7 +88,7 @@ takes: .venv-demo/stamp # make the shipped takes again; needs the reference data
 	.venv-demo/bin/python assets/make_takes.py
 
 clean: # remove what the targets above made, environments included
-	rm -rf .venv .venv-demo .venv-base-* .venv-oldest .venv-bpy-* .venv-extension demo_output build dist *.egg-info
+	rm -rf .venv .venv-demo .venv-noblas .venv-base-* .venv-oldest .venv-bpy-* .venv-extension demo_output build dist *.egg-info
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find assets blender_addon smoothnet_core smpl_tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
