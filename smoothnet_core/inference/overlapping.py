@@ -142,6 +142,11 @@ class _Job:
     def misses_end(self) -> bool:
         return (len(self.track) - self.window) % self.hop != 0
 
+    @property
+    def exact(self) -> np.dtype[Any]:
+        """What numbers are kept in beside the network: nothing that the track holds gets lost."""
+        return np.result_type(self.track.dtype, self.network.dtype)
+
     def stretches(self) -> list[_Stretch]:
         count, size = self.track.shape[1:]
         most = max(1, self.network.columns // size)
@@ -168,10 +173,10 @@ class _Job:
         track = self.track[:, stretch.joints]
         if self.network.centred:
             # From its first frame on, so that what never moves is seen as zeros exactly.
-            base = np.asarray(track[first * hop], np.float64)
+            base = np.asarray(track[first * hop], self.exact)
         else:
             assert self.frame is not None
-            base = self.frame.offset[stretch.joints]
+            base = self.frame.offset[stretch.joints].astype(self.exact)
         many = last - first
         count = max(many + parts - 1, stretch.last - first)
         with np.errstate(invalid="ignore" if self.careful else "warn", over="ignore"):
@@ -203,15 +208,15 @@ class _Job:
         change = sums[..., own]
         # Beyond the end of the track there is nothing.
         change *= (self.strength / np.where(norm > 0, norm, 1)).astype(change.dtype)[:, None, None, own]
-        values = room("values", change.shape, np.float64)
+        values = room("values", change.shape, self.exact)
         self._refined(blocks[..., own], base, change, stretch.joints, values)
         target = self.out[stretch.first * hop : stretch.last * hop, stretch.joints]
         if target.dtype.itemsize < 4:
             limit = float(np.finfo(target.dtype).max)
             np.clip(values, -limit, limit, out=values)
-        for step in range(min(hop, len(target))):
-            rows_of_step = target[step::hop]
-            rows_of_step[...] = values[step, ..., : len(rows_of_step)].transpose(2, 0, 1)
+        whole = len(target) // hop
+        target[: whole * hop].reshape(whole, hop, *target.shape[1:])[...] = values[..., :whole].transpose(3, 0, 1, 2)
+        target[whole * hop :] = values[: len(target) - whole * hop, ..., -1]
 
     def _refined(self, blocks: Array, base: Array, change: Array, joints: slice, out: Array) -> None:
         """Write the refined numbers, from what they were relative to the base and what the network says of them."""
@@ -227,7 +232,7 @@ class _Job:
     def _blocks(self, track: Array, base: Array, first: int, count: int) -> Array:
         """Return (hop, J, D, count) the frames of blocks from the first, relative to the base."""
         hop, own = self.hop, track[first * self.hop :]
-        blocks = room("blocks", (hop, *track.shape[1:], count), np.float64)
+        blocks = room("blocks", (hop, *track.shape[1:], count), self.exact)
         whole = min(count, len(own) // hop)
         steps = own[: whole * hop].reshape(whole, hop, *own.shape[1:]).transpose(1, 2, 3, 0)
         np.subtract(steps, base[:, :, None], out=blocks[..., :whole])

@@ -55,19 +55,19 @@ class Published:
     def _columns(self, windows: Array, out: Array) -> None:
         count = windows.shape[1]
         given = room("given", (self.window + 1, count), self.dtype)
-        given[:-1], given[-1] = windows, 1
         state = room("state", (self.hidden + 1, count), self.dtype)
-        hidden = product(self.encoder, given, out=state[:-1])
-        state[-1] = 1
-        wide = room("wide", hidden.shape, self.dtype)
-        _leaky(hidden, 0.1, wide)
+        hidden = state[:-1]
+        wide, slope = room("wide", hidden.shape, self.dtype), room("slope", hidden.shape, self.dtype)
+        given[:-1], given[-1], state[-1] = windows, 1, 1
+        product(self.encoder, given, out=hidden)
+        _leaky(hidden, 0.1, slope)
         for first, second in self.blocks:
             narrow = room("narrow", (len(first) + 1, count), self.dtype)
             inner = product(first, state, out=narrow[:-1])
             narrow[-1] = 1
-            _leaky(inner, 0.2, room("narrow slope", inner.shape, self.dtype))
+            _leaky(inner, 0.2, slope[: len(inner)] if len(inner) <= self.hidden else np.empty_like(inner))
             product(second, narrow, out=wide)
-            _leaky(wide, 0.2, room("slope", wide.shape, self.dtype))
+            _leaky(wide, 0.2, slope)
             hidden += wide
         product(self.decoder, state, out=out)
 
