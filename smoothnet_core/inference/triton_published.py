@@ -15,14 +15,21 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from smoothnet_core.inference.triton_tiles import added_up, frames_of, product, shares_of, windows_of
+from smoothnet_core.inference.triton_tiles import (
+    added,
+    added_up,
+    frames_of,
+    leaky_relu,
+    product,
+    shares_of,
+    windows_of,
+)
 
 
 @triton.jit
-def _activated(x, bias, SLOPE: tl.constexpr, COLUMNS: tl.constexpr):
-    """Return LeakyReLU of ``x`` and a bias read from memory."""
-    x += tl.load(bias + tl.arange(0, COLUMNS))[None, :]
-    return tl.maximum(x, x * SLOPE)
+def _activated(x, bias, TENTHS: tl.constexpr, COLUMNS: tl.constexpr, dtype: tl.constexpr):
+    """Return LeakyReLU of ``x`` and a bias read from memory, with a slope in tenths."""
+    return leaky_relu(x + tl.load(bias + tl.arange(0, COLUMNS))[None, :], TENTHS, dtype)
 
 
 @triton.jit
@@ -49,7 +56,7 @@ def _inner(sums, bias, NARROW: tl.constexpr, PARTS: tl.constexpr, dtype: tl.cons
     """Return the activations of a narrow layer."""
     result = ()
     for n in tl.static_range(PARTS):
-        result += (_activated(sums[n], bias + n * NARROW, 0.2, NARROW).to(dtype),)
+        result += (_activated(sums[n], bias + n * NARROW, 2, NARROW, dtype),)
     return result
 
 
@@ -62,7 +69,7 @@ def _widened(
     total = tl.zeros((ROWS, PIECE), tl.float32)
     for n in tl.static_range(PARTS):
         total = product(inner[n], tl.trans(_weight(wide + n * NARROW, PIECE, NARROW, BOTTLENECK)), total)
-    return (piece.to(tl.float32) + _activated(total, bias, 0.2, PIECE)).to(piece.dtype)
+    return added(piece, _activated(total, bias, 2, PIECE, piece.dtype))
 
 
 @triton.jit
@@ -123,7 +130,7 @@ def published_kernel(
                 seen = product(windows, tl.trans(kept[4 * c]))
             else:
                 seen = product(windows, tl.trans(_weight(encoder + c * PIECE * COLUMNS, PIECE, COLUMNS, COLUMNS)))
-            piece = _activated(seen, encoder_bias + same + c * PIECE, 0.1, PIECE).to(dtype)
+            piece = _activated(seen, encoder_bias + same + c * PIECE, 1, PIECE, dtype)
             if RESIDENT:
                 sums = (product(piece, tl.trans(kept[4 * c + 1]), sums[0]),)
             else:
@@ -156,7 +163,7 @@ def published_kernel(
             at = (BLOCKS - 1) * HIDDEN + c * PIECE
             if RESIDENT:
                 total = product(inner[0], tl.trans(kept[4 * c + 2]))
-                piece = (hidden[c].to(tl.float32) + _activated(total, wide_bias + same + at, 0.2, PIECE)).to(dtype)
+                piece = added(hidden[c], _activated(total, wide_bias + same + at, 2, PIECE, dtype))
                 refined = product(piece, tl.trans(kept[4 * c + 3]), refined)
             else:
                 piece = _widened(

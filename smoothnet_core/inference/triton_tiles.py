@@ -37,6 +37,62 @@ def product(first, second, total=None):
 
 
 @triton.jit
+def added(first, second):
+    """Return the sum of two activations of one dtype."""
+    if _INTERPRETED:
+        return (first.to(tl.float32) + second.to(tl.float32)).to(first.dtype)
+    return first + second
+
+
+@triton.jit
+def rounded(x, dtype: tl.constexpr):
+    """Return float32 numbers rounded to the dtype, two bfloat16 numbers an instruction."""
+    if _INTERPRETED or dtype == tl.float32:
+        return x.to(dtype)
+    pair: tl.constexpr = "cvt.rn.bf16x2.f32 $0, $2, $1;"
+    return tl.inline_asm_elementwise(pair, "=r,f,f", [x], dtype=tl.bfloat16, is_pure=True, pack=2)
+
+
+@triton.jit
+def relu(x, dtype: tl.constexpr):
+    """Return what is positive of float32 numbers, 0 for the others, rounded to the dtype."""
+    if _INTERPRETED or dtype == tl.float32:
+        return tl.maximum(x, 0.0).to(dtype)
+    pair: tl.constexpr = "cvt.rn.relu.bf16x2.f32 $0, $2, $1;"
+    return tl.inline_asm_elementwise(pair, "=r,f,f", [x], dtype=tl.bfloat16, is_pure=True, pack=2)
+
+
+@triton.jit
+def leaky_relu(x, TENTHS: tl.constexpr, dtype: tl.constexpr):
+    """Return LeakyReLU of float32 numbers, rounded to the dtype; the slope in tenths is 1 or 2.
+
+    In bfloat16 the slope is rounded as well, which for the negative numbers is a tenth of what rounding does to them.
+    """
+    if _INTERPRETED or dtype == tl.float32:
+        return tl.maximum(x, x * (TENTHS * 0.1)).to(dtype)
+    # Two numbers an instruction.
+    slope: tl.constexpr = "0x3DCD3DCD" if TENTHS == 1 else "0x3E4D3E4D"
+    pair: tl.constexpr = (
+        "{ .reg .b32 a, b; mov.b32 b, " + slope + "; cvt.rn.bf16x2.f32 a, $2, $1; "
+        "mul.rn.bf16x2 b, a, b; max.bf16x2 $0, a, b; }"
+    )
+    return tl.inline_asm_elementwise(pair, "=r,f,f", [x], dtype=tl.bfloat16, is_pure=True, pack=2)
+
+
+@triton.jit
+def log2_of_root(squares, dtype: tl.constexpr):
+    """Return ``log2(sqrt(squares + 1e-12) + 1e-2)``, for bfloat16 by the chip's approximations (22 bits)."""
+    if _INTERPRETED or dtype == tl.float32:
+        return tl.log2(tl.sqrt(squares + 1e-12) + 1e-2)
+    # 0f2B8CBCCC is 1e-12 and 0f3C23D70A 1e-2.
+    one: tl.constexpr = (
+        "{ .reg .f32 a; add.ftz.f32 a, $1, 0f2B8CBCCC; sqrt.approx.ftz.f32 a, a; "
+        "add.ftz.f32 a, a, 0f3C23D70A; lg2.approx.ftz.f32 $0, a; }"
+    )
+    return tl.inline_asm_elementwise(one, "=f,f", [squares], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
 def windows_of(
     pointer, step, first, frames, count, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr,
     ROWS: tl.constexpr, DELAY: tl.constexpr,
