@@ -64,9 +64,11 @@ SWEEP = {
         Launch(128, 8, piece=128), Launch(128, 8, resident=True), Launch(128, 8, piece=128, resident=True),
     ],
     ("published 512/128/5", "bf16", 1): [Launch(128, 8), Launch(128, 8, piece=128)],
-    ("published 512/16/1", "fp32", 1): [Launch(64, 4), Launch(128, 8), Launch(128, 8, piece=32)],
-    ("128/128/128", "fp32", 8): [Launch(64, 4), Launch(128, 8)],
-    ("16/32/32", "fp32", 16): [Launch(64, 4), Launch(128, 8)],
+    ("published 512/16/1", "fp32", 1): [
+        Launch(64, 4, halves=True), Launch(128, 8, halves=True), Launch(128, 8, piece=128, halves=True), Launch(128, 8),
+    ],
+    ("128/128/128", "fp32", 8): [Launch(128, 8), Launch(64, 4, halves=True), Launch(128, 8, halves=True)],
+    ("16/32/32", "fp32", 16): [Launch(64, 4), Launch(64, 4, halves=True), Launch(128, 8, halves=True)],
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ class Launch:
         steps: tiles that one program walks over at most.
         programs: that each processor is to have at least before a program walks over more than one tile.
         resident: weights are read once a program and stay on the chip, if they are few enough.
+        halves: float32 products of float16 halves instead of tf32 parts.
     """
 
     rows: int
@@ -33,6 +34,7 @@ class Launch:
     steps: int = 16
     programs: int = 8
     resident: bool = False
+    halves: bool = False
 
 
 def tuned(architecture: str, tensors: Mapping[str, NDArray[Any]], precision: str) -> Launch:

@@ -41,13 +41,13 @@ def _weight(pointer, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STRIDE: tl.const
 @triton.jit
 def _narrowed(
     sums, piece, narrow, ROWS: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, NARROW: tl.constexpr,
-    PARTS: tl.constexpr,
+    PARTS: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Return the sums of a narrow layer, in parts of NARROW columns, with what one piece of the hidden layer adds."""
     result = ()
     for n in tl.static_range(PARTS):
         weight = _weight(narrow + n * NARROW * HIDDEN, NARROW, PIECE, HIDDEN)
-        result += (product(piece, tl.trans(weight), sums[n]),)
+        result += (product(piece, tl.trans(weight), sums[n], HALVES),)
     return result
 
 
@@ -63,12 +63,12 @@ def _inner(sums, bias, NARROW: tl.constexpr, PARTS: tl.constexpr, dtype: tl.cons
 @triton.jit
 def _widened(
     piece, inner, wide, bias, ROWS: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr, NARROW: tl.constexpr,
-    PARTS: tl.constexpr,
+    PARTS: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Return a piece of a block's output from that of its input."""
     total = tl.zeros((ROWS, PIECE), tl.float32)
     for n in tl.static_range(PARTS):
-        total = product(inner[n], tl.trans(_weight(wide + n * NARROW, PIECE, NARROW, BOTTLENECK)), total)
+        total = product(inner[n], tl.trans(_weight(wide + n * NARROW, PIECE, NARROW, BOTTLENECK)), total, HALVES)
     return added(piece, _activated(total, bias, 2, PIECE, piece.dtype))
 
 
@@ -87,7 +87,7 @@ def published_kernel(
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
     Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr,
     STEPS: tl.constexpr, STAGES: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr,
-    NARROW: tl.constexpr, BLOCKS: tl.constexpr, RESIDENT: tl.constexpr,
+    NARROW: tl.constexpr, BLOCKS: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Refine the track; program ``i`` writes stretch ``i // channels`` of channel ``i % channels``.
 
@@ -129,12 +129,13 @@ def published_kernel(
             if RESIDENT:
                 seen = product(windows, tl.trans(kept[4 * c]))
             else:
-                seen = product(windows, tl.trans(_weight(encoder + c * PIECE * COLUMNS, PIECE, COLUMNS, COLUMNS)))
+                weight = _weight(encoder + c * PIECE * COLUMNS, PIECE, COLUMNS, COLUMNS)
+                seen = product(windows, tl.trans(weight), None, HALVES)
             piece = _activated(seen, encoder_bias + same + c * PIECE, 1, PIECE, dtype)
             if RESIDENT:
                 sums = (product(piece, tl.trans(kept[4 * c + 1]), sums[0]),)
             else:
-                sums = _narrowed(sums, piece, narrow + c * PIECE, ROWS, HIDDEN, PIECE, NARROW, PARTS)
+                sums = _narrowed(sums, piece, narrow + c * PIECE, ROWS, HIDDEN, PIECE, NARROW, PARTS, HALVES)
             hidden += (piece,)
         for block in tl.range(BLOCKS - 1, num_stages=1):
             inner = _inner(sums, narrow_bias + block * BOTTLENECK, NARROW, PARTS, dtype)
@@ -152,9 +153,10 @@ def published_kernel(
                     BOTTLENECK,
                     NARROW,
                     PARTS,
+                    HALVES,
                 )
                 following = narrow + (block + 1) * BOTTLENECK * HIDDEN + c * PIECE
-                sums = _narrowed(sums, piece, following, ROWS, HIDDEN, PIECE, NARROW, PARTS)
+                sums = _narrowed(sums, piece, following, ROWS, HIDDEN, PIECE, NARROW, PARTS, HALVES)
                 after += (piece,)
             hidden = after
         inner = _inner(sums, narrow_bias + (BLOCKS - 1) * BOTTLENECK, NARROW, PARTS, dtype)
@@ -176,8 +178,9 @@ def published_kernel(
                     BOTTLENECK,
                     NARROW,
                     PARTS,
+                    HALVES,
                 )
-                refined = product(piece, tl.trans(_weight(decoder + c * PIECE, R * Q, PIECE, HIDDEN)), refined)
+                refined = product(piece, tl.trans(_weight(decoder + c * PIECE, R * Q, PIECE, HIDDEN)), refined, HALVES)
         refined += tl.load(decoder_bias + same + tl.arange(0, R * Q))[None, :]
         total, carried, late = added_up(
             refined, carried, late, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, CARRY

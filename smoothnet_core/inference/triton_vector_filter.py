@@ -58,12 +58,12 @@ def _weight(
 @triton.jit
 def _linear(
     pieces, kept, weight, n: tl.constexpr, WIDTH: tl.constexpr, PIECE: tl.constexpr, STEP: tl.constexpr,
-    ROWS: tl.constexpr, RESIDENT: tl.constexpr,
+    ROWS: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Return piece ``n`` (PIECE columns) of a linear map of WIDTH columns, which come in pieces of STEP."""
     total = tl.zeros((ROWS, PIECE), tl.float32)
     for k in tl.static_range(WIDTH // STEP):
-        total = product(pieces[k], _weight(kept, weight, n, k, WIDTH, PIECE, STEP, RESIDENT), total)
+        total = product(pieces[k], _weight(kept, weight, n, k, WIDTH, PIECE, STEP, RESIDENT), total, HALVES)
     return total
 
 
@@ -81,8 +81,8 @@ def vector_filter_kernel(
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
     Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr,
     STEPS: tl.constexpr, STAGES: tl.constexpr, PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr,
-    HIDDEN_PIECE: tl.constexpr,
-    FILTERS: tl.constexpr, FILTER_PIECE: tl.constexpr, QUALITY: tl.constexpr, RESIDENT: tl.constexpr,
+    HIDDEN_PIECE: tl.constexpr, FILTERS: tl.constexpr, FILTER_PIECE: tl.constexpr, QUALITY: tl.constexpr,
+    RESIDENT: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Refine the track; program ``i`` writes stretch ``i // vectors`` of vector ``i % vectors``.
 
@@ -143,7 +143,7 @@ def vector_filter_kernel(
             weight = _weight(kept_probe, probe, k, 0, COLUMNS, PROBE_PIECE, COLUMNS, RESIDENT)
             squares = tl.zeros((ROWS, PROBE_PIECE), tl.float32)
             for d in tl.static_range(SIZE):
-                seen = product(unit[d], weight)
+                seen = product(unit[d], weight, None, HALVES)
                 squares += seen * seen
             features += (rounded(log2_of_root(squares, dtype), dtype),)
         hidden = ()
@@ -156,19 +156,19 @@ def vector_filter_kernel(
                 given + quality_number, quality_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY
             ).to(dtype)  # fmt: skip
         for n in tl.static_range(HIDDEN // HIDDEN_PIECE):
-            total = _linear(features, kept_layer1, layer1, n, PROBES, HIDDEN_PIECE, PROBE_PIECE, ROWS, RESIDENT)
+            total = _linear(features, kept_layer1, layer1, n, PROBES, HIDDEN_PIECE, PROBE_PIECE, ROWS, RESIDENT, HALVES)
             if QUALITY:
                 at = n * HIDDEN_PIECE * COLUMNS
-                total = product(sure, tl.trans(_read(sureness + at, HIDDEN_PIECE, COLUMNS, COLUMNS)), total)
-                total = product(present, tl.trans(_read(presence + at, HIDDEN_PIECE, COLUMNS, COLUMNS)), total)
+                total = product(sure, tl.trans(_read(sureness + at, HIDDEN_PIECE, COLUMNS, COLUMNS)), total, HALVES)
+                total = product(present, tl.trans(_read(presence + at, HIDDEN_PIECE, COLUMNS, COLUMNS)), total, HALVES)
             hidden += (relu(total + _row(bias1 + same, n, HIDDEN_PIECE), dtype),)
         second = ()
         for n in tl.static_range(HIDDEN // HIDDEN_PIECE):
-            total = _linear(hidden, kept_layer2, layer2, n, HIDDEN, HIDDEN_PIECE, HIDDEN_PIECE, ROWS, RESIDENT)
+            total = _linear(hidden, kept_layer2, layer2, n, HIDDEN, HIDDEN_PIECE, HIDDEN_PIECE, ROWS, RESIDENT, HALVES)
             second += (relu(total + _row(bias2 + same, n, HIDDEN_PIECE), dtype),)
         gains = ()
         for n in tl.static_range(FILTERS // FILTER_PIECE):
-            total = _linear(second, kept_gain, gain, n, HIDDEN, FILTER_PIECE, HIDDEN_PIECE, ROWS, RESIDENT)
+            total = _linear(second, kept_gain, gain, n, HIDDEN, FILTER_PIECE, HIDDEN_PIECE, ROWS, RESIDENT, HALVES)
             gains += (total + _row(gain_bias + same, n, FILTER_PIECE),)
         shares = shares_of(blend, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY)
         at, own = frames_of(first, begin, end, frames, HOP, ROWS, R, DELAY)
@@ -179,9 +179,9 @@ def vector_filter_kernel(
             change = tl.zeros((ROWS, R * Q), tl.float32)
             for k in tl.static_range(FILTERS // FILTER_PIECE):
                 weight = _weight(kept_analysis, analysis, k, 0, COLUMNS, FILTER_PIECE, COLUMNS, RESIDENT)
-                filtered = rounded(product(unit[d], weight) * gains[k], dtype)
+                filtered = rounded(product(unit[d], weight, None, HALVES) * gains[k], dtype)
                 weight = _weight(kept_synthesis, synthesis, 0, k, FILTERS, R * Q, FILTER_PIECE, RESIDENT)
-                change = product(filtered, weight, change)
+                change = product(filtered, weight, change, HALVES)
             sums, ahead, end_window = added_up(
                 change * spread[:, None], carried[d], late[d], first, frames, count,
                 WINDOW, HOP, ROWS, R, Q, DELAY, CARRY,

@@ -124,7 +124,7 @@ def _published(
     resident = launch.resident and blocks == 1 and bottleneck == narrow
     return weights, {
         "HIDDEN": hidden, "PIECE": piece, "BOTTLENECK": bottleneck, "NARROW": narrow, "BLOCKS": blocks,
-        "RESIDENT": resident,
+        "RESIDENT": resident, "HALVES": launch.halves,
     }  # fmt: skip
 
 
@@ -152,6 +152,7 @@ def _vector_filter(
     return weights, {
         "PROBES": probes, "PROBE_PIECE": probe_piece, "HIDDEN": hidden, "HIDDEN_PIECE": hidden_piece,
         "FILTERS": filters, "FILTER_PIECE": filter_piece, "RESIDENT": launch.resident,
+        "HALVES": launch.halves,
     }  # fmt: skip
 
 
