@@ -1,4 +1,6 @@
-"""Speed and error of the fused CUDA kernels: python3 benchmarks/cuda_inference.py --sweep --out FOLDER
+"""Speed and error of the fused CUDA kernels: python3 benchmarks/cuda_inference.py --out FOLDER
+
+``--sweep`` times, instead of what is tuned, every division of work in the table below.
 
 Compiles and checks every case in processes of their own, side by side (a case that fails or takes too long costs
 nothing but itself), then times them one after the other. Without a GPU it says so and does nothing.
@@ -31,27 +33,42 @@ from smoothnet_core.model import load_model  # noqa: E402
 
 PAPER = 66.67e3
 NETWORKS = ("published 512/16/1", "published 512/128/5", "default", "fast")
-DEFAULT_HOP = {"published 512/16/1": 1, "published 512/128/5": 1, "default": 8, "fast": 16}
+DEFAULT_HOP = {
+    "published 512/16/1": 1, "published 512/128/5": 1, "default": 8, "fast": 16,
+    "128/128/128": 8, "128/144/128": 8, "16/32/32": 16,
+}  # fmt: skip
 # Frames of 24 joints that take a few milliseconds.
-LARGE = {"published 512/16/1": 100_000, "published 512/128/5": 20_000, "default": 1_000_000, "fast": 2_000_000}
+LARGE = {
+    "published 512/16/1": 100_000, "published 512/128/5": 20_000, "default": 1_000_000, "fast": 2_000_000,
+    "128/128/128": 1_000_000, "128/144/128": 1_000_000, "16/32/32": 4_000_000,
+}  # fmt: skip
+# Vector filters by their probes, hidden units and filters: random weights take as long as trained ones.
 SWEEP = {
-    ("published 512/16/1", "bf16"): [
-        Launch(64, 4, resident=True), Launch(64, 4, stages=2, resident=True), Launch(64, 4, piece=128, resident=True),
-        Launch(128, 8, resident=True), Launch(64, 4), Launch(128, 8), Launch(128, 4, piece=32, resident=True),
+    ("128/128/128", "bf16", 8): [
+        Launch(64, 4), Launch(64, 4, piece=128), Launch(128, 8), Launch(128, 8, piece=128),
+        Launch(128, 8, resident=True), Launch(128, 8, piece=128, resident=True),
     ],
-    ("published 512/128/5", "bf16"): [
-        Launch(128, 8), Launch(128, 8, piece=128), Launch(64, 4), Launch(64, 4, piece=128), Launch(128, 8, piece=32),
-        Launch(64, 8), Launch(128, 8, steps=1),
+    ("128/128/128", "bf16", 1): [
+        Launch(64, 4), Launch(128, 8, resident=True), Launch(128, 8, piece=128, resident=True)
     ],
-    ("default", "bf16"): [
-        Launch(64, 4), Launch(128, 8), Launch(128, 4), Launch(64, 4, piece=32), Launch(128, 8, piece=128),
-        Launch(64, 8), Launch(64, 4, steps=1), Launch(256, 8),
+    ("128/144/128", "bf16", 8): [
+        Launch(64, 4), Launch(64, 4, piece=32), Launch(128, 8, resident=True), Launch(128, 8, piece=32, resident=True),
     ],
-    ("fast", "bf16"): [Launch(64, 4), Launch(128, 8), Launch(128, 4), Launch(64, 4, steps=1), Launch(256, 8)],
-    ("published 512/16/1", "fp32"): [Launch(64, 4), Launch(64, 4, piece=32), Launch(64, 8), Launch(128, 8)],
-    ("published 512/128/5", "fp32"): [Launch(64, 8), Launch(64, 4), Launch(64, 8, piece=128)],
-    ("default", "fp32"): [Launch(64, 4), Launch(64, 8), Launch(128, 8), Launch(64, 4, piece=32)],
-    ("fast", "fp32"): [Launch(64, 4), Launch(64, 8), Launch(128, 8)],
+    ("default", "bf16", 8): [Launch(64, 4), Launch(128, 8, resident=True)],
+    ("16/32/32", "bf16", 16): [
+        Launch(64, 4), Launch(64, 4, resident=True), Launch(128, 8, resident=True), Launch(128, 4, resident=True),
+    ],
+    ("fast", "bf16", 16): [Launch(64, 4), Launch(64, 4, resident=True)],
+    ("published 512/16/1", "bf16", 1): [
+        Launch(64, 4), Launch(64, 4, resident=True), Launch(64, 4, piece=128), Launch(128, 8),
+        Launch(128, 8, piece=128), Launch(128, 8, resident=True), Launch(128, 8, piece=128, resident=True),
+    ],
+    ("published 512/128/5", "bf16", 1): [Launch(128, 8), Launch(128, 8, piece=128)],
+    ("published 512/16/1", "fp32", 1): [
+        Launch(64, 4, halves=True), Launch(128, 8, halves=True), Launch(128, 8, piece=128, halves=True), Launch(128, 8),
+    ],
+    ("128/128/128", "fp32", 8): [Launch(128, 8), Launch(64, 4, halves=True), Launch(128, 8, halves=True)],
+    ("16/32/32", "fp32", 16): [Launch(64, 4), Launch(64, 4, halves=True), Launch(128, 8, halves=True)],
 }  # fmt: skip
 
 
@@ -65,8 +82,21 @@ def network(name: str) -> tuple[str, dict[str, np.ndarray]]:
         tensors = {f"{n}.weight": rng.normal(size=shape) / shape[1] ** 0.5 for n, shape in shapes.items()}
         tensors |= {f"{n}.bias": rng.normal(size=shape[0]) * 0.1 for n, shape in shapes.items()}
         return "smoothnet", {n: value.astype(np.float32) for n, value in tensors.items()}
+    if name[0].isdigit():
+        return "vector_filter", vector_filter(*map(int, name.split("/")))
     model = load_model("published-video" if name == "published 512/16/1" else name)
     return model.architecture, dict(model.tensors)
+
+
+def vector_filter(probes: int, hidden: int, filters: int, window: int = 32) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shapes = {
+        "probe": (probes, window), "layer1.weight": (hidden, probes + 2 * window), "layer2.weight": (hidden, hidden),
+        "gain.weight": (filters, hidden), "analysis": (filters, window), "synthesis": (window, filters),
+    }  # fmt: skip
+    tensors = {key: rng.normal(size=shape) / shape[1] ** 0.5 for key, shape in shapes.items()}
+    tensors |= {f"{n}.bias": rng.normal(size=len(tensors[f"{n}.weight"])) * 0.1 for n in ("layer1", "layer2", "gain")}
+    return {key: value.astype(np.float32) for key, value in tensors.items()}
 
 
 def operations(name: str, size: int) -> float:
@@ -97,44 +127,72 @@ def triton_tracks(name: str, precision: str, launch: Launch | None):
     return TritonTracks(architecture, tensors, "cuda", precision, launch)
 
 
-def shapes_of(case: dict) -> list[tuple[int, int, int]]:
-    """The sizes that a case is timed at; each number of tiles a program is compiled for itself."""
-    large = (LARGE[case["network"]], 24, 3)
-    return [large] if case["sweep"] else [large, (300, 24, 3), (100_000, 17, 3)]
+def shapes_of(name: str) -> list[tuple[int, int, int]]:
+    """The sizes that a network is timed at; each number of tiles a program is compiled for itself."""
+    return [(LARGE[name], 24, 3), (300, 24, 3), (100_000, 17, 3)]
 
 
 def laid_out(values: torch.Tensor, over_time: bool) -> torch.Tensor:
     return values.permute(1, 2, 0).contiguous().permute(2, 0, 1) if over_time else values
 
 
+def phase(what: str) -> None:
+    """Said before what may hang, so that a process that was ended has told where it was."""
+    print(f"PHASE {what} ({time.process_time():.1f} s of computing)", flush=True)
+
+
 def prepare(case: dict) -> dict:
-    """Compile a case and compare it with float64 on the CPU, with poisoned outputs and at an odd size."""
+    """Compile a case and compare it with float64 on the CPU, with poisoned outputs."""
     launch = None if case["launch"] is None else Launch(**case["launch"])
     name, precision, hop = case["network"], case["precision"], case["hop"]
+    phase("weights")
     tracks = triton_tracks(name, precision, launch)
-    started = time.perf_counter()
-    for frames, joints, size in shapes_of(case):
-        for over_time in (True,) if case["sweep"] else (True, False):
-            tracks(laid_out(walk(frames, joints, size), over_time), hop=hop, blend="taper")
-    torch.cuda.synchronize()
-    compiled = time.perf_counter() - started
     architecture, tensors = network(name)
-    values = laid_out(walk(419, 2, 3, seed=7), case["sweep"])
     exact = TorchTracks(architecture, tensors, "cpu", torch.float64)
-    given = values.double().cpu()
     worst = {"error": 0.0, "of the change": 0.0, "largest": 0.0}
-    for poison in (float("nan"), 1e30):
-        out = torch.full_like(values, poison)
-        tracks(values, hop=hop, blend="taper", out=out)
-        wanted = exact(given, hop=hop, blend="taper")
-        gap = out.double().cpu() - wanted
-        off = {
-            "error": gap.norm() / wanted.norm(), "of the change": gap.norm() / (wanted - given).norm(),
-            "largest": gap.abs().max(),
-        }  # fmt: skip
-        # A NaN is the worst there is.
-        worst = {key: max(value, float(off[key].nan_to_num(nan=float("inf")))) for key, value in worst.items()}
+    compiled = 0.0
+    for frames, joints, size in shapes_of(name)[:1] if case["sweep"] else [*shapes_of(name), (419, 2, 3)]:
+        for over_time in (True,) if case["sweep"] else (True, False):
+            values = laid_out(walk(frames, joints, size), over_time)
+            out = torch.full_like(values, float("nan"))
+            torch.cuda.synchronize()
+            phase(f"compiling for {frames} frames, time {'last' if over_time else 'first'}")
+            started = time.perf_counter()
+            tracks(values, hop=hop, blend="taper", out=out)
+            compiled += time.perf_counter() - started
+            phase("launched")
+            torch.cuda.synchronize()
+            phase("checking")
+            for stretch, inner in stretches(frames, hop, tracks.launch.rows):
+                given = values[stretch, :2].double().cpu()
+                wanted = exact(given, hop=hop, blend="taper")[inner]
+                gap = out[stretch, :2].double().cpu()[inner] - wanted
+                off = {
+                    "error": gap.norm() / wanted.norm(), "of the change": gap.norm() / (wanted - given[inner]).norm(),
+                    "largest": gap.abs().max(),
+                }  # fmt: skip
+                # A NaN is the worst there is.
+                worst = {key: max(v, float(off[key].nan_to_num(nan=float("inf")))) for key, v in worst.items()}
+            if not bool(torch.isfinite(out).all()):
+                raise RuntimeError("not every frame was written")
+    phase("done")
     return {"compiled_s": compiled, **worst}
+
+
+def stretches(frames: int, hop: int, rows: int) -> list[tuple[slice, slice]]:
+    """Frames to check: the first, the last, and those around the border of two programs; and which of them count.
+
+    Those near a cut lie in fewer windows than in the whole track.
+    """
+    length = 512
+    if frames < 2 * length or frames % hop:
+        return [(slice(0, min(frames, length)), slice(0, min(frames, length) - (64 if frames > length else 0)))]
+    border = min((16 * rows - -(-32 // hop)) * hop, frames - length) - length // 2
+    starts = [0, max(0, border // hop * hop), frames - length]
+    return [
+        (slice(start, start + length), slice(64 if start else 0, length - (64 if start < frames - length else 0)))
+        for start in starts
+    ]
 
 
 def timed(run, budget: float = 0.12) -> tuple[float, float]:
@@ -270,17 +328,18 @@ def time_refine() -> dict:
 
 
 def cases(sweep: bool) -> list[dict]:
-    found = []
-    for (name, precision), launches in SWEEP.items():
-        common = {"network": name, "precision": precision, "hop": DEFAULT_HOP[name]}
-        found.append({**common, "launch": None, "sweep": False})
-        found += [{**common, "launch": asdict(launch), "sweep": True} for launch in launches if sweep]
-    found += [
-        {"network": n, "precision": "bf16", "hop": hop, "launch": None, "sweep": False}
-        for n, hop in (("default", 1), ("published 512/16/1", 16))
-    ]
-    # What takes longest to compile goes first.
-    return sorted(found, key=lambda c: (c["precision"] != "fp32", "512" not in c["network"], c["sweep"]))
+    if sweep:
+        found = [
+            {"network": n, "precision": p, "hop": hop, "launch": asdict(launch), "sweep": True}
+            for (n, p, hop), launches in SWEEP.items()
+            for launch in launches
+        ]
+    else:
+        kinds = [(n, p, DEFAULT_HOP[n]) for n in NETWORKS for p in ("bf16", "fp32")]
+        kinds += [("default", "bf16", 1), ("published 512/16/1", "bf16", 16)]
+        found = [{"network": n, "precision": p, "hop": hop, "launch": None, "sweep": False} for n, p, hop in kinds]
+    # What takes longest to compile would keep everything else waiting.
+    return sorted(found, key=lambda c: (c["precision"] == "fp32" and "128/5" in c["network"], c["precision"] == "fp32"))
 
 
 def title(case: dict) -> str:
@@ -291,20 +350,21 @@ def title(case: dict) -> str:
     return f"{case['network']}, {case['precision']}, hop {case['hop']}: {how}"
 
 
-def prepared(found: list[dict], limit: float, workers: int) -> None:
-    """Compile and check all cases side by side; each gets ``checked`` or ``failed``."""
+def prepared(found: list[dict], limit: float, each: float, workers: int) -> None:
+    """Compile and check all cases side by side; each gets ``checked`` or ``failed``, with the phase it was in."""
     waiting, running = list(found), []
     started = time.perf_counter()
     while waiting or running:
-        late = time.perf_counter() - started > limit
-        while waiting and not late and len(running) < workers:
+        now = time.perf_counter()
+        while waiting and len(running) < workers and now - started < limit:
             case = waiting.pop(0)
             command = [sys.executable, __file__, "--prepare", json.dumps(case)]
             # A compiler that fails prints more than a pipe holds.
             log = tempfile.TemporaryFile("w+")  # noqa: SIM115
-            running.append((case, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT), log))
+            running.append((case, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT), log, now))
         for entry in list(running):
-            case, process, log = entry
+            case, process, log, since = entry
+            late = now - started > limit or now - since > each
             if process.poll() is None and not late:
                 continue
             if process.poll() is None:
@@ -315,13 +375,16 @@ def prepared(found: list[dict], limit: float, workers: int) -> None:
             log.close()
             running.remove(entry)
             lines = [line for line in text.splitlines() if line.startswith("RESULT ")]
+            phases = [line[6:] for line in text.splitlines() if line.startswith("PHASE ")]
+            case["seconds"], case["phase"] = now - since, phases[-1] if phases else "starting"
             if lines:
                 case["checked"] = json.loads(lines[-1][7:])
             else:
-                case["failed"] = f"not compiled in {limit:.0f} s" if late else text[-600:]
-        if late:
+                why = "ended" if late else text[-600:]
+                case["failed"] = f"{why} after {now - since:.0f} s in the phase: {case['phase']}"
+        if now - started > limit:
             for case in waiting:
-                case["failed"] = f"not compiled in {limit:.0f} s"
+                case["failed"] = f"never started: the others took {limit:.0f} s"
             waiting = []
         time.sleep(0.05)
 
@@ -332,6 +395,7 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--prepare", help=argparse.SUPPRESS)
     parser.add_argument("--compile-seconds", type=float, default=85)
+    parser.add_argument("--case-seconds", type=float, default=60)
     parser.add_argument("--workers", type=int, default=max(1, min(15, (os.cpu_count() or 2) - 1)))
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
@@ -375,7 +439,9 @@ def main() -> None:
 
     say(" | ".join(f"{key} {value}" for key, value in report.items()))
     found = cases(arguments.sweep)
-    attempt("preparation", lambda: prepared(found, arguments.compile_seconds, arguments.workers))
+    attempt(
+        "preparation", lambda: prepared(found, arguments.compile_seconds, arguments.case_seconds, arguments.workers)
+    )
     say(f"compiled and checked after {time.perf_counter() - started:.0f} s")
     top_row = attempt("ceilings", ceilings) or {}
     report["ceilings"] = top_row
@@ -386,12 +452,15 @@ def main() -> None:
         if "checked" in case:
             case["timed"] = attempt(title(case), lambda c=case: time_large(c, top))
         save()
-    report["torch_plain"] = {
-        f"{name}, {precision}": attempt(f"torch {name} {precision}", lambda n=name, p=precision: time_torch(n, p, top))
-        for name in NETWORKS
-        for precision in ("fp32", "bf16")
-    }
-    report["refine"] = attempt("refine on device", time_refine)
+    if not arguments.sweep:
+        report["torch_plain"] = {
+            f"{name}, {precision}": attempt(
+                f"torch {name} {precision}", lambda n=name, p=precision: time_torch(n, p, top)
+            )
+            for name in NETWORKS
+            for precision in ("fp32", "bf16")
+        }
+        report["refine"] = attempt("refine on device", time_refine)
     attempt("summary", lambda: summary(report, found, say))
     report["seconds"] = time.perf_counter() - started
     say(f"{report['seconds']:.0f} s in all")

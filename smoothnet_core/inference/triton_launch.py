@@ -23,7 +23,8 @@ class Launch:
         piece: columns of a layer that are taken at once, a power of two; fewer where that leaves less padding.
         steps: tiles that one program walks over at most.
         programs: that each processor is to have at least before a program walks over more than one tile.
-        resident: the weights of the published network are read once a program and stay on the chip.
+        resident: weights are read once a program and stay on the chip, if they are few enough.
+        halves: float32 products of float16 halves instead of tf32 parts.
     """
 
     rows: int
@@ -33,6 +34,7 @@ class Launch:
     steps: int = 16
     programs: int = 8
     resident: bool = False
+    halves: bool = False
 
 
 def tuned(architecture: str, tensors: Mapping[str, NDArray[Any]], precision: str) -> Launch:
@@ -50,8 +52,8 @@ def tuned(architecture: str, tensors: Mapping[str, NDArray[Any]], precision: str
 def pieces_of(width: int, piece: int) -> tuple[int, int]:
     """Return the width filled up, and the size of the equal pieces, powers of two, that it falls into.
 
-    Pieces are at most ``piece`` (and at least 16) columns: as large as the least filling up allows.
+    Pieces are at most ``piece`` (and at least 16) columns, and large: narrow ones take longer than their share.
     """
     choices = [size for size in (256, 128, 64, 32, 16) if size <= max(16, piece)]
-    size = min(choices, key=lambda p: (-(-width // p) * p, -p))
+    size = min(choices, key=lambda p: (-(-width // p) * p * (1 + 16 / p), -p))
     return -(-width // size) * size, size

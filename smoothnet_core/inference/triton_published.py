@@ -15,14 +15,21 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from smoothnet_core.inference.triton_tiles import added_up, frames_of, product, shares_of, windows_of
+from smoothnet_core.inference.triton_tiles import (
+    added,
+    added_up,
+    frames_of,
+    leaky_relu,
+    product,
+    shares_of,
+    windows_of,
+)
 
 
 @triton.jit
-def _activated(x, bias, SLOPE: tl.constexpr, COLUMNS: tl.constexpr):
-    """Return LeakyReLU of ``x`` and a bias read from memory."""
-    x += tl.load(bias + tl.arange(0, COLUMNS))[None, :]
-    return tl.maximum(x, x * SLOPE)
+def _activated(x, bias, TENTHS: tl.constexpr, COLUMNS: tl.constexpr, dtype: tl.constexpr):
+    """Return LeakyReLU of ``x`` and a bias read from memory, with a slope in tenths."""
+    return leaky_relu(x + tl.load(bias + tl.arange(0, COLUMNS))[None, :], TENTHS, dtype)
 
 
 @triton.jit
@@ -34,13 +41,13 @@ def _weight(pointer, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STRIDE: tl.const
 @triton.jit
 def _narrowed(
     sums, piece, narrow, ROWS: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, NARROW: tl.constexpr,
-    PARTS: tl.constexpr,
+    PARTS: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Return the sums of a narrow layer, in parts of NARROW columns, with what one piece of the hidden layer adds."""
     result = ()
     for n in tl.static_range(PARTS):
         weight = _weight(narrow + n * NARROW * HIDDEN, NARROW, PIECE, HIDDEN)
-        result += (product(piece, tl.trans(weight), sums[n]),)
+        result += (product(piece, tl.trans(weight), sums[n], HALVES),)
     return result
 
 
@@ -49,20 +56,20 @@ def _inner(sums, bias, NARROW: tl.constexpr, PARTS: tl.constexpr, dtype: tl.cons
     """Return the activations of a narrow layer."""
     result = ()
     for n in tl.static_range(PARTS):
-        result += (_activated(sums[n], bias + n * NARROW, 0.2, NARROW).to(dtype),)
+        result += (_activated(sums[n], bias + n * NARROW, 2, NARROW, dtype),)
     return result
 
 
 @triton.jit
 def _widened(
     piece, inner, wide, bias, ROWS: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr, NARROW: tl.constexpr,
-    PARTS: tl.constexpr,
+    PARTS: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Return a piece of a block's output from that of its input."""
     total = tl.zeros((ROWS, PIECE), tl.float32)
     for n in tl.static_range(PARTS):
-        total = product(inner[n], tl.trans(_weight(wide + n * NARROW, PIECE, NARROW, BOTTLENECK)), total)
-    return (piece.to(tl.float32) + _activated(total, bias, 0.2, PIECE)).to(piece.dtype)
+        total = product(inner[n], tl.trans(_weight(wide + n * NARROW, PIECE, NARROW, BOTTLENECK)), total, HALVES)
+    return added(piece, _activated(total, bias, 2, PIECE, piece.dtype))
 
 
 @triton.jit
@@ -80,7 +87,7 @@ def published_kernel(
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
     Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr,
     STEPS: tl.constexpr, STAGES: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr,
-    NARROW: tl.constexpr, BLOCKS: tl.constexpr, RESIDENT: tl.constexpr,
+    NARROW: tl.constexpr, BLOCKS: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Refine the track; program ``i`` writes stretch ``i // channels`` of channel ``i % channels``.
 
@@ -122,12 +129,13 @@ def published_kernel(
             if RESIDENT:
                 seen = product(windows, tl.trans(kept[4 * c]))
             else:
-                seen = product(windows, tl.trans(_weight(encoder + c * PIECE * COLUMNS, PIECE, COLUMNS, COLUMNS)))
-            piece = _activated(seen, encoder_bias + same + c * PIECE, 0.1, PIECE).to(dtype)
+                weight = _weight(encoder + c * PIECE * COLUMNS, PIECE, COLUMNS, COLUMNS)
+                seen = product(windows, tl.trans(weight), None, HALVES)
+            piece = _activated(seen, encoder_bias + same + c * PIECE, 1, PIECE, dtype)
             if RESIDENT:
                 sums = (product(piece, tl.trans(kept[4 * c + 1]), sums[0]),)
             else:
-                sums = _narrowed(sums, piece, narrow + c * PIECE, ROWS, HIDDEN, PIECE, NARROW, PARTS)
+                sums = _narrowed(sums, piece, narrow + c * PIECE, ROWS, HIDDEN, PIECE, NARROW, PARTS, HALVES)
             hidden += (piece,)
         for block in tl.range(BLOCKS - 1, num_stages=1):
             inner = _inner(sums, narrow_bias + block * BOTTLENECK, NARROW, PARTS, dtype)
@@ -145,9 +153,10 @@ def published_kernel(
                     BOTTLENECK,
                     NARROW,
                     PARTS,
+                    HALVES,
                 )
                 following = narrow + (block + 1) * BOTTLENECK * HIDDEN + c * PIECE
-                sums = _narrowed(sums, piece, following, ROWS, HIDDEN, PIECE, NARROW, PARTS)
+                sums = _narrowed(sums, piece, following, ROWS, HIDDEN, PIECE, NARROW, PARTS, HALVES)
                 after += (piece,)
             hidden = after
         inner = _inner(sums, narrow_bias + (BLOCKS - 1) * BOTTLENECK, NARROW, PARTS, dtype)
@@ -156,7 +165,7 @@ def published_kernel(
             at = (BLOCKS - 1) * HIDDEN + c * PIECE
             if RESIDENT:
                 total = product(inner[0], tl.trans(kept[4 * c + 2]))
-                piece = (hidden[c].to(tl.float32) + _activated(total, wide_bias + same + at, 0.2, PIECE)).to(dtype)
+                piece = added(hidden[c], _activated(total, wide_bias + same + at, 2, PIECE, dtype))
                 refined = product(piece, tl.trans(kept[4 * c + 3]), refined)
             else:
                 piece = _widened(
@@ -169,8 +178,9 @@ def published_kernel(
                     BOTTLENECK,
                     NARROW,
                     PARTS,
+                    HALVES,
                 )
-                refined = product(piece, tl.trans(_weight(decoder + c * PIECE, R * Q, PIECE, HIDDEN)), refined)
+                refined = product(piece, tl.trans(_weight(decoder + c * PIECE, R * Q, PIECE, HIDDEN)), refined, HALVES)
         refined += tl.load(decoder_bias + same + tl.arange(0, R * Q))[None, :]
         total, carried, late = added_up(
             refined, carried, late, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, CARRY

@@ -28,12 +28,85 @@ _INTERPRETED = tl.constexpr(knobs.runtime.interpret)
 
 
 @triton.jit
-def product(first, second, total=None):
-    """Return ``first @ second``, and ``total`` if it is given; of float32 factors with all digits."""
-    if _INTERPRETED:
-        first = first.to(tl.float32)
-        second = second.to(tl.float32)
-    return tl.dot(first, second, total, input_precision="tf32x3")
+def product(first, second, total=None, HALVES: tl.constexpr = False):
+    """Return ``first @ second``, and ``total`` if it is given; of float32 factors with all digits.
+
+    With ``HALVES`` float32 factors are taken as sums of two float16 numbers, of which three products matter.
+    """
+    if HALVES and first.dtype == tl.float32:
+        large = first.to(tl.float16)
+        factor = second.to(tl.float16)
+        small = (first - large.to(tl.float32)).to(tl.float16)
+        rest = (second - factor.to(tl.float32)).to(tl.float16)
+        result = tl.dot(large, factor, tl.dot(large, rest, tl.dot(small, factor, total)))
+    else:
+        if _INTERPRETED:
+            first = first.to(tl.float32)
+            second = second.to(tl.float32)
+        result = tl.dot(first, second, total, input_precision="tf32x3")
+    return result
+
+
+@triton.jit
+def added(first, second):
+    """Return the sum of two activations of one dtype."""
+    return (first.to(tl.float32) + second.to(tl.float32)).to(first.dtype) if _INTERPRETED else first + second
+
+
+@triton.jit
+def rounded(x, dtype: tl.constexpr):
+    """Return float32 numbers rounded to the dtype, two bfloat16 numbers an instruction."""
+    if _INTERPRETED or dtype == tl.float32:
+        result = x.to(dtype)
+    else:
+        pair: tl.constexpr = "cvt.rn.bf16x2.f32 $0, $2, $1;"
+        result = tl.inline_asm_elementwise(pair, "=r,f,f", [x], dtype=tl.bfloat16, is_pure=True, pack=2)
+    return result
+
+
+@triton.jit
+def relu(x, dtype: tl.constexpr):
+    """Return what is positive of float32 numbers, 0 for the others, rounded to the dtype."""
+    if _INTERPRETED or dtype == tl.float32:
+        result = tl.maximum(x, 0.0).to(dtype)
+    else:
+        pair: tl.constexpr = "cvt.rn.relu.bf16x2.f32 $0, $2, $1;"
+        result = tl.inline_asm_elementwise(pair, "=r,f,f", [x], dtype=tl.bfloat16, is_pure=True, pack=2)
+    return result
+
+
+@triton.jit
+def leaky_relu(x, TENTHS: tl.constexpr, dtype: tl.constexpr):
+    """Return LeakyReLU of float32 numbers, rounded to the dtype; the slope in tenths is 1 or 2.
+
+    In bfloat16 the slope is rounded as well, which is a tenth of what rounding does to the positive numbers.
+    """
+    if _INTERPRETED or dtype == tl.float32:
+        result = tl.maximum(x, x * (TENTHS * 0.1)).to(dtype)
+    else:
+        # Two numbers an instruction.
+        slope: tl.constexpr = "0x3DCD3DCD" if TENTHS == 1 else "0x3E4D3E4D"
+        pair: tl.constexpr = (
+            "{ .reg .b32 a, b; mov.b32 b, " + slope + "; cvt.rn.bf16x2.f32 a, $2, $1; "
+            "mul.rn.bf16x2 b, a, b; max.bf16x2 $0, a, b; }"
+        )
+        result = tl.inline_asm_elementwise(pair, "=r,f,f", [x], dtype=tl.bfloat16, is_pure=True, pack=2)
+    return result
+
+
+@triton.jit
+def log2_of_root(squares, dtype: tl.constexpr):
+    """Return ``log2(sqrt(squares + 1e-12) + 1e-2)``, for bfloat16 by the chip's approximations (22 bits)."""
+    if _INTERPRETED or dtype == tl.float32:
+        result = tl.log2(tl.sqrt(squares + 1e-12) + 1e-2)
+    else:
+        # 0f2B8CBCCC is 1e-12 and 0f3C23D70A 1e-2.
+        one: tl.constexpr = (
+            "{ .reg .f32 a; add.ftz.f32 a, $1, 0f2B8CBCCC; sqrt.approx.ftz.f32 a, a; "
+            "add.ftz.f32 a, a, 0f3C23D70A; lg2.approx.ftz.f32 $0, a; }"
+        )
+        result = tl.inline_asm_elementwise(one, "=f,f", [squares], dtype=tl.float32, is_pure=True, pack=1)
+    return result
 
 
 @triton.jit

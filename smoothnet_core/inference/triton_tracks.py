@@ -133,7 +133,7 @@ class TritonTracks:
                 given = ready.weights[0] if quality is None else quality
                 by_quality = (0, 0, 0) if quality is None else quality.stride()
                 kernel[grid](
-                    values, given, out, *ready.weights, frames, count, vectors, *values.stride(), *by_quality,
+                    values, given, out, *ready.weights, frames, count, vectors, 0, *values.stride(), *by_quality,
                     *out.stride(), **ready.sizes, **common, QUALITY=quality is not None,
                 )  # fmt: skip
         return out

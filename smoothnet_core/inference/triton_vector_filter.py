@@ -14,49 +14,84 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from smoothnet_core.inference.triton_tiles import added_up, frames_of, product, shares_of, windows_of
+from smoothnet_core.inference.triton_tiles import (
+    added_up,
+    frames_of,
+    log2_of_root,
+    product,
+    relu,
+    rounded,
+    shares_of,
+    windows_of,
+)
 
 
 @triton.jit
-def _weight(pointer, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STRIDE: tl.constexpr):
-    """Return a piece of a weight (ROWS, COLUMNS) whose rows lie ``STRIDE`` apart, transposed."""
-    return tl.trans(tl.load(pointer + tl.arange(0, ROWS)[:, None] * STRIDE + tl.arange(0, COLUMNS)[None, :]))
+def _read(pointer, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STRIDE: tl.constexpr):
+    """Return a piece of a weight (ROWS, COLUMNS) whose rows lie ``STRIDE`` apart."""
+    return tl.load(pointer + tl.arange(0, ROWS)[:, None] * STRIDE + tl.arange(0, COLUMNS)[None, :])
 
 
 @triton.jit
-def _layer(
-    pieces, weight, bias, WIDTH: tl.constexpr, PIECE: tl.constexpr, COLUMNS: tl.constexpr, STEP: tl.constexpr,
-    ROWS: tl.constexpr, RELU: tl.constexpr,
-):  # fmt: skip
-    """Return a linear map (WIDTH, COLUMNS) of a tuple of pieces of STEP columns, as float32 pieces of PIECE columns."""
+def _kept(pointer, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Return all pieces (ROWS, COLUMNS) of a weight (HEIGHT, WIDTH), row by row."""
     result = ()
-    for n in tl.static_range(WIDTH // PIECE):
-        total = tl.zeros((ROWS, PIECE), tl.float32)
-        for k in tl.static_range(COLUMNS // STEP):
-            part = _weight(weight + n * PIECE * COLUMNS + k * STEP, PIECE, STEP, COLUMNS)
-            total = product(pieces[k], part, total)
-        total += tl.load(bias + n * PIECE + tl.arange(0, PIECE))[None, :]
-        result += (tl.maximum(total, 0.0) if RELU else total,)
+    for n in tl.static_range(HEIGHT // ROWS):
+        for k in tl.static_range(WIDTH // COLUMNS):
+            result += (_read(pointer + n * ROWS * WIDTH + k * COLUMNS, ROWS, COLUMNS, WIDTH),)
     return result
 
 
 @triton.jit
+def _weight(
+    kept, pointer, n: tl.constexpr, k: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    RESIDENT: tl.constexpr,
+):  # fmt: skip
+    """Return piece ``(n, k)`` of a weight of ``WIDTH`` columns, transposed."""
+    if RESIDENT:
+        result = kept[n * (WIDTH // COLUMNS) + k]
+    else:
+        result = _read(pointer + n * ROWS * WIDTH + k * COLUMNS, ROWS, COLUMNS, WIDTH)
+    return tl.trans(result)
+
+
+@triton.jit
+def _linear(
+    pieces, kept, weight, n: tl.constexpr, WIDTH: tl.constexpr, PIECE: tl.constexpr, STEP: tl.constexpr,
+    ROWS: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
+):  # fmt: skip
+    """Return piece ``n`` (PIECE columns) of a linear map of WIDTH columns, which come in pieces of STEP."""
+    total = tl.zeros((ROWS, PIECE), tl.float32)
+    for k in tl.static_range(WIDTH // STEP):
+        total = product(pieces[k], _weight(kept, weight, n, k, WIDTH, PIECE, STEP, RESIDENT), total, HALVES)
+    return total
+
+
+@triton.jit
+def _row(bias, n: tl.constexpr, PIECE: tl.constexpr):
+    """Return piece ``n`` of a bias, as a row."""
+    return tl.load(bias + n * PIECE + tl.arange(0, PIECE))[None, :]
+
+
+@triton.jit(do_not_specialize=["zero"])
 def vector_filter_kernel(
     track, quality, out, probe, layer1, bias1, sureness, presence, layer2, bias2, gain, gain_bias, analysis, synthesis,
-    blend, frames, count, vectors, track_frame, track_vector, track_number, quality_frame, quality_vector,
+    blend, frames, count, vectors, zero, track_frame, track_vector, track_number, quality_frame, quality_vector,
     quality_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
     Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr,
     STEPS: tl.constexpr, STAGES: tl.constexpr, PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr,
-    HIDDEN_PIECE: tl.constexpr,
-    FILTERS: tl.constexpr, FILTER_PIECE: tl.constexpr, QUALITY: tl.constexpr,
+    HIDDEN_PIECE: tl.constexpr, FILTERS: tl.constexpr, FILTER_PIECE: tl.constexpr, QUALITY: tl.constexpr,
+    RESIDENT: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Refine the track; program ``i`` writes stretch ``i // vectors`` of vector ``i % vectors``.
 
     Weights are padded with zeros: probe (PROBES, COLUMNS), layer1 (HIDDEN, PROBES), sureness and presence (HIDDEN,
     COLUMNS) for the two numbers of the quality, layer2 (HIDDEN, HIDDEN), gain (FILTERS, HIDDEN), analysis (FILTERS,
     COLUMNS), synthesis (R * Q, FILTERS), weighted and in the order of the overlaps. Without ``QUALITY`` all of it is 1
-    and ``bias1`` holds what that adds.
+    and ``bias1`` holds what that adds. Logarithms are those to the base 2, ``layer1`` holds the factor. With
+    ``RESIDENT`` weights are read once and stay on the chip. ``zero`` is 0, which the compiler does not know: else it
+    would work out the addresses of all biases before the loop and keep them in registers.
     """
     program = tl.program_id(0)
     vector = (program % vectors).to(tl.int64)
@@ -65,13 +100,27 @@ def vector_filter_kernel(
     source = track + vector * track_vector
     target = out + vector * out_vector
     dtype: tl.constexpr = probe.dtype.element_ty
+    kept_probe = ()
+    kept_layer1 = ()
+    kept_layer2 = ()
+    kept_gain = ()
+    kept_analysis = ()
+    kept_synthesis = ()
+    if RESIDENT:
+        kept_probe = _kept(probe, PROBES, COLUMNS, PROBE_PIECE, COLUMNS)
+        kept_layer1 = _kept(layer1, HIDDEN, PROBES, HIDDEN_PIECE, PROBE_PIECE)
+        kept_layer2 = _kept(layer2, HIDDEN, HIDDEN, HIDDEN_PIECE, HIDDEN_PIECE)
+        kept_gain = _kept(gain, FILTERS, HIDDEN, FILTER_PIECE, HIDDEN_PIECE)
+        kept_analysis = _kept(analysis, FILTERS, COLUMNS, FILTER_PIECE, COLUMNS)
+        kept_synthesis = _kept(synthesis, R * Q, FILTERS, R * Q, FILTER_PIECE)
     carried = ()
     late = ()
     for _ in tl.static_range(SIZE):
         carried += (tl.zeros((CARRY, R), tl.float32),)
         late += (tl.zeros((R * Q,), tl.float32),)
     first = begin - LAG
-    for _ in tl.range(STEPS, num_stages=STAGES):
+    for step in tl.range(STEPS, num_stages=STAGES):
+        same = step * zero
         centred = ()
         energy = tl.zeros((ROWS,), tl.float32)
         for d in tl.static_range(SIZE):
@@ -79,22 +128,24 @@ def vector_filter_kernel(
                 source + d * track_number, track_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY
             )
             middle = tl.sum(windows, axis=1) / WINDOW
-            windows = tl.where((tl.arange(0, COLUMNS) < WINDOW)[None, :], windows - middle[:, None], 0.0)
+            windows -= middle[:, None]
+            if WINDOW < COLUMNS:
+                windows = tl.where((tl.arange(0, COLUMNS) < WINDOW)[None, :], windows, 0.0)
             energy += tl.sum(windows * windows, axis=1)
             centred += (windows,)
         spread = tl.sqrt(tl.where(energy > 0, energy / WINDOW, 1.0))
         share = 1.0 / tl.where(spread > 0, spread, 1.0)
         unit = ()
         for d in tl.static_range(SIZE):
-            unit += ((centred[d] * share[:, None]).to(dtype),)
+            unit += (rounded(centred[d] * share[:, None], dtype),)
         features = ()
         for k in tl.static_range(PROBES // PROBE_PIECE):
-            weight = _weight(probe + k * PROBE_PIECE * COLUMNS, PROBE_PIECE, COLUMNS, COLUMNS)
+            weight = _weight(kept_probe, probe, k, 0, COLUMNS, PROBE_PIECE, COLUMNS, RESIDENT)
             squares = tl.zeros((ROWS, PROBE_PIECE), tl.float32)
             for d in tl.static_range(SIZE):
-                seen = product(unit[d], weight)
+                seen = product(unit[d], weight, None, HALVES)
                 squares += seen * seen
-            features += (tl.log(tl.sqrt(squares + 1e-12) + 1e-2).to(dtype),)
+            features += (rounded(log2_of_root(squares, dtype), dtype),)
         hidden = ()
         if QUALITY:
             given = quality + vector * quality_vector
@@ -105,22 +156,20 @@ def vector_filter_kernel(
                 given + quality_number, quality_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY
             ).to(dtype)  # fmt: skip
         for n in tl.static_range(HIDDEN // HIDDEN_PIECE):
-            total = tl.zeros((ROWS, HIDDEN_PIECE), tl.float32)
-            for k in tl.static_range(PROBES // PROBE_PIECE):
-                at = n * HIDDEN_PIECE * PROBES + k * PROBE_PIECE
-                weight = _weight(layer1 + at, HIDDEN_PIECE, PROBE_PIECE, PROBES)
-                total = product(features[k], weight, total)
+            total = _linear(features, kept_layer1, layer1, n, PROBES, HIDDEN_PIECE, PROBE_PIECE, ROWS, RESIDENT, HALVES)
             if QUALITY:
                 at = n * HIDDEN_PIECE * COLUMNS
-                total = product(sure, _weight(sureness + at, HIDDEN_PIECE, COLUMNS, COLUMNS), total)
-                total = product(present, _weight(presence + at, HIDDEN_PIECE, COLUMNS, COLUMNS), total)
-            total += tl.load(bias1 + n * HIDDEN_PIECE + tl.arange(0, HIDDEN_PIECE))[None, :]
-            hidden += (tl.maximum(total, 0.0).to(dtype),)
-        second = _layer(hidden, layer2, bias2, HIDDEN, HIDDEN_PIECE, HIDDEN, HIDDEN_PIECE, ROWS, True)
-        narrowed = ()
+                total = product(sure, tl.trans(_read(sureness + at, HIDDEN_PIECE, COLUMNS, COLUMNS)), total, HALVES)
+                total = product(present, tl.trans(_read(presence + at, HIDDEN_PIECE, COLUMNS, COLUMNS)), total, HALVES)
+            hidden += (relu(total + _row(bias1 + same, n, HIDDEN_PIECE), dtype),)
+        second = ()
         for n in tl.static_range(HIDDEN // HIDDEN_PIECE):
-            narrowed += (second[n].to(dtype),)
-        gains = _layer(narrowed, gain, gain_bias, FILTERS, FILTER_PIECE, HIDDEN, HIDDEN_PIECE, ROWS, False)
+            total = _linear(hidden, kept_layer2, layer2, n, HIDDEN, HIDDEN_PIECE, HIDDEN_PIECE, ROWS, RESIDENT, HALVES)
+            second += (relu(total + _row(bias2 + same, n, HIDDEN_PIECE), dtype),)
+        gains = ()
+        for n in tl.static_range(FILTERS // FILTER_PIECE):
+            total = _linear(second, kept_gain, gain, n, HIDDEN, FILTER_PIECE, HIDDEN_PIECE, ROWS, RESIDENT, HALVES)
+            gains += (total + _row(gain_bias + same, n, FILTER_PIECE),)
         shares = shares_of(blend, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY)
         at, own = frames_of(first, begin, end, frames, HOP, ROWS, R, DELAY)
         origin = (first.to(tl.int64) - DELAY) * HOP
@@ -129,10 +178,10 @@ def vector_filter_kernel(
         for d in tl.static_range(SIZE):
             change = tl.zeros((ROWS, R * Q), tl.float32)
             for k in tl.static_range(FILTERS // FILTER_PIECE):
-                weight = _weight(analysis + k * FILTER_PIECE * COLUMNS, FILTER_PIECE, COLUMNS, COLUMNS)
-                filtered = product(unit[d], weight) * gains[k]
-                weight = _weight(synthesis + k * FILTER_PIECE, R * Q, FILTER_PIECE, FILTERS)
-                change = product(filtered.to(dtype), weight, change)
+                weight = _weight(kept_analysis, analysis, k, 0, COLUMNS, FILTER_PIECE, COLUMNS, RESIDENT)
+                filtered = rounded(product(unit[d], weight, None, HALVES) * gains[k], dtype)
+                weight = _weight(kept_synthesis, synthesis, 0, k, FILTERS, R * Q, FILTER_PIECE, RESIDENT)
+                change = product(filtered, weight, change, HALVES)
             sums, ahead, end_window = added_up(
                 change * spread[:, None], carried[d], late[d], first, frames, count,
                 WINDOW, HOP, ROWS, R, Q, DELAY, CARRY,

@@ -124,7 +124,7 @@ def _published(
     resident = launch.resident and blocks == 1 and bottleneck == narrow
     return weights, {
         "HIDDEN": hidden, "PIECE": piece, "BOTTLENECK": bottleneck, "NARROW": narrow, "BLOCKS": blocks,
-        "RESIDENT": resident,
+        "RESIDENT": resident, "HALVES": launch.halves,
     }  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def _vector_filter(
     by_lengths, by_quality = layer1[:, : len(t["probe"])], layer1[:, len(t["probe"]) :]
     weights = (
         put(t["probe"], probes, how.columns),
-        put(by_lengths, hidden, probes),
+        put(by_lengths * np.log(2), hidden, probes),
         bias(t["layer1.bias"] + (by_quality.sum(axis=1) if trusted else 0.0), hidden),
         put(by_quality[:, 0::2], hidden, how.columns),
         put(by_quality[:, 1::2], hidden, how.columns),
@@ -151,7 +151,8 @@ def _vector_filter(
     )
     return weights, {
         "PROBES": probes, "PROBE_PIECE": probe_piece, "HIDDEN": hidden, "HIDDEN_PIECE": hidden_piece,
-        "FILTERS": filters, "FILTER_PIECE": filter_piece,
+        "FILTERS": filters, "FILTER_PIECE": filter_piece, "RESIDENT": launch.resident,
+        "HALVES": launch.halves,
     }  # fmt: skip
 
 
