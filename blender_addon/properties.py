@@ -23,7 +23,7 @@ PART_NAMES = {
 }
 MODELS = (
     ("default", "Default", "The best result for the jitter of video capture"),
-    ("fast", "Fast", "Nearly as good at less than a twentieth of the arithmetic, for very long takes"),
+    ("fast", "Fast", "Nearly as good at a sixteenth of the arithmetic, for very long takes"),
     ("deglitch", "Deglitch", "Takes out single wrong values and leaves good ones nearly as they are"),
     ("FILE", "File…", "Weights that you trained yourself"),
 )
