@@ -14,8 +14,9 @@ Array = NDArray[np.floating]
 
 # As in the torch module, whose constants this one cannot import without torch.
 FLOOR = 1e-2
-# Numbers side by side: products of longer rows are no faster, and what lies between them still is in a cache.
-_COLUMNS = 4032
+# Numbers side by side, of wide networks and of narrow ones: products of longer rows are no faster, and what lies between
+# them still is in a cache.
+_COLUMNS, _NARROW, _NARROW_COLUMNS = 4032, 64, 8064
 
 
 class VectorFilter:
@@ -41,7 +42,7 @@ class VectorFilter:
         self.untrusted = _with_bias(layer[:, :probes], tensors["layer1.bias"])
         self.layer2 = _with_bias(tensors["layer2.weight"], tensors["layer2.bias"])
         self.gain = _with_bias(tensors["gain.weight"], tensors["gain.bias"])
-        self.columns = _COLUMNS
+        self.columns = _COLUMNS if max(probes, len(self.analysis)) > _NARROW else _NARROW_COLUMNS
 
     def run(self, rows: Array, quality: Array | None) -> Array:
         """Return what is to be added to windows, weighted; see :class:`~smoothnet_core.inference.overlapping.Network`.

@@ -45,7 +45,7 @@ def reference(tensors, window, quality):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 9])
 def test_numpy_is_the_definition(size, monkeypatch):
-    monkeypatch.setattr(vector_filter_numpy, "_COLUMNS", 21)
+    monkeypatch.setattr(vector_filter_numpy, "_NARROW_COLUMNS", 21)
     rng = np.random.default_rng(size)
     windows = rng.normal(size=(20, WINDOW, size)).astype(np.float32)
     quality = rng.random((20, WINDOW, 2)).astype(np.float32)
@@ -105,7 +105,7 @@ def test_equivariance_in_float64(size, seed, scale, offset):
 @pytest.mark.parametrize("frames", [2, WINDOW, WINDOW + 1, 77])
 @pytest.mark.parametrize("blend", ["uniform", "taper"])
 def test_a_track_is_its_windows_blended(hop, frames, blend, monkeypatch):
-    monkeypatch.setattr(vector_filter_numpy, "_COLUMNS", 54)
+    monkeypatch.setattr(vector_filter_numpy, "_NARROW_COLUMNS", 54)
     tensors = random_tensors(np.float64)
     rng = np.random.default_rng(frames)
     values, quality = rng.normal(size=(frames, 3, 9)), np.ones((frames, 3, 2))
