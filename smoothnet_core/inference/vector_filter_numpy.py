@@ -14,8 +14,8 @@ Array = NDArray[np.floating]
 
 # As in the torch module, whose constants this one cannot import without torch.
 FLOOR = 1e-2
-# Numbers side by side, of wide networks and of narrow ones: products of longer rows are no faster, and what lies between
-# them still is in a cache.
+# Numbers side by side, of wide networks and of narrow ones: longer rows are no faster, and what lies between products
+# still is in a cache.
 _COLUMNS, _NARROW, _NARROW_COLUMNS = 4032, 64, 8064
 
 
