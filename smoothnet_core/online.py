@@ -1,0 +1,368 @@
+"""Refinement of a stream: frame by frame, after a latency of one's choice."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothnet_core import rotations
+from smoothnet_core._array_api import is_tensor, to_numpy
+from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core._online_answers import STEADY_REACH, Answers
+from smoothnet_core._online_history import History, Rows
+from smoothnet_core._reading import one_line
+from smoothnet_core._vectors import SIX_D_VECTORS, from_vectors, to_vectors
+from smoothnet_core.model import Model, load_model
+from smoothnet_core.rates import same_rate
+from smoothnet_core.tracks import FASTEST_FPS, KINDS, checked_strength, number
+from smoothnet_core.windows import blend_weights, lengthened
+
+Array = NDArray[np.float64]
+Run = Callable[[Array, Array], Array]
+
+# Networks that see a window of one joint or channel at a time and were made for jitter.
+ARCHITECTURES = ("vector_filter", "smoothnet", "motion_aware")
+_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "position": ((2,), (3,)),
+    "rotation_6d": ((6,),),
+    "rotation_matrix": ((3, 3),),
+    "quat_wxyz": ((4,),),
+    "axis_angle": ((3,),),
+    "channels": ((),),
+}
+_SLOWEST_FPS = 0.1
+# The published network's float32 inputs stay below this.
+_LARGEST_INPUT = 1e20
+# A stream whose times are this near to whole frames, in frames, has no drops.
+_ON_CLOCK = 0.02
+
+
+class _Form(NamedTuple):
+    """What the first frame says of all."""
+
+    shape: tuple[int, ...]
+    lead: tuple[int, ...]
+    like: Any
+    dtype: NDArray[Any]
+
+
+class _Waiting(NamedTuple):
+    """A frame that is not due yet: (1, N, ...) numbers as the caller writes them, (N,) which were observed."""
+
+    flat: Array
+    observed: NDArray[np.bool_]
+    gone: NDArray[np.bool_]
+
+
+class OnlineRefiner:
+    """Refines a stream: ``push`` takes one frame after the other and returns each after ``latency`` further ones.
+
+    At each frame the network sees the window that ends there, and a frame that is due is the weighted mean of what the
+    windows so far say of it. At full latency (the window less one frame) those windows are run that
+    :func:`smoothnet_core.refine` runs, ``hop`` frames apart. A stream without times, gaps or absences, at the network's
+    own rate, then gives the result of ``refine`` up to float32 rounding for positions and channels, with these
+    exceptions: ``refine`` aligns one more window with the end of a take, and nobody knows of an end before it comes, so
+    that window's first frame misses a share of that window (0.1 % with the blend of our own networks); published
+    networks see positions relative to their mean over the window, not over the take; and rotations are smoothed further
+    over 20 frames to both sides, of which the later ones are not finished when a frame is due.
+
+    Frames need not come evenly: give their ``time``, in seconds. The window is then interpolated at the network's
+    rate back from the newest frame, and what it answers at the due frame's time. Frames that were dropped count as not
+    observed. Without times, ``fps`` says how far apart frames are.
+
+    A joint that is not observed in a frame (NaN, masked, no confidence) holds its last value, and what lies between is
+    interpolated once it is seen again. A joint that has not been observed for the length of a window comes out as NaN
+    until it is seen again, when it begins anew; so people may come and go.
+
+    Nothing is kept longer than a window and the latency need.
+
+    Args:
+        model: as in ``refine``: a shipped name, a file of weights, or a loaded model; ours for single joints
+            (``vector_filter``) or a published one.
+        latency: frames from 0 to the window less one.
+        fps: frames a second of the stream; None means the weights' own rate.
+        kind: as in ``refine``.
+        order: of ``rotation_6d``, as in ``refine``.
+        strength: as in ``refine``.
+        hop: frames between the starts of windows at full latency; None means the weights' own. With less latency a
+            window is run at every frame.
+
+    Raises:
+        ValueError: an argument is not as above.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Model = "default",
+        *,
+        latency: int,
+        fps: float | None = None,
+        kind: str = "position",
+        order: str = "columns",
+        strength: float = 1.0,
+        hop: int | None = None,
+    ) -> None:
+        network = load_model(model)
+        if network.architecture not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise mismatch(f"model {network.name}", f"an architecture of {known}", network.architecture)
+        self.model = network
+        self.window = network.window
+        full = self.window - 1
+        if not isinstance(latency, Integral) or isinstance(latency, bool) or not 0 <= latency <= full:
+            raise mismatch("latency", f"a whole number of frames from 0 to {full}", one_line(repr(latency), 80))
+        self.latency = int(latency)
+        self.kind = one_of("kind", kind, KINDS)
+        self.order = one_of("order", order, SIX_D_VECTORS)
+        self.strength = checked_strength(strength)
+        self._fps = None if fps is None else _checked_fps(fps)
+        whole = hop is None or (isinstance(hop, Integral) and not isinstance(hop, bool) and 1 <= hop <= self.window)
+        if not whole:
+            expected = f"a whole number of frames from 1 to the window, {self.window}"
+            raise mismatch("hop", expected, one_line(repr(hop), 80))
+        if hop is not None and self.latency < full:
+            raise mismatch("hop", f"none with a latency below {full} frames, where every frame has a window", hop)
+        self._hop = network.hop if hop is None else int(hop)
+        own, given = network.fps, self._fps
+        self._same_rate = own is None or given is None or same_rate(given, own)
+        # Seconds are counted in frames of the network's clock.
+        self._clock = own if own is not None else given
+        self._run = _windows(network, kind)
+        self._weights = blend_weights("uniform" if network.is_published else "taper", self.window)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream; the next frame is the first of another one, which may have another shape."""
+        self._form: _Form | None = None
+        self._count = 0
+        self._on_clock = self._same_rate
+        self._times: tuple[float, float] | None = None
+        self._written: Array | None = None
+        self._last_quats: Array | None = None
+        self._waiting: deque[_Waiting] = deque()
+
+    @property
+    def pending(self) -> int:
+        """How many frames were pushed and have not come out yet."""
+        return len(self._waiting)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are kept of the stream."""
+        return 0 if self._form is None else self._history.rows.nbytes + sum(w.flat.nbytes for w in self._waiting)
+
+    def push(self, frame: Any, time: float | None = None, *, mask: Any = None, confidence: Any = None) -> Any:
+        """Take the next frame and return the refined one that is due.
+
+        Args:
+            frame: (...) NumPy array or torch tensor of floats: one frame of what ``refine`` calls a track, as
+                (J, 3) or (P, J, 3) for ``position``. All frames have the shape of the first. NaN is not observed.
+            time: in seconds, later than that of the frame before; for all frames or for none.
+            mask: True = observed; one value, (J,) or the frame's shape.
+            confidence: in [0, 1], likewise; 0 is not observed.
+
+        Returns:
+            The frame that was pushed ``latency`` frames before, refined, of its shape and with the type and dtype of
+            the first; None as long as none is due. NaN where a joint has not been observed for a window's length.
+
+        Raises:
+            ValueError: an argument is not as above. The stream is then as if the frame had not been pushed.
+        """
+        values = self._checked(frame)
+        lead = values.shape[: values.ndim - len(_SHAPES[self.kind][0])]
+        stamp, moment = self._stamp(time)
+        flat = values.astype(np.float64).reshape((1, -1, *values.shape[len(lead) :]))
+        vectors, observed = to_vectors(flat, self.kind, self.order)
+        observed = observed[0] & _spread("mask", mask, values.shape, lead, bool, np.logical_and.reduce)
+        trust = np.nan_to_num(_spread("confidence", confidence, values.shape, lead, float, np.minimum.reduce), nan=0.0)
+        if trust.size and (trust.min() < 0 or trust.max() > 1):
+            raise mismatch("confidence", "values in [0, 1]", f"{trust.min():g} to {trust.max():g}")
+        observed &= trust > 0
+
+        if self._form is None:
+            self._begin(frame, values, lead, vectors.shape[2])
+        self._times = moment
+        if self._on_clock and abs(stamp - self._count) > _ON_CLOCK:
+            self._on_clock = False
+        self._count += 1
+        self._add(flat, vectors[0], observed, trust, stamp)
+        return self._emit() if len(self._waiting) > self.latency else None
+
+    def flush(self) -> list[Any]:
+        """End the stream: return the frames that have not come out yet, in order, and :meth:`reset`."""
+        if self._waiting and self.latency == self.window - 1 and self._on_clock and self._count > 1:
+            if self._count < self.window:
+                self._answers.add_short(partial(lengthened, window=self.window))
+            elif (self._count - self.window) % self._hop:
+                self._answers.add_window(True, self.latency + 1)
+        rest = [self._emit() for _ in range(len(self._waiting))]
+        self.reset()
+        return rest
+
+    def _checked(self, frame: Any) -> NDArray[Any]:
+        if not is_tensor(frame) and (not isinstance(frame, np.ndarray) or isinstance(frame, np.ma.MaskedArray)):
+            raise mismatch("frame", "a NumPy array or a torch tensor", f"a {type(frame).__name__}")
+        values = to_numpy(frame)
+        if values.dtype.kind != "f":
+            raise mismatch("frame", "an array of floats", f"shape {values.shape}, dtype {values.dtype}")
+        choices = _SHAPES[self.kind]
+        axes = len(choices[0])
+        if values.shape[values.ndim - axes :] not in choices or values.ndim < axes:
+            wanted = " or ".join(f"(..., {', '.join(map(str, c))})" for c in choices)
+            raise mismatch(f"shape of a {self.kind} frame", wanted, values.shape)
+        if self._form is not None and values.shape != self._form.shape:
+            raise mismatch("shape of the frame", f"that of the first, {self._form.shape}", values.shape)
+        return values
+
+    def _stamp(self, time: float | None) -> tuple[float, tuple[float, float] | None]:
+        """Return the frame's time in frames of the network's clock, and (first, newest) time in seconds."""
+        if self._count and (time is None) != (self._times is None):
+            raise mismatch("time", "one for every frame or for none", repr(time))
+        if time is None:
+            rate = 1.0 if self._same_rate or self._fps is None else (self._clock or 1.0) / self._fps
+            return self._count * rate, None
+        moment = number("time", "a number of seconds", time)
+        if not np.isfinite(moment):
+            raise mismatch("time", "a number of seconds", time)
+        if self._clock is None:
+            raise mismatch("fps", "frames a second, since the weights state none and frames have times", None)
+        if self._times is None:
+            return 0.0, (moment, moment)
+        first, newest = self._times
+        if moment <= newest:
+            raise mismatch("time", f"later than that of the frame before, {newest:g}", f"{moment:g}")
+        return (moment - first) * self._clock, (first, moment)
+
+    def _begin(self, frame: Any, values: NDArray[Any], lead: tuple[int, ...], size: int) -> None:
+        count = int(np.prod(lead, dtype=np.int64))
+        steady = size == 9 and self.kind not in ("position", "channels") and not self.model.is_published
+        self._form = _Form(values.shape, lead, frame if is_tensor(frame) else None, np.empty(0, values.dtype))
+        rows = Rows(**Answers.columns(count, size, steady))
+        self._history = History(rows, count, size, self.window)
+        is_rotation = size == 9
+        self._answers = Answers(self._history, self._run, self._weights, is_rotation=is_rotation, steady=steady)
+        self._keep = self.latency + 1 + (STEADY_REACH if steady else 0)
+        self._written = self._placeholder(count, values.shape[len(lead) :])
+
+    def _placeholder(self, count: int, shape: tuple[int, ...]) -> Array:
+        """Return (1, N, ...) what is written for a joint of which nothing is known."""
+        one = np.zeros(shape)
+        if self.kind == "quat_wxyz":
+            one[0] = 1.0
+        elif self.kind == "rotation_matrix":
+            one = np.eye(3)
+        elif self.kind == "rotation_6d":
+            one = rotations.matrix_to_rotation_6d(np.eye(3), self.order)
+        return np.tile(one, (1, count, *[1] * len(shape)))
+
+    def _add(self, flat: Array, vectors: Array, observed: NDArray[np.bool_], trust: Array, stamp: float) -> None:
+        wide = observed.reshape((1, -1, *[1] * (flat.ndim - 2)))
+        self._written = np.where(wide, flat, self._written)
+        self._history.add(vectors, observed, trust, stamp)
+        self._waiting.append(_Waiting(self._written, observed, self._history.gone))
+        self._history.forget(self._keep)
+        self._answers.begin()
+        if not vectors.size or not self.strength:
+            return
+        scheduled = self._on_clock and self.latency == self.window - 1
+        if not scheduled or (self._count >= self.window and (self._count - self.window) % self._hop == 0):
+            self._answers.add_window(self._on_clock, self.latency + 1)
+
+    def _emit(self) -> Any:
+        assert self._form is not None
+        row = len(self._history.rows) - len(self._waiting)
+        waiting = self._waiting.popleft()
+        old = self._history.rows["values"][row]
+        new = self._answers.refined(row) if old.size and self.strength else old
+        if self.strength < 1:
+            new = self._between(old, new)
+        given, observed = waiting.flat, waiting.observed
+        result = from_vectors(new[None], given, np.ones((1, len(observed)), bool), self.kind, self.order)[0]
+        if self.kind == "quat_wxyz":
+            last = given[0] if self._last_quats is None else self._last_quats
+            result *= np.where((result * last).sum(axis=1) < 0, -1.0, 1.0)[:, None]
+            self._last_quats = result.copy()
+        # What did not change keeps its very bits, which a trip through matrices would not.
+        same = observed & (new == old).all(axis=1)
+        if same.any() and (self.kind != "quat_wxyz" or not self.strength):
+            result[same] = given[0, same]
+        result[waiting.gone] = np.nan
+        return self._returned(result.reshape(self._form.shape))
+
+    def _between(self, old: Array, new: Array) -> Array:
+        if not self.strength or old.shape[1] != 9 or self.kind in ("position", "channels"):
+            return old + self.strength * (new - old)
+        first, second = (vectors.reshape(-1, 3, 3) for vectors in (old, new))
+        return rotations.interpolate(first, second, np.full(len(first), self.strength)).reshape(-1, 9)
+
+    def _returned(self, result: Array) -> Any:
+        assert self._form is not None
+        if self._form.like is not None:
+            import torch
+
+            limit = torch.finfo(self._form.like.dtype).max
+            clipped = torch.from_numpy(np.ascontiguousarray(np.clip(result, -limit, limit)))
+            return clipped.to(self._form.like.dtype).to(self._form.like.device)
+        dtype = self._form.dtype.dtype
+        if dtype.itemsize < result.itemsize:
+            limit = float(np.finfo(dtype).max)
+            result = np.clip(result, -limit, limit)
+        return result.astype(dtype)
+
+
+def _checked_fps(fps: float) -> float:
+    rate = number("fps", "a positive number of frames a second", fps)
+    if not rate > 0:
+        raise mismatch("fps", "a positive number of frames a second", fps)
+    if not _SLOWEST_FPS <= rate <= FASTEST_FPS:
+        raise mismatch("fps", f"{_SLOWEST_FPS:g} to {FASTEST_FPS:,} frames a second", fps)
+    return rate
+
+
+def _spread(
+    what: str, given: Any, shape: tuple[int, ...], lead: tuple[int, ...], dtype: type, merge: Callable[..., Any]
+) -> NDArray[Any]:
+    """Bring a mask or confidence of a frame to (N,); a value's own components are merged into one."""
+    count = int(np.prod(lead, dtype=np.int64))
+    if given is None:
+        return np.ones(count, dtype)
+    array = np.asarray(to_numpy(given))
+    if array.dtype.kind not in "fbiu":
+        raise mismatch(what, "an array of numbers", f"dtype {array.dtype}")
+    if dtype is bool and array.dtype != bool and not np.isin(array, (0, 1)).all():
+        raise mismatch(what, "True or False", f"other numbers, dtype {array.dtype}")
+    if array.ndim > len(shape) or array.shape != shape[: array.ndim]:
+        raise mismatch(f"shape of {what}", f"(), (J,) or the frame's {shape}", array.shape)
+    array = array.astype(dtype)
+    if array.ndim > len(lead):
+        array = merge(array, axis=tuple(range(len(lead), array.ndim)))
+    array = array.reshape(array.shape + (1,) * (len(lead) - array.ndim))
+    return np.broadcast_to(array, lead).reshape(count).copy()
+
+
+def _windows(network: Model, kind: str) -> Run:
+    """Return the function from one window (W, N, D) of all joints and its quality (W, N, 2) to the refined window.
+
+    In what surroundings the network sees a window is as in :func:`smoothnet_core.refine`.
+    """
+    run = network.engine("numpy")
+    relative = kind == "position" or not network.is_published
+
+    def refined(values: Array, quality: Array) -> Array:
+        # From the first frame, so that what never moves comes out bit for bit.
+        middle = values[:1] + (values - values[:1]).mean(axis=0) if relative else np.zeros_like(values[:1])
+        inner = values - middle
+        size = np.abs(inner).max(axis=(0, 2), keepdims=True)
+        size = np.maximum(size / _LARGEST_INPUT, 1.0) if network.is_published else np.where(size > 0, size, 1.0)
+        windows = np.ascontiguousarray((inner / size).transpose(1, 0, 2), np.float32)
+        new = run(windows, np.ascontiguousarray(quality.transpose(1, 0, 2), np.float32))
+        return new.transpose(1, 0, 2) * size + middle
+
+    return refined
