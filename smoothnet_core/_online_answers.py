@@ -109,30 +109,32 @@ class Answers:
         """Return the refined vectors (N, D) of a row; where no window has seen it, as they are."""
         if not self._steady:
             return settled(self._mean("values", slice(row, row + 1)), self._is_rotation)[0]
-        start = max(0, row - STEADY_REACH)
         rows = self._rows
-        seen = ((rows["quats_norm"] + rows["values_norm"])[row:] > 0).all(axis=1)
+        seen = ((rows["quats_norm"] + rows["values_norm"])[row : row + STEADY_REACH + 1] > 0).all(axis=1)
         stop = row + (len(seen) if seen.all() else int(seen.argmin()))
-        if stop == row:
-            return rows["values"][row].copy()
-        around = slice(start, min(stop, row + STEADY_REACH + 1))
-        by_quats = ~(rows["values_norm"][around] > 0).any(axis=0)
-        new = np.empty(rows["values"].shape[1:])
-        if by_quats.any():
-            new[by_quats] = self._by_quats(around, row - start, by_quats)
-        if not by_quats.all():
-            before, after = rows["values"][around], self._mean_matrices(around)
-            after = self._steadied(before[:, ~by_quats], after[:, ~by_quats], around)
-            new[~by_quats] = settled(after[row - start : row - start + 1], True)[0]
+        new = rows["values"][row].copy()
+        if stop > row:
+            starts = self._history.begun_rows(max(0, row - STEADY_REACH), row)
+            for start in np.unique(starts):
+                columns = np.flatnonzero(starts == start)
+                by_quats = ~(rows["values_norm"][start:stop, columns] > 0).any(axis=0)
+                for one, by in ((by_quats, self._by_quats), (~by_quats, self._by_matrices)):
+                    if one.any():
+                        new[columns[one]] = by(slice(start, stop), row - start, columns[one])
         return new
 
-    def _by_quats(self, around: slice, row: int, columns: NDArray[np.bool_]) -> Array:
-        before = self._rows["quats"][around][:, columns]
+    def _by_quats(self, around: slice, row: int, columns: NDArray[np.intp]) -> Array:
+        before = self._rows["quats"][around, columns]
         after = self._steadied(before, self._mean("quats", around)[:, columns], around)[row]
         new = planes.matrix_of_quat(after.T).T
         still = (after == before[row]).all(axis=1)
         new[still] = self._rows["values"][around][row, columns][still]
         return new
+
+    def _by_matrices(self, around: slice, row: int, columns: NDArray[np.intp]) -> Array:
+        before = self._rows["values"][around, columns]
+        after = self._steadied(before, self._mean_matrices(around)[:, columns], around)
+        return settled(after[row : row + 1], True)[0]
 
     def _steadied(self, before: Array, after: Array, around: slice) -> Array:
         stamp = self._rows["stamp"][around]

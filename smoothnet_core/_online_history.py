@@ -149,10 +149,14 @@ class History:
     def forget(self, keep: int) -> None:
         """Forget frames that neither a window nor the last ``keep`` frames need."""
         stamp = self.rows["stamp"]
-        # One frame more than the window, to interpolate from.
-        needed = int(np.searchsorted(stamp, stamp[-1] - self.window, "right")) - 1
+        # Two frames more than the window, to interpolate from.
+        needed = int(np.searchsorted(stamp, stamp[-1] - self.window, "right")) - 2
         needed = max(0, min(needed, len(stamp) - keep), len(stamp) - max(_MOST_FRAMES, keep))
         self.rows.forget(self.rows.first + needed)
+
+    def begun_rows(self, least: int, most: int) -> NDArray[np.intp]:
+        """Return (N,) the rows at which the vectors began, but none before ``least`` or after ``most``."""
+        return np.clip(np.searchsorted(self.rows["stamp"], self._begun - 1e-6), least, most)
 
     def calm(self) -> NDArray[np.bool_]:
         """Return (N,) which rotations turn little from frame to frame all through the newest window."""

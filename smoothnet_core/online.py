@@ -207,7 +207,8 @@ class OnlineRefiner:
         return rest
 
     def _checked(self, frame: Any) -> NDArray[Any]:
-        if not is_tensor(frame) and (not isinstance(frame, np.ndarray) or isinstance(frame, np.ma.MaskedArray)):
+        known = isinstance(frame, (np.ndarray, np.floating)) and not isinstance(frame, np.ma.MaskedArray)
+        if not known and not is_tensor(frame):
             raise mismatch("frame", "a NumPy array or a torch tensor", f"a {type(frame).__name__}")
         values = to_numpy(frame)
         if values.dtype.kind != "f":

@@ -22,6 +22,7 @@ from smpl_tools.cli.models import models
 from smpl_tools.cli.pairs import pairs
 from smpl_tools.cli.plot import plot
 from smpl_tools.cli.refine import refine
+from smpl_tools.cli.stream import stream
 from smpl_tools.cli.train import train
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _options(
         print(context.get_help())
 
 
-_COMMANDS = [refine, convert, fit, mesh, info, formats, models, evaluate, plot, train, experiments, pairs]
+_COMMANDS = [refine, convert, fit, mesh, info, formats, models, evaluate, plot, train, experiments, pairs, stream]
 for _command in _COMMANDS:
     app.command()(one_line_errors(_command))
 
