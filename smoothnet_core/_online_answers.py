@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core import _rotation_planes as planes
-from smoothnet_core._online_history import History, Rows, cubic_weights
+from smoothnet_core._online_history import History, cubic_weights
 from smoothnet_core._steady_rotations import steadied
 from smoothnet_core.tracks import settled
 
@@ -110,7 +110,8 @@ class Answers:
         if not self._steady:
             return settled(self._mean("values", slice(row, row + 1)), self._is_rotation)[0]
         rows = self._rows
-        seen = ((rows["quats_norm"] + rows["values_norm"])[row : row + STEADY_REACH + 1] > 0).all(axis=1)
+        norm = (rows["quats_norm"] + rows["values_norm"])[row : row + STEADY_REACH + 1]
+        seen = np.asarray((norm > 0).all(axis=1))
         stop = row + (len(seen) if seen.all() else int(seen.argmin()))
         new = rows["values"][row].copy()
         if stop > row:

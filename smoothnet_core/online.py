@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core import rotations
-from smoothnet_core._array_api import is_tensor, to_numpy
 from smoothnet_core._checks import mismatch, one_of
 from smoothnet_core._online_answers import STEADY_REACH, Answers
+from smoothnet_core._online_frames import read_confidence, read_frame, read_mask, unknown, written_as
 from smoothnet_core._online_history import History, Rows
 from smoothnet_core._reading import one_line
 from smoothnet_core._vectors import SIX_D_VECTORS, from_vectors, to_vectors
@@ -29,28 +29,12 @@ Run = Callable[[Array, Array], Array]
 
 # Networks that see a window of one joint or channel at a time and were made for jitter.
 ARCHITECTURES = ("vector_filter", "smoothnet", "motion_aware")
-_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
-    "position": ((2,), (3,)),
-    "rotation_6d": ((6,),),
-    "rotation_matrix": ((3, 3),),
-    "quat_wxyz": ((4,),),
-    "axis_angle": ((3,),),
-    "channels": ((),),
-}
 _SLOWEST_FPS = 0.1
 # The published network's float32 inputs stay below this.
 _LARGEST_INPUT = 1e20
 # A stream whose times are this near to whole frames, in frames, has no drops.
 _ON_CLOCK = 0.02
-
-
-class _Form(NamedTuple):
-    """What the first frame says of all."""
-
-    shape: tuple[int, ...]
-    lead: tuple[int, ...]
-    like: Any
-    dtype: NDArray[Any]
+_LEAST_STEP = 1e-6
 
 
 class _Waiting(NamedTuple):
@@ -140,11 +124,11 @@ class OnlineRefiner:
 
     def reset(self) -> None:
         """Forget the stream; the next frame is the first of another one, which may have another shape."""
-        self._form: _Form | None = None
+        self._shape: tuple[int, ...] | None = None
         self._count = 0
         self._on_clock = self._same_rate
         self._times: tuple[float, float] | None = None
-        self._written: Array | None = None
+        self._newest = -1.0
         self._last_quats: Array | None = None
         self._waiting: deque[_Waiting] = deque()
 
@@ -156,7 +140,7 @@ class OnlineRefiner:
     @property
     def nbytes(self) -> int:
         """Bytes that are kept of the stream."""
-        return 0 if self._form is None else self._history.rows.nbytes + sum(w.flat.nbytes for w in self._waiting)
+        return 0 if self._shape is None else self._history.rows.nbytes + sum(w.flat.nbytes for w in self._waiting)
 
     def push(self, frame: Any, time: float | None = None, *, mask: Any = None, confidence: Any = None) -> Any:
         """Take the next frame and return the refined one that is due.
@@ -175,22 +159,21 @@ class OnlineRefiner:
         Raises:
             ValueError: an argument is not as above. The stream is then as if the frame had not been pushed.
         """
-        values = self._checked(frame)
-        lead = values.shape[: values.ndim - len(_SHAPES[self.kind][0])]
+        values, lead = read_frame(frame, self.kind, self._shape)
         stamp, moment = self._stamp(time)
         flat = values.astype(np.float64).reshape((1, -1, *values.shape[len(lead) :]))
         vectors, observed = to_vectors(flat, self.kind, self.order)
-        observed = observed[0] & _spread("mask", mask, values.shape, lead, bool, np.logical_and.reduce)
-        trust = np.nan_to_num(_spread("confidence", confidence, values.shape, lead, float, np.minimum.reduce), nan=0.0)
-        if trust.size and (trust.min() < 0 or trust.max() > 1):
-            raise mismatch("confidence", "values in [0, 1]", f"{trust.min():g} to {trust.max():g}")
+        observed = observed[0] & read_mask(mask, values.shape, lead)
+        trust = read_confidence(confidence, values.shape, lead)
         observed &= trust > 0
 
-        if self._form is None:
-            self._begin(frame, values, lead, vectors.shape[2])
+        if self._shape is None:
+            self._begin(frame, values.shape, len(lead), *vectors.shape[1:])
         self._times = moment
-        if self._on_clock and abs(stamp - self._count) > _ON_CLOCK:
-            self._on_clock = False
+        self._on_clock = self._on_clock and abs(stamp - self._count) <= _ON_CLOCK
+        # Times within the tolerance are whole frames; what comes after them still comes later.
+        stamp = float(self._count) if self._on_clock else max(stamp, self._newest + _LEAST_STEP)
+        self._newest = stamp
         self._count += 1
         self._add(flat, vectors[0], observed, trust, stamp)
         return self._emit() if len(self._waiting) > self.latency else None
@@ -205,22 +188,6 @@ class OnlineRefiner:
         rest = [self._emit() for _ in range(len(self._waiting))]
         self.reset()
         return rest
-
-    def _checked(self, frame: Any) -> NDArray[Any]:
-        known = isinstance(frame, (np.ndarray, np.floating)) and not isinstance(frame, np.ma.MaskedArray)
-        if not known and not is_tensor(frame):
-            raise mismatch("frame", "a NumPy array or a torch tensor", f"a {type(frame).__name__}")
-        values = to_numpy(frame)
-        if values.dtype.kind != "f":
-            raise mismatch("frame", "an array of floats", f"shape {values.shape}, dtype {values.dtype}")
-        choices = _SHAPES[self.kind]
-        axes = len(choices[0])
-        if values.shape[values.ndim - axes :] not in choices or values.ndim < axes:
-            wanted = " or ".join(f"(..., {', '.join(map(str, c))})" for c in choices)
-            raise mismatch(f"shape of a {self.kind} frame", wanted, values.shape)
-        if self._form is not None and values.shape != self._form.shape:
-            raise mismatch("shape of the frame", f"that of the first, {self._form.shape}", values.shape)
-        return values
 
     def _stamp(self, time: float | None) -> tuple[float, tuple[float, float] | None]:
         """Return the frame's time in frames of the network's clock, and (first, newest) time in seconds."""
@@ -241,33 +208,23 @@ class OnlineRefiner:
             raise mismatch("time", f"later than that of the frame before, {newest:g}", f"{moment:g}")
         return (moment - first) * self._clock, (first, moment)
 
-    def _begin(self, frame: Any, values: NDArray[Any], lead: tuple[int, ...], size: int) -> None:
-        count = int(np.prod(lead, dtype=np.int64))
-        steady = size == 9 and self.kind not in ("position", "channels") and not self.model.is_published
-        self._form = _Form(values.shape, lead, frame if is_tensor(frame) else None, np.empty(0, values.dtype))
+    def _begin(self, frame: Any, shape: tuple[int, ...], lead: int, count: int, size: int) -> None:
+        is_rotation = size == 9
+        # As in takes: the published networks see rotations as they are.
+        steady = is_rotation and not self.model.is_published
+        self._shape = shape
+        self._written_as = written_as(frame)
+        self._known = unknown(self.kind, self.order, count, shape[lead:])
         rows = Rows(**Answers.columns(count, size, steady))
         self._history = History(rows, count, size, self.window)
-        is_rotation = size == 9
         self._answers = Answers(self._history, self._run, self._weights, is_rotation=is_rotation, steady=steady)
         self._keep = self.latency + 1 + (STEADY_REACH if steady else 0)
-        self._written = self._placeholder(count, values.shape[len(lead) :])
-
-    def _placeholder(self, count: int, shape: tuple[int, ...]) -> Array:
-        """Return (1, N, ...) what is written for a joint of which nothing is known."""
-        one = np.zeros(shape)
-        if self.kind == "quat_wxyz":
-            one[0] = 1.0
-        elif self.kind == "rotation_matrix":
-            one = np.eye(3)
-        elif self.kind == "rotation_6d":
-            one = rotations.matrix_to_rotation_6d(np.eye(3), self.order)
-        return np.tile(one, (1, count, *[1] * len(shape)))
 
     def _add(self, flat: Array, vectors: Array, observed: NDArray[np.bool_], trust: Array, stamp: float) -> None:
         wide = observed.reshape((1, -1, *[1] * (flat.ndim - 2)))
-        self._written = np.where(wide, flat, self._written)
+        self._known = np.where(wide, flat, self._known)
         self._history.add(vectors, observed, trust, stamp)
-        self._waiting.append(_Waiting(self._written, observed, self._history.gone))
+        self._waiting.append(_Waiting(self._known, observed, self._history.gone))
         self._history.forget(self._keep)
         self._answers.begin()
         if not vectors.size or not self.strength:
@@ -277,7 +234,6 @@ class OnlineRefiner:
             self._answers.add_window(self._on_clock, self.latency + 1)
 
     def _emit(self) -> Any:
-        assert self._form is not None
         row = len(self._history.rows) - len(self._waiting)
         waiting = self._waiting.popleft()
         old = self._history.rows["values"][row]
@@ -295,27 +251,13 @@ class OnlineRefiner:
         if same.any() and (self.kind != "quat_wxyz" or not self.strength):
             result[same] = given[0, same]
         result[waiting.gone] = np.nan
-        return self._returned(result.reshape(self._form.shape))
+        return self._written_as(result.reshape(self._shape or ()))
 
     def _between(self, old: Array, new: Array) -> Array:
-        if not self.strength or old.shape[1] != 9 or self.kind in ("position", "channels"):
+        if not self.strength or old.shape[1] != 9:
             return old + self.strength * (new - old)
         first, second = (vectors.reshape(-1, 3, 3) for vectors in (old, new))
         return rotations.interpolate(first, second, np.full(len(first), self.strength)).reshape(-1, 9)
-
-    def _returned(self, result: Array) -> Any:
-        assert self._form is not None
-        if self._form.like is not None:
-            import torch
-
-            limit = torch.finfo(self._form.like.dtype).max
-            clipped = torch.from_numpy(np.ascontiguousarray(np.clip(result, -limit, limit)))
-            return clipped.to(self._form.like.dtype).to(self._form.like.device)
-        dtype = self._form.dtype.dtype
-        if dtype.itemsize < result.itemsize:
-            limit = float(np.finfo(dtype).max)
-            result = np.clip(result, -limit, limit)
-        return result.astype(dtype)
 
 
 def _checked_fps(fps: float) -> float:
@@ -325,27 +267,6 @@ def _checked_fps(fps: float) -> float:
     if not _SLOWEST_FPS <= rate <= FASTEST_FPS:
         raise mismatch("fps", f"{_SLOWEST_FPS:g} to {FASTEST_FPS:,} frames a second", fps)
     return rate
-
-
-def _spread(
-    what: str, given: Any, shape: tuple[int, ...], lead: tuple[int, ...], dtype: type, merge: Callable[..., Any]
-) -> NDArray[Any]:
-    """Bring a mask or confidence of a frame to (N,); a value's own components are merged into one."""
-    count = int(np.prod(lead, dtype=np.int64))
-    if given is None:
-        return np.ones(count, dtype)
-    array = np.asarray(to_numpy(given))
-    if array.dtype.kind not in "fbiu":
-        raise mismatch(what, "an array of numbers", f"dtype {array.dtype}")
-    if dtype is bool and array.dtype != bool and not np.isin(array, (0, 1)).all():
-        raise mismatch(what, "True or False", f"other numbers, dtype {array.dtype}")
-    if array.ndim > len(shape) or array.shape != shape[: array.ndim]:
-        raise mismatch(f"shape of {what}", f"(), (J,) or the frame's {shape}", array.shape)
-    array = array.astype(dtype)
-    if array.ndim > len(lead):
-        array = merge(array, axis=tuple(range(len(lead), array.ndim)))
-    array = array.reshape(array.shape + (1,) * (len(lead) - array.ndim))
-    return np.broadcast_to(array, lead).reshape(count).copy()
 
 
 def _windows(network: Model, kind: str) -> Run:

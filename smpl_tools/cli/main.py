@@ -84,10 +84,10 @@ def main(arguments: list[str]) -> int:
 
 def run() -> None:
     """Run the program on its command line and exit with the status of ``main``."""
-    for stream in (sys.stdout, sys.stderr):
+    for text in (sys.stdout, sys.stderr):
         # A file name that the output's encoding does not know must not stop a job that is done.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(text, io.TextIOWrapper):
+            text.reconfigure(errors="backslashreplace")
     # What NumPy remarks on numbers out of range is for who writes programs.
     warnings.filterwarnings("ignore", category=RuntimeWarning)
     sys.exit(main(sys.argv[1:]))

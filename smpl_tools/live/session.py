@@ -73,9 +73,7 @@ class Session:
 
     def _refiner(self, kind: str) -> OnlineRefiner:
         s = self._settings
-        return OnlineRefiner(
-            s.model, latency=s.latency, fps=s.fps, kind=kind, order=s.order, strength=s.strength
-        )
+        return OnlineRefiner(s.model, latency=s.latency, fps=s.fps, kind=kind, order=s.order, strength=s.strength)
 
     @property
     def pending(self) -> int:

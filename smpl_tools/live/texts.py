@@ -39,7 +39,7 @@ class JsonReader:
         except UnicodeDecodeError:
             raise mismatch("frame", "JSON", "bytes that are no UTF-8") from None
         except ValueError:
-            raise mismatch("frame", "JSON", repr(text[:40].decode(errors='replace').strip())) from None
+            raise mismatch("frame", "JSON", repr(text[:40].decode(errors="replace").strip())) from None
         if not isinstance(document, dict):
             return [LiveFrame({self._kind: _numbers("frame", document)})]
         if "frame" not in document:

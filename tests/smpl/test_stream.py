@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import sys
 
 import numpy as np
@@ -19,6 +20,7 @@ from smpl_tools.live.frames import LiveFrame
 from smpl_tools.live.running import run
 from smpl_tools.live.session import Session, Settings
 from smpl_tools.live.texts import CsvReader, CsvWriter, JsonReader, LineReader, json_text
+from tests.core.online_helpers import refused
 from tests.smpl.cli_helpers import Program, body
 
 
@@ -92,7 +94,16 @@ def test_rows_of_csv_come_out_as_rows(program: Program, monkeypatch):
 
 def test_what_cannot_be_read_is_left_out_and_counted(program: Program, monkeypatch):
     good = [json.dumps(frame.tolist()) for frame in body(8, 2)]
-    bad = ["nonsense", "[1, 2", '{"joints": []}', "[[1, 2]]", '[["1", 2, 3], [1, 2, 3]]', "[[1,2,3],[1,2]]", "\xff", "7"]
+    bad = [
+        "nonsense",
+        "[1, 2",
+        '{"joints": []}',
+        "[[1, 2]]",
+        '[["1", 2, 3], [1, 2, 3]]',
+        "[[1,2,3],[1,2]]",
+        "\xff",
+        "7",
+    ]
     mixed = [line for pair in zip(good, bad, strict=True) for line in pair]
     mixed.insert(1, "[" * 100_000)
     fed(monkeypatch, "\n".join(mixed).encode("latin-1"))
@@ -206,9 +217,8 @@ def test_json_takes_masks_and_confidence():
         (b'{"frame": [1], "time": "now"}', "time: expected a number of seconds, received 'now'"),
         (b'{"frame": [1], "mask": ["a"]}', "mask: expected numbers and nulls in rows of one length, received"),
     ):
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
             JsonReader("channels").read(wrong)
-        assert str(error.value).startswith(message)
 
 
 def test_what_json_does_not_know_is_null():
@@ -243,9 +253,8 @@ def test_wrong_rows_are_named(rows, message):
     reader = CsvReader("position")
     for row in rows[:-1]:
         reader.read(row.encode())
-    with pytest.raises(ValueError) as error:
+    with refused(message):
         reader.read(rows[-1].encode())
-    assert str(error.value) == message
 
 
 # Sessions
@@ -284,38 +293,56 @@ def test_a_sender_that_begins_anew_is_followed():
     # A single frame from the past is not a beginning.
     session = Session(settings(0))
     session.push(positions(track[:1], times=[5.0])[0])
-    with pytest.raises(ValueError) as error:
+    with refused("time: expected later than that of the frame before, 5, received 4.9"):
         session.push(positions(track[:1], times=[4.9])[0])
-    assert str(error.value) == "time: expected later than that of the frame before, 5, received 4.9"
     # So many frames of another shape are.
-    session, refused = Session(settings(0)), 0
+    session, others = Session(settings(0)), 0
     session.push(positions(track[:1])[0])
     for frame in positions(body(60, 5)):
         try:
             session.push(frame)
         except ValueError:
-            refused += 1
-    assert refused == 29
+            others += 1
+    assert others == 29
 
 
 @pytest.mark.parametrize(
     ("frames", "given", "message"),
     [
-        ([({"position": np.zeros((1, 3))}, ("a",)), ({"position": np.zeros((1, 3))}, None)], {}, "frame: expected names as"),
-        ([({"position": np.zeros((1, 3))}, None), ({"position": np.zeros((1, 3))}, ("a",))], {}, "frame: expected no names"),
-        ([({"position": np.zeros((1, 3))}, None), ({"channels": np.zeros(3)}, None)], {}, "frame: expected position, rec"),
+        (
+            [({"position": np.zeros((1, 3))}, ("a",)), ({"position": np.zeros((1, 3))}, None)],
+            {},
+            "frame: expected names as",
+        ),
+        (
+            [({"position": np.zeros((1, 3))}, None), ({"position": np.zeros((1, 3))}, ("a",))],
+            {},
+            "frame: expected no names",
+        ),
+        (
+            [({"position": np.zeros((1, 3))}, None), ({"channels": np.zeros(3)}, None)],
+            {},
+            "frame: expected position, rec",
+        ),
         ([({"position": np.zeros((1, 3))}, ("a",))], {"joints": ["b"]}, "joint: expected one of a, received 'b'"),
-        ([({"position": np.zeros((2, 3))}, None)], {"joints": ["2"]}, "joint, of 2 without names,: expected one of 0, 1"),
-        ([({"position": np.zeros((2, 3))}, None)], {"times": "given"}, "time: expected a number of seconds in every frame"),
+        (
+            [({"position": np.zeros((2, 3))}, None)],
+            {"joints": ["2"]},
+            "joint, of 2 without names,: expected one of 0, 1",
+        ),
+        (
+            [({"position": np.zeros((2, 3))}, None)],
+            {"times": "given"},
+            "time: expected a number of seconds in every frame",
+        ),
     ],
 )
 def test_frames_that_do_not_go_together_are_named(frames, given, message):
     session = Session(settings(**given))
     for tracks, names in frames[:-1]:
         session.push(LiveFrame(tracks, names))
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         session.push(LiveFrame(*frames[-1]))
-    assert str(error.value).startswith(message)
 
 
 def test_times_may_be_those_of_arrival_or_none():

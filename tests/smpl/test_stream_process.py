@@ -166,7 +166,7 @@ def test_vmc_to_vmc(receiver, as_bundles, time_first):
     pytest.importorskip("pythonosc", reason="python-osc is an extra")
     names = ["Hips", "Spine", "LeftUpperLeg"]
     quats = rotations.axis_angle_to_quat_wxyz(body(FRAMES, 4)).astype(np.float32).astype(float)
-    places = np.zeros((FRAMES, 4, 3)) + [0.0, 0.25, 0.5]
+    places = np.tile([0.0, 0.25, 0.5], (FRAMES, 4, 1))
     places[:, 0] = body(FRAMES, 1, seed=3)[:, 0]
     places = places.astype(np.float32).astype(float)
     times = (1.0 + np.arange(FRAMES) / 30).astype(np.float32).astype(float)
@@ -210,7 +210,8 @@ def test_vmc_to_standard_output_as_json():
     with streaming("--input", "vmc://:0", "--joints", "Hips", "--silence", 0.5) as (process, port):
         script = """
             for k in range(10):
-                send(bundle([message("/VMC/Ext/Bone/Pos", n, 0.0, 1.0, k / 8, 0.0, 0.0, 0.0, 1.0) for n in "Hips Head".split()]))
+                numbers = 0.0, 1.0, k / 8, 0.0, 0.0, 0.0, 1.0
+                send(bundle([message("/VMC/Ext/Bone/Pos", name, *numbers) for name in ("Hips", "Head")]))
         """
         sender(script, port)
         out, _ = ended(process)
