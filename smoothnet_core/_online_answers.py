@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core import _rotation_planes as planes
-from smoothnet_core._online_history import History, cubic_weights
+from smoothnet_core._online_history import History, cubic
 from smoothnet_core._steady_rotations import steadied
 from smoothnet_core.tracks import settled
 
 Array = NDArray[np.float64]
-# From windows (W, N, D) and their quality (W, N, 2) to refined windows.
-Run = Callable[[Array, Array], Array]
+# From a window (W, N, D) and its quality (W, N, 2) to the last so many frames of the refined window.
+Run = Callable[[Array, Array, int], Array]
 
 # Frames before and after one that smoothing it further looks at: four standard deviations, the rest is nothing.
 STEADY_REACH = 20
@@ -77,7 +77,7 @@ class Answers:
             if len(columns):
                 values, quality = self._history.by_frames(frames, name)
                 values, quality, start = lengthened(values[:, columns], quality[:, columns])
-                new = self._run(values, quality)[start : start + frames]
+                new = self._run(values, quality, len(values) - start)[:frames]
                 part = (slice(None), columns)
                 self._rows[f"{name}_sum"][part] = new - self._rows[f"{name}_from"][part]
                 self._rows[f"{name}_norm"][part] = 1.0
@@ -87,17 +87,16 @@ class Answers:
         if on_clock:
             values, quality = self._history.by_frames(window, name)
             rows = min(own, len(self._rows), window)
-            new = self._run(values[:, columns], quality[:, columns])[window - rows :]
+            new = self._run(values[:, columns], quality[:, columns], rows)
             weights = self._weights[window - rows :]
         else:
             values, quality = self._history.by_clock(name)
-            refined = self._run(values[:, columns], quality[:, columns])
+            refined = self._run(values[:, columns], quality[:, columns], window)
             stamp = self._rows["stamp"][-own:]
             place = stamp - stamp[-1] + (window - 1)
             place = place[place >= 0]
             rows = len(place)
-            index, share = cubic_weights(np.arange(float(window)), place)
-            new = np.einsum("pk,pknd->pnd", share, refined[index])
+            new = cubic(np.arange(float(window)), refined, place)
             weights = np.interp(place, np.arange(window), self._weights)
         part = (slice(-rows, None), columns)
         new -= self._rows[f"{name}_from"][part]

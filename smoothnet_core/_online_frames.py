@@ -67,6 +67,8 @@ def read_confidence(confidence: Any, shape: tuple[int, ...], lead: tuple[int, ..
     Raises:
         ValueError: its shape does not go with the frame's, or it is not within [0, 1].
     """
+    if confidence is None:
+        return np.ones(int(np.prod(lead, dtype=np.int64)))
     trust = np.nan_to_num(_spread("confidence", confidence, shape, lead, float, np.minimum.reduce), nan=0.0)
     if trust.size and (trust.min() < 0 or trust.max() > 1):
         raise mismatch("confidence", "values in [0, 1]", f"{trust.min():g} to {trust.max():g}")

@@ -164,19 +164,18 @@ class History:
         return np.asarray(self.rows["calm"][inside].all(axis=0))
 
     def by_frames(self, length: int, column: str = "values") -> tuple[Array, Array]:
-        """Return the newest ``length`` frames (length, N, D) and their quality (length, N, 2)."""
-        index = np.arange(len(self.rows) - length, len(self.rows))
-        before = np.maximum(index, 0)
-        values, quality = self.rows[column][before], self.rows["quality"][before]
+        """Return the newest ``length`` frames (length, N, D) and their quality (length, N, 2), to be read only."""
         stamps = self.rows["stamp"][-1] + np.arange(1 - length, 1)
-        return self._begun_only(stamps, values, quality)
+        if len(self.rows) >= length and not (self._begun > stamps[0] + 1e-6).any():
+            return self.rows[column][-length:], self.rows["quality"][-length:]
+        index = np.maximum(np.arange(len(self.rows) - length, len(self.rows)), 0)
+        return self._begun_only(stamps, self.rows[column][index], self.rows["quality"][index])
 
     def by_clock(self, column: str = "values") -> tuple[Array, Array]:
         """Return the same of the newest window at whole frames of the network's clock back from the newest frame."""
         stamp = self.rows["stamp"]
         at = stamp[-1] + np.arange(1.0 - self.window, 1.0)
-        index, weights = cubic_weights(stamp, at)
-        values = np.einsum("wk,wknd->wnd", weights, self.rows[column][index])
+        values = cubic(stamp, self.rows[column], at)
         after = np.minimum(np.searchsorted(stamp, at), len(stamp) - 1)
         before = np.maximum(after - 1, 0)
         nearest = np.where(at - stamp[before] <= stamp[after] - at, before, after)
@@ -198,6 +197,16 @@ class History:
             values[:, columns] = np.pad(values[early:, columns], before, mode="reflect", reflect_type="odd")
             quality[:, columns] = np.pad(quality[early:, columns], before, mode="reflect")
         return values, quality
+
+
+def cubic(nodes: Array, values: Array, at: Array) -> Array:
+    """Return the values (M, ...) at times (M,) of a cubic through ``values`` (K, ...) at times (K,), in time order."""
+    index, weights = cubic_weights(nodes, at)
+    first, stop = index.min(), index.max() + 1
+    table = np.zeros((len(at), stop - first))
+    for k in range(4):
+        table[np.arange(len(at)), index[:, k] - first] += weights[:, k]
+    return (table @ values[first:stop].reshape(stop - first, -1)).reshape(len(at), *values.shape[1:])
 
 
 def cubic_weights(nodes: Array, at: Array) -> tuple[NDArray[np.intp], Array]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core import rotations
 from smoothnet_core._checks import mismatch, one_of
-from smoothnet_core._online_answers import STEADY_REACH, Answers
+from smoothnet_core._online_answers import STEADY_REACH, Answers, Run
 from smoothnet_core._online_frames import read_confidence, read_frame, read_mask, unknown, written_as
 from smoothnet_core._online_history import History, Rows
 from smoothnet_core._reading import one_line
@@ -25,7 +24,6 @@ from smoothnet_core.tracks import FASTEST_FPS, KINDS, checked_strength, number
 from smoothnet_core.windows import blend_weights, lengthened
 
 Array = NDArray[np.float64]
-Run = Callable[[Array, Array], Array]
 
 # Networks that see a window of one joint or channel at a time and were made for jitter.
 ARCHITECTURES = ("vector_filter", "smoothnet", "motion_aware")
@@ -35,6 +33,9 @@ _LARGEST_INPUT = 1e20
 # A stream whose times are this near to whole frames, in frames, has no drops.
 _ON_CLOCK = 0.02
 _LEAST_STEP = 1e-6
+# Below this latency, in frames at so many a second, the weights made for the ends of windows are better. Found on
+# training clips, see docs/live.md.
+_ENDS, _ENDS_FPS = 8, 30.0
 
 
 class _Waiting(NamedTuple):
@@ -69,7 +70,8 @@ class OnlineRefiner:
 
     Args:
         model: as in ``refine``: a shipped name, a file of weights, or a loaded model; ours for single joints
-            (``vector_filter``) or a published one.
+            (``vector_filter``) or a published one. ``auto`` takes ``live``, which knows the ends of windows, for a
+            latency below 8 frames at 30 a second, and ``default`` from there on.
         latency: frames from 0 to the window less one.
         fps: frames a second of the stream; None means the weights' own rate.
         kind: as in ``refine``.
@@ -84,7 +86,7 @@ class OnlineRefiner:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Model = "default",
+        model: str | os.PathLike[str] | Model = "auto",
         *,
         latency: int,
         fps: float | None = None,
@@ -93,7 +95,7 @@ class OnlineRefiner:
         strength: float = 1.0,
         hop: int | None = None,
     ) -> None:
-        network = load_model(model)
+        network = load_model(_for_latency(latency, fps) if isinstance(model, str) and model == "auto" else model)
         if network.architecture not in ARCHITECTURES:
             known = ", ".join(ARCHITECTURES)
             raise mismatch(f"model {network.name}", f"an architecture of {known}", network.architecture)
@@ -260,6 +262,15 @@ class OnlineRefiner:
         return rotations.interpolate(first, second, np.full(len(first), self.strength)).reshape(-1, 9)
 
 
+def _for_latency(latency: Any, fps: Any) -> str:
+    """Return the shipped weights that are better at a latency; what is no latency or rate is refused elsewhere."""
+    try:
+        seconds = float(latency) / (_ENDS_FPS if fps is None else float(fps))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return "default"
+    return "live" if seconds * _ENDS_FPS < _ENDS else "default"
+
+
 def _checked_fps(fps: float) -> float:
     rate = number("fps", "a positive number of frames a second", fps)
     if not rate > 0:
@@ -270,21 +281,28 @@ def _checked_fps(fps: float) -> float:
 
 
 def _windows(network: Model, kind: str) -> Run:
-    """Return the function from one window (W, N, D) of all joints and its quality (W, N, 2) to the refined window.
+    """Return the function that runs the network on one window of all joints, see ``Run``.
 
-    In what surroundings the network sees a window is as in :func:`smoothnet_core.refine`.
+    The network sees it as :func:`smoothnet_core.refine` shows windows: ours at size 1 and from near it, since neither
+    offset nor scale matters to it; the published ones positions relative to their mean, and all else as it is.
     """
     run = network.engine("numpy")
-    relative = kind == "position" or not network.is_published
+    published = network.is_published
 
-    def refined(values: Array, quality: Array) -> Array:
+    def refined(values: Array, quality: Array, last: int) -> Array:
+        # Each window by itself in memory: what follows is then several times as fast.
+        rows = np.ascontiguousarray(values.transpose(1, 0, 2))
         # From the first frame, so that what never moves comes out bit for bit.
-        middle = values[:1] + (values - values[:1]).mean(axis=0) if relative else np.zeros_like(values[:1])
-        inner = values - middle
-        size = np.abs(inner).max(axis=(0, 2), keepdims=True)
-        size = np.maximum(size / _LARGEST_INPUT, 1.0) if network.is_published else np.where(size > 0, size, 1.0)
-        windows = np.ascontiguousarray((inner / size).transpose(1, 0, 2), np.float32)
-        new = run(windows, np.ascontiguousarray(quality.transpose(1, 0, 2), np.float32))
-        return new.transpose(1, 0, 2) * size + middle
+        start = np.zeros_like(rows[:, :1]) if published and kind != "position" else rows[:, :1].copy()
+        inner = rows - start
+        if published and kind == "position":
+            middle = inner.mean(axis=1, keepdims=True)
+            inner -= middle
+            start += middle
+        size = np.abs(inner).reshape(len(inner), -1).max(axis=1)[:, None, None]
+        size = np.maximum(size / _LARGEST_INPUT, 1.0) if published else np.where(size > 0, size, 1.0)
+        inner /= size
+        new = run(inner.astype(np.float32), quality.transpose(1, 0, 2).astype(np.float32, order="C"))
+        return (new[:, len(values) - last :] * size + start).transpose(1, 0, 2)
 
     return refined

@@ -53,8 +53,12 @@ def stream(
         int, typer.Option(metavar="FRAMES", help="Frames after which each comes out, from 0 to the window less one.")
     ] = 4,
     model: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Shipped model or file of weights; not the body-aware ones.")
-    ] = "default",
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Shipped model or file of weights; not the body-aware ones. auto: live below 8 frames, else default.",
+        ),
+    ] = "auto",
     fps: Annotated[float | None, fps_option("the weights were trained for, of frames without times")] = None,
     kind: Annotated[str, kind_option("the frames hold (VMC: rotations and positions, always)")] = "position",
     order: Annotated[str | None, order_option()] = None,

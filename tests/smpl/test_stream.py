@@ -42,7 +42,7 @@ def refined(track: np.ndarray, latency: int, **how) -> np.ndarray:
 
 
 def settings(latency: int = 3, **given) -> Settings:
-    return Settings("default", latency, **given)
+    return Settings("auto", latency, **given)
 
 
 # The command with text
