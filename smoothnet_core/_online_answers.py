@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core import _rotation_planes as planes
 from smoothnet_core._online_history import History, cubic
-from smoothnet_core._steady_rotations import steadied
+from smoothnet_core._steady_rotations import steadied_row
 from smoothnet_core.tracks import settled
 
 Array = NDArray[np.float64]
@@ -125,7 +125,7 @@ class Answers:
 
     def _by_quats(self, around: slice, row: int, columns: NDArray[np.intp]) -> Array:
         before = self._rows["quats"][around, columns]
-        after = self._steadied(before, self._mean("quats", around)[:, columns], around)[row]
+        after = self._steadied(before, self._mean("quats", around)[:, columns], around, row)
         new = planes.matrix_of_quat(after.T).T
         still = (after == before[row]).all(axis=1)
         new[still] = self._rows["values"][around][row, columns][still]
@@ -133,13 +133,13 @@ class Answers:
 
     def _by_matrices(self, around: slice, row: int, columns: NDArray[np.intp]) -> Array:
         before = self._rows["values"][around, columns]
-        after = self._steadied(before, self._mean_matrices(around)[:, columns], around)
-        return settled(after[row : row + 1], True)[0]
+        after = self._steadied(before, self._mean_matrices(around)[:, columns], around, row)
+        return settled(after[None], True)[0]
 
-    def _steadied(self, before: Array, after: Array, around: slice) -> Array:
+    def _steadied(self, before: Array, after: Array, around: slice, row: int) -> Array:
         stamp = self._rows["stamp"][around]
         usual = float(np.median(np.diff(stamp))) if len(stamp) > 1 else 1.0
-        return steadied(before, after, frames=1.0 / usual)
+        return steadied_row(before, after, row, frames=1.0 / usual)
 
     def _mean(self, name: str, rows: slice) -> Array:
         norm = self._rows[f"{name}_norm"][rows, :, None]

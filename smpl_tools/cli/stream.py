@@ -37,7 +37,7 @@ def stream(
             "--input",
             "-i",
             metavar="URL",
-            help="-: standard input, JSON lines or CSV; udp://:PORT: JSON; osc://:PORT/ADDRESS; vmc://:PORT.",
+            help="Standard input (-): JSON lines or CSV; udp://:PORT: JSON; osc://:PORT/ADDRESS; vmc://:PORT.",
         ),
     ] = "-",
     target: Annotated[
@@ -46,7 +46,7 @@ def stream(
             "--output",
             "-o",
             metavar="URL",
-            help="-: standard output; udp://HOST:PORT, osc://HOST:PORT/ADDRESS, vmc://HOST:PORT.",
+            help="Standard output (-), udp://HOST:PORT, osc://HOST:PORT/ADDRESS, vmc://HOST:PORT.",
         ),
     ] = "-",
     latency: Annotated[

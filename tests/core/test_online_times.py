@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline, make_interp_spline
 
 from smoothnet_core import refine, rotations
-from smoothnet_core._online_history import Rows, cubic_weights
+from smoothnet_core._online_answers import Answers
+from smoothnet_core._online_history import History, Rows, cubic_weights
 from smoothnet_core.online import OnlineRefiner
 from tests.core.online_helpers import FPS, FULL, streamed, walk, without_seam
 
@@ -183,3 +184,18 @@ def test_a_table_holds_the_last_rows(steps, keep):
         np.testing.assert_array_equal(rows["pair"], np.stack([expected, expected], axis=1))
     rows.add()
     assert rows["pair"][-1].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("step", [1.0, 0.5, 2.0])
+def test_what_lies_between_dropped_frames_was_not_observed(step):
+    stamps = np.delete(np.arange(0.0, 60.0, step), slice(int(30 / step), int(34 / step)))
+    history = History(Rows(**Answers.columns(1, 3, False)), 1, 3, 32)
+    for stamp in stamps:
+        history.add(np.full((1, 3), stamp), np.array([True]), np.array([0.5]), stamp)
+    values, quality = history.by_clock()
+    at = stamps[-1] + np.arange(-31.0, 1.0)
+    # A straight line is what a cubic through it is, also across the gap.
+    np.testing.assert_allclose(values[:, 0, 0], at, atol=1e-9)
+    seen = np.abs(stamps[:, None] - at).min(axis=0) <= 0.75 * max(1.0, step)
+    assert 3 <= (~seen).sum() <= 5
+    np.testing.assert_array_equal(quality[:, 0], np.where(seen[:, None], [0.5, 1.0], 0.0))
