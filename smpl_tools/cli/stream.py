@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -93,7 +91,7 @@ def stream(
     Runs until the input ends, or Ctrl-C; frames that have not come out yet then do. What cannot be read is left out.
     """
     from smpl_tools.live.endpoints import endpoint, lines, listening, packets, reader_of, sending
-    from smpl_tools.live.running import run
+    from smpl_tools.live.running import Interrupts, run
     from smpl_tools.live.session import Session, Settings
 
     origin, goal = endpoint(source, "--input"), endpoint(target, "--output")
@@ -107,16 +105,18 @@ def stream(
     complain = _Complaints()
     with contextlib.ExitStack() as stack:
         send = stack.enter_context(sending(goal, reader))
-        stack.enter_context(_terminated_as_interrupted())
+        interrupts = stack.enter_context(Interrupts())
         pieces: Any
         if origin.scheme == "-":
+            if sys.stdin.isatty():
+                _say("reading frames from the terminal; Ctrl-D ends")
             pieces = lines(sys.stdin.buffer)
         else:
             heard = stack.enter_context(listening(origin, host))
             address, port = heard.getsockname()[:2]
             _say(f"listening on {address}:{port} ({origin.scheme}), latency {counted(latency, 'frame')}; Ctrl-C ends")
             pieces = packets(heard, silence)
-        tally = run(pieces, reader, session, send, complain)
+        tally = run(pieces, reader, session, send, complain, interrupts.held)
     _summary(tally)
 
 
@@ -148,18 +148,3 @@ def _summary(tally: Tally) -> None:
     if usual is not None and worst is not None:
         parts.append(f"{number(1000 * usual, 'ms')} a frame, {number(1000 * worst, 'ms')} at the 99th percentile")
     _say("; ".join(parts))
-
-
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let the signal that ends a service end a stream as Ctrl-C does."""
-    try:
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:
-        # Not in the main thread, where no signal comes.
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

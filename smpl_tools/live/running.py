@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -41,12 +45,50 @@ class Tally:
         return float(np.quantile(np.array(self._seconds), share)) if self._seconds else None
 
 
+class Interrupts:
+    """Lets Ctrl-C, and the signal that ends a service, come between two pieces of a stream, not amid one.
+
+    A second one does not wait.
+    """
+
+    def __init__(self) -> None:
+        self._busy = self._wanted = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        # Elsewhere than in the main thread no signal comes.
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._came) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _came(self, number: int, frame: object) -> None:
+        if not self._busy or self._wanted:
+            raise KeyboardInterrupt
+        self._wanted = True
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold back what comes until the end."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        if self._wanted:
+            raise KeyboardInterrupt
+
+
 def run(
     source: Iterable[bytes],
     reader: Reader,
     session: Session,
     send: Callable[[LiveFrame], None],
     complain: Callable[[str], None],
+    held: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Tally:
     """Refine a stream until its source ends or the user interrupts; frames that have not come out yet then do.
 
@@ -56,6 +98,7 @@ def run(
         session: refines them.
         send: sends them.
         complain: is told what was left out, and why.
+        held: holds back interrupts while a piece is worked on.
 
     Raises:
         BrokenPipeError: nobody reads standard output any more.
@@ -89,13 +132,14 @@ def run(
 
     try:
         for piece in source:
-            try:
-                frames = reader.read(piece)
-            except ValueError as error:
-                tally.skipped += 1
-                complain(f"{error}")
-                continue
-            take(frames)
+            with held():
+                try:
+                    frames = reader.read(piece)
+                except ValueError as error:
+                    tally.skipped += 1
+                    complain(f"{error}")
+                    continue
+                take(frames)
     except KeyboardInterrupt:
         tally.interrupted = True
     take(reader.finish())

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+import signal
 import sys
 
 import numpy as np
@@ -17,7 +18,7 @@ from smpl_tools.cli import stream as command
 from smpl_tools.live import session as sessions
 from smpl_tools.live.endpoints import Endpoint, endpoint, listening, packets, sending
 from smpl_tools.live.frames import LiveFrame
-from smpl_tools.live.running import run
+from smpl_tools.live.running import Interrupts, run
 from smpl_tools.live.session import Session, Settings
 from smpl_tools.live.texts import CsvReader, CsvWriter, JsonReader, LineReader, json_text
 from tests.core.online_helpers import refused
@@ -374,3 +375,27 @@ def test_an_interrupted_stream_is_finished():
     tally = run(source(), LineReader("position"), Session(settings(4)), send, said.append)
     assert (tally.frames, tally.sent, tally.unsent, tally.interrupted) == (10, 9, 1, True)
     assert said == ["frame 4 could not be sent: no route"]
+
+
+def test_an_interrupt_waits_for_the_piece_that_is_worked_on():
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def piece(interrupts: Interrupts, times: int) -> None:
+        with interrupts.held():
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+                seen.append(times)
+
+    with Interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            piece(interrupts, 1)
+        assert seen == [1]
+        # Between pieces it comes at once.
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    # A second one does not wait.
+    with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt):
+        piece(interrupts, 2)
+    assert seen == [1, 2]
+    assert signal.getsignal(signal.SIGTERM) is before
