@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Mapping
 from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ _ON_CLOCK = 0.02
 _LEAST_STEP = 1e-6
 # Below this latency, in frames at so many a second, the weights made for the ends of windows are better. Found on
 # training clips, see docs/live.md.
-_ENDS, _ENDS_FPS = 8, 30.0
+_ENDS, _ENDS_FPS = 16, 30.0
 
 
 class _Waiting(NamedTuple):
@@ -71,7 +72,7 @@ class OnlineRefiner:
     Args:
         model: as in ``refine``: a shipped name, a file of weights, or a loaded model; ours for single joints
             (``vector_filter``) or a published one. ``auto`` takes ``live``, which knows the ends of windows, for a
-            latency below 8 frames at 30 a second, and ``default`` from there on.
+            latency below 16 frames at 30 a second, and ``default`` from there on.
         latency: frames from 0 to the window less one.
         fps: frames a second of the stream; None means the weights' own rate.
         kind: as in ``refine``.
@@ -122,6 +123,8 @@ class OnlineRefiner:
         self._clock = own if own is not None else given
         self._run = _windows(network, kind)
         self._weights = blend_weights("uniform" if network.is_published else "taper", self.window)
+        if self.latency < full:
+            self._weights[: self.window - _trained_ends(network)] = 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -269,6 +272,14 @@ def _for_latency(latency: Any, fps: Any) -> str:
     except (TypeError, ValueError, ZeroDivisionError):
         return "default"
     return "live" if seconds * _ENDS_FPS < _ENDS else "default"
+
+
+def _trained_ends(network: Model) -> int:
+    """Return how many frames before its end a window was trained for: all, or as many as the recipe had latencies."""
+    found: Any = network.metadata
+    for key in ("configuration", "training", "latencies"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return min(found, network.window) if isinstance(found, int) and found > 0 else network.window
 
 
 def _checked_fps(fps: float) -> float:

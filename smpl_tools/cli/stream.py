@@ -54,7 +54,7 @@ def stream(
         str,
         typer.Option(
             metavar="NAME|FILE",
-            help="Shipped model or file of weights; not the body-aware ones. auto: live below 8 frames, else default.",
+            help="Shipped model or file of weights; not the body-aware ones. auto: live below 16 frames, else default.",
         ),
     ] = "auto",
     fps: Annotated[float | None, fps_option("the weights were trained for, of frames without times")] = None,

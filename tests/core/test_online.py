@@ -71,6 +71,25 @@ def test_without_a_hop_of_its_own_full_latency_equals_the_blend_of_all_windows()
     assert np.abs(every - nearly)[FULL:-FULL].max() < 1e-3
 
 
+def test_weights_for_ends_are_asked_for_ends_alone():
+    track = walk(90, 2, 3)
+    first = streamed(OnlineRefiner("live", latency=7), track)
+    later = streamed(OnlineRefiner("live", latency=15), track)
+    np.testing.assert_allclose(later, first, atol=1e-12)
+    # Unless all windows of a take are asked for.
+    full = streamed(OnlineRefiner("live", latency=FULL), track)
+    assert without_seam(np.abs(full - refine(track, model="live"))).max() < 2e-6
+
+
+def test_auto_takes_what_suits_the_latency():
+    taken = {latency: OnlineRefiner(latency=latency).model.name for latency in (0, 15, 16, FULL)}
+    assert taken == {0: "live", 15: "live", 16: "default", FULL: "default"}
+    # Of a stream of 60 frames a second twice as many are as long.
+    assert OnlineRefiner(latency=30, fps=60).model.name == "live"
+    assert OnlineRefiner(latency=9, fps=15).model.name == "default"
+    assert OnlineRefiner("default", latency=0).model.name == "default"
+
+
 @pytest.mark.parametrize("kind", ["rotation_matrix", "axis_angle", "quat_wxyz", "rotation_6d"])
 def test_rotations_differ_from_a_take_by_what_smoothing_has_not_seen_yet(kind):
     vectors = turns(120, 3)
