@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from smoothnet_core._refine import RefineReport, refine, refine_with_report
     from smoothnet_core._repair import repair
     from smoothnet_core.model import Model, load_model, shipped_models
+    from smoothnet_core.online import OnlineRefiner
 
 __version__ = "0.1.0"
 
 __all__ = [
     "MissingExtraError",
     "Model",
+    "OnlineRefiner",
     "RefineReport",
     "filters",
     "load_model",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES = {
     "MissingExtraError": "smoothnet_core._checks",
     "Model": "smoothnet_core.model",
+    "OnlineRefiner": "smoothnet_core.online",
     "RefineReport": "smoothnet_core._refine",
     "load_model": "smoothnet_core.model",
     "refine": "smoothnet_core._refine",

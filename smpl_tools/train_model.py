@@ -60,7 +60,7 @@ def train_model(
         require(module, "train")
     from smoothnet_core.training.architectures import ARCHITECTURES
     from smoothnet_core.training.loop import train
-    from smoothnet_core.training.recipes import body_run, crop_run, hit_run, window_run
+    from smoothnet_core.training.recipes import body_run, crop_run, end_run, hit_run, window_run
     from smoothnet_core.training.run_state import remove_state
 
     architecture = ARCHITECTURES[plan.architecture]
@@ -73,8 +73,9 @@ def train_model(
             received = f"{clip.groundtruth.shape[2]} numbers a joint"
             raise mismatch(f"clip {clip.name}, on which scores are taken", "3D positions", received)
     pairs = [as_pair(clip) for clip in training]
-    if plan.recipe == "crops":
-        run = crop_run(architecture, plan.sizes, plan.training, pairs, sources.clean, plan.mix)
+    if plan.recipe in ("crops", "ends"):
+        crops = crop_run if plan.recipe == "crops" else end_run
+        run = crops(architecture, plan.sizes, plan.training, pairs, sources.clean, plan.mix)
     elif plan.recipe == "hits":
         run = hit_run(architecture, plan.sizes, plan.training, sources.clean)
     else:

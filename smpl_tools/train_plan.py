@@ -31,7 +31,8 @@ class Plan:
         data: one line on what they are trained on, for the metadata.
         licence: one line on the weights' terms.
         architecture: a key of ``smoothnet_core.models.sizes.SIZES``.
-        recipe: ``crops``, ``windows`` (the paper's), ``hits``, ``bodies``: :mod:`smoothnet_core.training.recipes`.
+        recipe: ``crops``, ``ends``, ``windows`` (the paper's), ``hits``, ``bodies``: as
+            :mod:`smoothnet_core.training.recipes` says.
         sources: of training data, see :func:`smpl_tools.sources.read_sources`.
         validation: of the data that the model card's scores are taken on, likewise.
         select: how the best checkpoint is found; None takes the last.
@@ -114,7 +115,8 @@ def plan_from(content: Any) -> Plan:
     for key in ("sources", "validation"):
         if not isinstance(content[key], list) or not content[key]:
             raise mismatch(key, "a list of sources", repr(content[key]))
-    if recipe != "crops":
+    with_mix = recipe in ("crops", "ends")
+    if not with_mix:
         takes = "clean motion" if recipe == "hits" else "pairs"
         if "mix" in content:
             raise mismatch("mix", f"none with the recipe {recipe}, which takes {takes} only", repr(content["mix"]))
@@ -129,7 +131,7 @@ def plan_from(content: Any) -> Plan:
         select=select,
         sizes=sizes,
         training=training,
-        mix=numbers_from(Mix, content.get("mix", {}), "mix") if recipe == "crops" else None,
+        mix=numbers_from(Mix, content.get("mix", {}), "mix") if with_mix else None,
     )
 
 

@@ -117,3 +117,40 @@ def refine_crops(
     total = torch.zeros_like(tracks).index_add_(1, flat, (refined * weights[:, None]).reshape(count, -1, size))
     norm = torch.zeros(frames, device=tracks.device).index_add_(0, flat, weights.repeat(len(starts)))
     return total / norm[:, None]
+
+
+def streamed_crops(
+    run: Callable[[Tensor, Tensor], Tensor],
+    tracks: Tensor,
+    quality: Tensor,
+    *,
+    window: int,
+    latencies: int,
+    blend: str,
+) -> list[Tensor]:
+    """Refine tracks as streams are, see :class:`smoothnet_core.online.OnlineRefiner`, with gradients.
+
+    Args:
+        run: as for :func:`refine_crops`; so are the other arguments.
+        tracks: (N, T, D), T at least the window and the latencies.
+        quality: (N, T, 2).
+        window: frames W.
+        latencies: how many, from 0 on.
+        blend: ``uniform`` or ``taper``.
+
+    Returns:
+        For each latency L the tracks (N, T - W + 1 - L, D) of the frames from W - 1 on that are due within the crop.
+    """
+    count, frames, size = tracks.shape
+    ends = frames - window + 1
+    index = torch.arange(ends)[:, None] + torch.arange(window)
+    windows = tracks[:, index].reshape(-1, window, size)
+    refined = run(windows, quality[:, index].reshape(-1, window, 2)).reshape(count, ends, window, size)
+    weights = torch.from_numpy(blend_weights(blend, window)).float().flip(0).tolist()
+    outputs = []
+    for latency in range(latencies):
+        due = ends - latency
+        # The window that ends k frames after a frame has it k frames before its own end.
+        shares = [refined[:, k : k + due, window - 1 - k] * weights[k] for k in range(latency + 1)]
+        outputs.append(torch.stack(shares).sum(dim=0) / sum(weights[: latency + 1]))
+    return outputs

@@ -1,4 +1,4 @@
-"""The ways to train: on crops blended as in use, on single windows as the paper does, on hit values, on bodies."""
+"""The ways to train: on crops blended as in use or as streams are, on windows as the paper does, on hits, on bodies."""
 
 from __future__ import annotations
 
@@ -7,25 +7,45 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smoothnet_core._checks import mismatch
+<<<<<<< HEAD
 from smoothnet_core.models.sizes import Sizes
 from smoothnet_core.training.architectures import Architecture, refine_crops
+=======
+from smoothnet_core.model import load_model
+from smoothnet_core.training.architectures import Architecture, refine_crops, streamed_crops
+>>>>>>> x-live
 from smoothnet_core.training.batches import Mix, Pair, Sampler
 from smoothnet_core.training.body_batches import BodyBatches
 from smoothnet_core.training.hit_batches import HitBatches
 from smoothnet_core.training.loop import Batches
 from smoothnet_core.training.losses import aligned_error, loss, published_loss
+<<<<<<< HEAD
 from smoothnet_core.training.quiet_units import without_quiet_units
 from smoothnet_core.training.settings import BodySettings, HitSettings, Schedule, Settings, WindowSettings
+=======
+from smoothnet_core.training.settings import (
+    BodySettings,
+    EndSettings,
+    HitSettings,
+    Schedule,
+    Settings,
+    WindowSettings,
+)
+>>>>>>> x-live
 from smoothnet_core.training.window_batches import WindowBatches
 from smoothnet_core.windows import window_starts
 
 # Batches from which is told what the units of a trained network say.
 _HEARD_BATCHES = 200
+
+# Frames of which an acceleration and a speed can be taken.
+_SHORTEST_TRACK = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +125,51 @@ def crop_run(
         return without_quiet_units(tensors, heard, settings.kept_units)
 
     return Run(network, batches, crop_loss, schedule, replace(sizes, hidden=settings.kept_units), finish)
+
+
+def end_run(
+    architecture: Architecture,
+    sizes: Any,
+    settings: EndSettings,
+    pairs: Sequence[Pair],
+    clean: Sequence[NDArray[Any]] = (),
+    mix: Mix | None = None,
+) -> Run:
+    """Return a run on crops as streams see them: at each latency a frame is blended of the windows that end by then.
+
+    The loss is that of :func:`crop_run`, its mean over latencies. Arguments and errors as there; besides, a
+    ``ValueError`` where the weights to begin from have other sizes, or a crop leaves too few frames.
+    """
+    least = sizes.window + settings.latencies + _SHORTEST_TRACK
+    if settings.crop < least:
+        expected = f"at least {least} frames for {settings.latencies} latencies"
+        raise mismatch("training setting crop", expected, settings.crop)
+    run = crop_run(architecture, sizes, settings, pairs, clean, mix)
+    if settings.first:
+        first = load_model(settings.first)
+        tensors = {name: torch.from_numpy(np.array(tensor)) for name, tensor in first.tensors.items()}
+        own = {name: tuple(tensor.shape) for name, tensor in run.network.state_dict().items()}
+        if own != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:
+            raise mismatch(f"weights {first.name} to begin from", "tensors of the sizes that are trained", "others")
+        run.network.load_state_dict(tensors)
+
+    def end_loss(network: nn.Module, batch: Any) -> Tensor:
+        total: Any = 0.0
+        counts = [settings.none, *[1.0] * (settings.latencies - 1)]
+        outputs = streamed_crops(
+            partial(architecture.run, network),
+            batch.estimate,
+            batch.quality,
+            window=sizes.window,
+            latencies=settings.latencies,
+            blend=architecture.blend,
+        )
+        for count, output in zip(counts, outputs, strict=True):
+            truth = batch.groundtruth[:, sizes.window - 1 :][:, : output.shape[1]]
+            total = total + count * loss(output, truth, settings.loss)
+        return total / sum(counts)
+
+    return replace(run, loss=end_loss)
 
 
 def window_run(architecture: Architecture, sizes: Any, settings: WindowSettings, pairs: Sequence[Pair]) -> Run:

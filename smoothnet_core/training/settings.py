@@ -176,6 +176,30 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class EndSettings(Settings):
+    """One training run on crops for streams, which see a frame near the end of a window.
+
+    Attributes:
+        fps, hop, steps, learning_rate, batch, crop, joints, select_every, seed, loss: as for :class:`Settings`.
+        first: weights to begin from, a shipped name or a file; none if empty.
+        latencies: how many latencies are trained for, from 0 on.
+        none: how much a latency of 0 counts, beside 1 for each other one.
+    """
+
+    learning_rate: float = 1e-3
+    batch: int = 12
+    first: str = ""
+    latencies: int = 8
+    none: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("training setting", self, ("latencies",))
+        if self.none < 0:
+            raise mismatch("training setting none", "a number that is not negative", self.none)
+
+
+@dataclass(frozen=True)
 class BodySettings:
     """One training run on crops of whole bodies, each one window long.
 
@@ -250,6 +274,7 @@ class HitSettings:
 # By recipe, see smoothnet_core.training.recipes.
 SETTINGS: dict[str, type[Settings] | type[WindowSettings] | type[HitSettings] | type[BodySettings]] = {
     "crops": Settings,
+    "ends": EndSettings,
     "windows": WindowSettings,
     "hits": HitSettings,
     "bodies": BodySettings,

@@ -23,6 +23,7 @@ from smpl_tools.cli.models import models
 from smpl_tools.cli.pairs import pairs
 from smpl_tools.cli.plot import plot
 from smpl_tools.cli.refine import refine
+from smpl_tools.cli.stream import stream
 from smpl_tools.cli.train import train
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _options(
         print(context.get_help())
 
 
-_COMMANDS = [refine, convert, fit, mesh, info, formats, models, evaluate, plot, train, experiments, pairs]
+_COMMANDS = [refine, convert, fit, mesh, info, formats, models, evaluate, plot, train, experiments, pairs, stream]
 for _command in _COMMANDS:
     app.command()(one_line_errors(_command))
 
@@ -89,11 +90,15 @@ def _terminated(number: int, _: object) -> None:
 
 def run() -> None:
     """Run the program on its command line and exit with the status of ``main``."""
+<<<<<<< HEAD
     signal.signal(signal.SIGTERM, _terminated)
     for stream in (sys.stdout, sys.stderr):
+=======
+    for text in (sys.stdout, sys.stderr):
+>>>>>>> x-live
         # A file name that the output's encoding does not know must not stop a job that is done.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(text, io.TextIOWrapper):
+            text.reconfigure(errors="backslashreplace")
     # What NumPy remarks on numbers out of range is for who writes programs.
     warnings.filterwarnings("ignore", category=RuntimeWarning)
     sys.exit(main(sys.argv[1:]))

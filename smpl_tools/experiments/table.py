@@ -34,6 +34,7 @@ STUDIES: dict[str, Study] = {
     "joints": Study("Rotations judged at the joints", "joints", 4),
     "clean": Study("Clean motion in", "clean", 3),
     "frames": Study("Frame by frame", "frames", 0.5),
+    "live": Study("Accuracy against latency", "live", 15),
     "unseen": Study("Unseen estimator modes and subjects", "unseen", 1),
     "refinenet": Study("RefineNet, and refiners on top of it", "refinenet", 5),
     "epochs": Study("Backbones by epoch, with and without acceleration loss", "backbones_epochs", 12),

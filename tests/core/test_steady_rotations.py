@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from smoothnet_core import refine
-from smoothnet_core._steady_rotations import steadied
+from smoothnet_core._steady_rotations import steadied, steadied_row
 
 FRAMES = 120
 
@@ -131,3 +131,15 @@ def test_the_sign_of_a_quaternion_says_nothing():
     second = Rotation.from_quat(refine(quats, fps=30.0, kind="quat_wxyz")[:, 0, [1, 2, 3, 0]]).as_matrix()
     np.testing.assert_allclose(first[:, 0], second, atol=1e-6)
     assert np.abs(first - matrices).max() < 0.2
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 30, 70])
+@pytest.mark.parametrize("rate", [0.5, 1.0, 2.1])
+def test_one_row_is_that_row_of_all(frames, rate):
+    rng = np.random.default_rng(frames)
+    before = np.cumsum(rng.normal(0, 0.05, (frames, 3, 4)), axis=0)
+    before[:, 2] = 0
+    after = before + rng.normal(0, 0.05, before.shape) * [[[0.1], [1.0], [0.0]]]
+    expected = steadied(before, after, frames=rate)
+    for row in range(frames):
+        np.testing.assert_allclose(steadied_row(before, after, row, frames=rate), expected[row], atol=1e-12)

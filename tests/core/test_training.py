@@ -4,10 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smoothnet_core import metrics
+from smoothnet_core import load_model, metrics
 from smoothnet_core.models.sizes import Sizes
+from smoothnet_core.online import OnlineRefiner
 from smoothnet_core.training.batches import Mix, Pair, Sampler
-from smoothnet_core.training.settings import Settings, WindowSettings, numbers_from
+from smoothnet_core.training.settings import EndSettings, Settings, WindowSettings, numbers_from
 from smoothnet_core.training.window_batches import WindowBatches
 from smoothnet_core.windows import BLENDS
 
@@ -87,6 +88,54 @@ def test_blending_in_training_is_blending_in_use(blend):
     out = refine_crops(lambda w, q: w * q[..., :1] * 2, torch.from_numpy(tracks), torch.from_numpy(quality), **how)
     expected = refine_windows(tracks, quality, lambda w, q: w * q[..., :1] * 2, **how)
     np.testing.assert_allclose(out.numpy(), expected, atol=1e-5)
+
+
+def test_a_stream_in_training_is_a_stream_in_use():
+    torch = pytest.importorskip("torch")
+    from smoothnet_core.models.vector_filter import from_tensors
+    from smoothnet_core.training.architectures import streamed_crops
+
+    model = load_model("default")
+    rng = np.random.default_rng(2)
+    track, trust = np.cumsum(rng.normal(0, 0.02, (50, 4, 3)), axis=0), rng.uniform(0.2, 1, (50, 4))
+    quality = np.stack([trust, np.ones_like(trust)], axis=-1)
+    given = (torch.from_numpy(values.transpose(1, 0, 2)).float() for values in (track, quality))
+    with torch.no_grad():
+        outputs = streamed_crops(from_tensors(model.tensors), *given, window=32, latencies=4, blend="taper")
+    assert len(outputs) == 4
+    for latency, output in enumerate(outputs):
+        refiner = OnlineRefiner(model, latency=latency)
+        frames = [refiner.push(*pair[:1], confidence=pair[1]) for pair in zip(track, trust, strict=True)]
+        # Those that only whole windows have seen.
+        np.testing.assert_allclose(output.numpy().transpose(1, 0, 2), np.array(frames[31 + latency :]), atol=1e-5)
+
+
+def test_weights_for_streams_go_on_from_others():
+    torch = pytest.importorskip("torch")
+    from smoothnet_core.training.architectures import ARCHITECTURES
+    from smoothnet_core.training.recipes import end_run
+
+    settings = EndSettings(crop=60, steps=2, batch=2, joints=3, first="default", latencies=3)
+    sizes = Sizes(32, 128, 192, 128)
+    pairs = list(clips(2, 90))
+    run = end_run(ARCHITECTURES["vector_filter"], sizes, settings, pairs)
+    for name, tensor in run.network.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), load_model("default").tensors[name])
+    batch = run.batches.batch()
+    value = run.loss(run.network, type(batch)(*(torch.from_numpy(v) for v in vars(batch).values())))
+    value.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in run.network.parameters())
+    small = Sizes(32, 64, 96, 64)
+    with pytest.raises(ValueError, match=r"^weights default to begin from: expected tensors of the sizes that are"):
+        end_run(ARCHITECTURES["vector_filter"], small, settings, pairs)
+    with pytest.raises(
+        ValueError, match=r"^training setting crop: expected at least 53 frames for 13 latencies, .* 50$"
+    ):
+        end_run(ARCHITECTURES["vector_filter"], sizes, replace(settings, crop=50, latencies=13), pairs)
+    with pytest.raises(
+        ValueError, match=r"^training setting none: expected a number that is not negative, received -1$"
+    ):
+        replace(settings, none=-1)
 
 
 def test_loss_terms():

@@ -49,6 +49,7 @@ def test_what_is_left_out_has_its_default():
         {"select": {"subjects": ["a", "b"], "score": {"speed_ratio": 3}}},
         {"architecture": "motion_aware", "sizes": {"window": 8}, "training": {"loss": {"acceleration": 1}}},
         {"architecture": "vector_filter", "recipe": "crops", "mix": {"clean": 0.5}, "training": {"crop": 40}},
+        {"architecture": "vector_filter", "recipe": "ends", "mix": {"clean": 0.5}, "training": {"first": "default"}},
         {"recipe": "crops", "sources": [{"kind": "clean", "file": "x.npz"}]},
         {"architecture": "body_aware", "recipe": "bodies", "sizes": {"joints": "h36m_17", "hidden": 8}},
         {
@@ -82,7 +83,7 @@ def test_the_resolved_configuration_makes_the_same_plan(tmp_path, changes):
             {"architecture": "gru"},
             r"^architecture: expected one of smoothnet, .*, vector_filter, robust_fit, body_aware, received 'gru'",
         ),
-        ({"recipe": "cake"}, r"^recipe: expected one of crops, windows, hits, bodies, received 'cake'$"),
+        ({"recipe": "cake"}, r"^recipe: expected one of crops, ends, windows, hits, bodies, received 'cake'$"),
         ({"step": 3}, r"^key: expected one of name, version, .*, select, received 'step'$"),
         (
             {"sizes": {"windw": 8}},
@@ -172,7 +173,7 @@ def test_refused_files_are_named(tmp_path):
     assert "\n" not in str(refused.value)
     path.write_text(MINIMAL.replace("windows", "doors"))
     with pytest.raises(
-        ValueError, match=rf"^{path}: recipe: expected one of crops, windows, hits, bodies, received 'doors'$"
+        ValueError, match=rf"^{path}: recipe: expected one of crops, ends, windows, hits, bodies, received 'doors'$"
     ):
         read_plan(path)
     # YAML can name Python objects; they are refused, not made.
@@ -219,6 +220,7 @@ def test_presets():
     [
         "default",
         "fast",
+        "live",
         "deglitch",
         "body",
         "body-h36m",
