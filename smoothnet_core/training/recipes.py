@@ -13,22 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smoothnet_core._checks import mismatch
-<<<<<<< HEAD
-from smoothnet_core.models.sizes import Sizes
-from smoothnet_core.training.architectures import Architecture, refine_crops
-=======
 from smoothnet_core.model import load_model
+from smoothnet_core.models.sizes import Sizes
 from smoothnet_core.training.architectures import Architecture, refine_crops, streamed_crops
->>>>>>> x-live
 from smoothnet_core.training.batches import Mix, Pair, Sampler
 from smoothnet_core.training.body_batches import BodyBatches
 from smoothnet_core.training.hit_batches import HitBatches
 from smoothnet_core.training.loop import Batches
 from smoothnet_core.training.losses import aligned_error, loss, published_loss
-<<<<<<< HEAD
 from smoothnet_core.training.quiet_units import without_quiet_units
-from smoothnet_core.training.settings import BodySettings, HitSettings, Schedule, Settings, WindowSettings
-=======
 from smoothnet_core.training.settings import (
     BodySettings,
     EndSettings,
@@ -37,7 +30,6 @@ from smoothnet_core.training.settings import (
     Settings,
     WindowSettings,
 )
->>>>>>> x-live
 from smoothnet_core.training.window_batches import WindowBatches
 from smoothnet_core.windows import window_starts
 

@@ -90,12 +90,8 @@ def _terminated(number: int, _: object) -> None:
 
 def run() -> None:
     """Run the program on its command line and exit with the status of ``main``."""
-<<<<<<< HEAD
     signal.signal(signal.SIGTERM, _terminated)
-    for stream in (sys.stdout, sys.stderr):
-=======
     for text in (sys.stdout, sys.stderr):
->>>>>>> x-live
         # A file name that the output's encoding does not know must not stop a job that is done.
         if isinstance(text, io.TextIOWrapper):
             text.reconfigure(errors="backslashreplace")
