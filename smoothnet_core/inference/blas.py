@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -49,28 +49,50 @@ def product(first: Array, second: Array, transposed: str = "", out: Array | None
     columns = second.shape[0 if transposed == "second" else 1]
     if out is None:
         out = np.empty((rows, columns), first.dtype)
-    elif out.shape != (rows, columns) or out.dtype != first.dtype or not _in_rows(out):
-        said = f"{out.shape} {out.dtype}, {out.strides} bytes apart"
-        raise mismatch("out", f"rows of {(rows, columns)} {first.dtype}", said)
+    else:
+        _check_out(out, (rows, columns), first.dtype)
     if not (rows and columns and inner):
         if not add:
             out[...] = 0
         return out
     first, second = (matrix if _in_rows(matrix) else np.ascontiguousarray(matrix) for matrix in (first, second))
-    letter = first.dtype.char
-    gemm = _gemm(letter)
+    gemm = _gemm(first.dtype.char)
     if gemm is None:
         return _through_scipy(first, second, transposed, out, add)
-    zero, one = _SCALARS[letter]
+    gemm(*_arguments(first, second, transposed, out, add))
+    return out
+
+
+def prepared(first: Array, second: Array, out: Array) -> Callable[[], object]:
+    """Return the function that writes ``first @ second`` to ``out``, as they are when it is called.
+
+    For products that are done again and again in the same memory, which is kept as long as the function is: to look at
+    the arrays each time takes longer than a small product. Arguments and errors as :func:`product`.
+    """
+    gemm = _gemm(first.dtype.char)
+    if gemm is None or not (first.size and second.size and _in_rows(first) and _in_rows(second)):
+        return partial(product, first, second, "", out)
+    _check_out(out, (len(first), second.shape[1]), first.dtype)
+    call = partial(gemm, *_arguments(first, second, "", out, add=False))
+
+    def run(kept: tuple[Array, ...] = (first, second, out)) -> None:
+        call()
+
+    return run
+
+
+def _arguments(first: Array, second: Array, transposed: str, out: Array, add: bool) -> tuple[Any, ...]:
+    """Return what BLAS wants to know of a product."""
+    zero, one = _SCALARS[first.dtype.char]
+    inner = first.shape[0 if transposed == "first" else 1]
     # BLAS counts columns first, so it is asked for the transposed product of the transposed matrices.
-    gemm(
+    return (
         b"T" if transposed == "second" else b"N",
         b"T" if transposed == "first" else b"N",
-        *(_number(columns), _number(rows), _number(inner), one),
+        *(_number(out.shape[1]), _number(out.shape[0]), _number(inner), one),
         *(second.ctypes.data, _length(second), first.ctypes.data, _length(first)),
         *(one if add else zero, out.ctypes.data, _length(out)),
     )
-    return out
 
 
 def linear(rows: Array, weight: Array, out: Array | None = None) -> Array:
@@ -102,6 +124,12 @@ def _gemm(letter: str) -> Callable[..., None] | None:
 def _number(value: int) -> Any:
     """Return what points to a whole number, which BLAS only reads."""
     return ctypes.byref(ctypes.c_int(value))
+
+
+def _check_out(out: Array, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    if out.shape != shape or out.dtype != dtype or not _in_rows(out):
+        said = f"{out.shape} {out.dtype}, {out.strides} bytes apart"
+        raise mismatch("out", f"rows of {shape} {dtype}", said)
 
 
 def _in_rows(matrix: Array) -> bool:

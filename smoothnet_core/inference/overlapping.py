@@ -149,15 +149,15 @@ class _Job:
 
     def stretches(self) -> list[_Stretch]:
         count, size = self.track.shape[1:]
-        most = max(1, self.network.columns // size)
+        # Of single numbers as few as of pairs: networks keep more of each window than its numbers.
+        most = max(1, self.network.columns // max(2, size))
         long = min(self.regular, max(_LONG_ROW, _FOR_EACH_SHARED * (self.parts - 1)))
         worth = self.track.size // _WORTH
         pieces = 4 if worth >= 4 else 2 if worth >= 2 else 1
         together = max(1, min(most // long, -(-count // pieces)))
         long = self.regular if self.regular <= long else max(1, most // together)
-        # Of about the same size each, the last not so short that what lies at the end of the track begins before it.
-        parted = max(1, round(self.regular / long))
-        edges = [round(i * self.regular / parted) for i in range(parted)]
+        # All of one size, for which networks keep memory, but for the last: the window at the end lies in it.
+        edges = list(range(0, max(1, self.regular - max(long // 2, self.parts + 1)), long))
         edges.append(-(-len(self.track) // self.hop))
         return [
             _Stretch(slice(start, start + together), first, last)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothnet_core.inference.blas import product
+from smoothnet_core.inference.blas import prepared, product
 from smoothnet_core.inference.scratch import room
 
 Array = NDArray[np.floating]
@@ -16,7 +18,9 @@ Array = NDArray[np.floating]
 FLOOR = 1e-2
 # Numbers side by side, of wide networks and of narrow ones: longer rows are no faster, and what lies between products
 # still is in a cache.
-_COLUMNS, _NARROW, _NARROW_COLUMNS = 4032, 64, 8064
+_COLUMNS, _NARROW, _NARROW_COLUMNS = 4032, 64, 6048
+# Shapes of windows for which a thread keeps its memory: most of a track's stretches are of one.
+_KEPT_STEPS = 2
 
 
 class VectorFilter:
@@ -30,6 +34,7 @@ class VectorFilter:
     centred = True
 
     def __init__(self, tensors: Mapping[str, Array], weights: Array) -> None:
+        self._own = threading.local()
         self.dtype = tensors["probe"].dtype
         self.probe, self.analysis = (np.ascontiguousarray(tensors[name]) for name in ("probe", "analysis"))
         self.synthesis = (tensors["synthesis"] * weights[:, None]).astype(self.dtype)
@@ -51,33 +56,36 @@ class VectorFilter:
             rows: (W, J, D, M) each window relative to its own middle.
             quality: (W, 2, J, M), or None where all of it is 1.
         """
-        window, joints, size, many = rows.shape
-        count = joints * many
-        energy = np.einsum("wjdm,wjdm->jm", rows, rows) / self.dtype.type(window)
-        flat = rows.reshape(window, -1)
-        probes, filters = len(self.probe), len(self.analysis)
-        wide = room("wide", (max(probes, filters), flat.shape[1]), self.dtype)
-
-        probed = product(self.probe, flat, out=wide[:probes]).reshape(probes, joints, size, many)
-        features = room("features", (probes + 1, joints, many), self.dtype)
-        features[-1] = 1
-        self._logarithms(probed, energy, features[:-1])
-        features = features.reshape(-1, count)
-        first = room("first", (len(self.trusted) + 1, count), self.dtype)
+        rows = np.ascontiguousarray(rows)
+        energy = np.einsum("wjdm,wjdm->jm", rows, rows) / self.dtype.type(len(rows))
+        steps = self._steps(rows)
+        steps.probe()
+        self._logarithms(steps.probed, energy, steps.lengths)
         if quality is None:
-            product(self.trusted, features, out=first[:-1])
+            steps.trusted()
         else:
-            product(self.untrusted, features, out=first[:-1])
-            seen = np.ascontiguousarray(quality, self.dtype).reshape(2 * window, count)
-            product(self.by_quality, seen, out=first[:-1], add=True)
-        second = room("second", (len(self.layer2) + 1, count), self.dtype)
-        product(self.layer2, _rectified(first), out=second[:-1])
-        gains = product(self.gain, _rectified(second), out=room("gains", (filters, count), self.dtype))
+            steps.untrusted()
+            seen = np.ascontiguousarray(quality, self.dtype).reshape(len(self.by_quality[0]), -1)
+            product(self.by_quality, seen, out=steps.first, add=True)
+        # Three times as fast as with the number 0.
+        np.maximum(steps.first, steps.zeros, out=steps.first)
+        steps.layer2()
+        np.maximum(steps.second, steps.zeros, out=steps.second)
+        steps.gain()
+        steps.analyse()
+        np.multiply(steps.filtered, steps.gains, out=steps.filtered)
+        steps.synthesise()
+        return rows
 
-        filtered = product(self.analysis, flat, out=wide[:filters])
-        by_joint = filtered.reshape(filters, joints, size, many)
-        by_joint *= gains.reshape(filters, joints, 1, many)
-        return product(self.synthesis, filtered, out=room("answer", flat.shape, self.dtype)).reshape(rows.shape)
+    def _steps(self, rows: Array) -> _Steps:
+        """Return the products for windows in this memory; the same ones as long as they come there."""
+        known: dict[Any, _Steps] = self._own.__dict__.setdefault("steps", {})
+        key = (rows.ctypes.data, rows.shape)
+        if key not in known:
+            if len(known) >= _KEPT_STEPS:
+                known.pop(next(iter(known)))
+            known[key] = _Steps(self, rows)
+        return known[key]
 
     def _logarithms(self, probed: Array, energy: Array, out: Array) -> None:
         """Write the logarithms (P, J, M) of the probed lengths, relative to the windows' spread; overwrites probed."""
@@ -91,6 +99,33 @@ class VectorFilter:
         np.sqrt(out, out=out)
         out += self.dtype.type(FLOOR)
         np.log(out, out=out)
+
+
+class _Steps:
+    """The products of a network for windows in one place in memory, and room for what lies between them."""
+
+    def __init__(self, network: VectorFilter, rows: Array) -> None:
+        window, joints, size, many = rows.shape
+        count, dtype = joints * many, network.dtype
+        probes, filters, hidden = len(network.probe), len(network.analysis), len(network.layer2)
+        flat = rows.reshape(window, -1)
+        wide = np.empty((max(probes, filters), flat.shape[1]), dtype)
+        self.probed = wide[:probes].reshape(probes, joints, size, many)
+        self.filtered = wide[:filters].reshape(filters, joints, size, many)
+        features, first, second = (np.ones((rows + 1, count), dtype) for rows in (probes, len(network.trusted), hidden))
+        self.lengths = features[:-1].reshape(probes, joints, many)
+        self.first, self.second = first[:-1], second[:-1]
+        self.zeros = np.zeros(self.first.shape, dtype)
+        gains = np.empty((filters, count), dtype)
+        self.gains = gains.reshape(filters, joints, 1, many)
+        self.probe = prepared(network.probe, flat, wide[:probes])
+        self.trusted = prepared(network.trusted, features, self.first)
+        self.untrusted = prepared(network.untrusted, features, self.first)
+        self.layer2 = prepared(network.layer2, first, self.second)
+        self.gain = prepared(network.gain, second, gains)
+        self.analyse = prepared(network.analysis, flat, wide[:filters])
+        # By then the windows are not needed any more.
+        self.synthesise = prepared(network.synthesis, wide[:filters], flat)
 
 
 def forward(tensors: Mapping[str, Array], windows: Array, quality: Array) -> Array:
@@ -113,21 +148,12 @@ def forward(tensors: Mapping[str, Array], windows: Array, quality: Array) -> Arr
         rows = windows[part].transpose(1, 2, 0).astype(np.float64)
         rows -= rows.mean(axis=0)
         seen = None if (quality[part] == 1).all() else quality[part].transpose(1, 2, 0)[:, :, None]
-        change = network.run(rows.astype(network.dtype)[:, None], seen)
+        centred = room("centred", (window, 1, size, rows.shape[2]), network.dtype)
+        centred[:, 0] = rows
+        change = network.run(centred, seen)
         result[part] = windows[part] + change[:, 0].transpose(2, 0, 1)
     return result
 
 
 def _with_bias(weight: Array, bias: Array) -> Array:
     return np.concatenate([weight, bias[:, None]], axis=1)
-
-
-def _rectified(rows: Array) -> Array:
-    """Return rows (H + 1, N) with zero for what is below it, and ones in the last row."""
-    hidden = rows[:-1]
-    zeros = room("zeros", hidden.shape, rows.dtype)
-    zeros[...] = 0
-    # Three times as fast as with the number 0.
-    np.maximum(hidden, zeros, out=hidden)
-    rows[-1] = 1
-    return rows

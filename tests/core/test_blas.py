@@ -83,6 +83,21 @@ def test_unfit_room_is_refused(out, received):
         blas.linear(np.zeros((2, 4), np.float32), np.zeros((3, 4), np.float32), out)
 
 
+@pytest.mark.usefixtures("way")
+def test_a_prepared_product_sees_its_matrices_as_they_are_then():
+    rng = np.random.default_rng(0)
+    first, second, room = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 4), (4, 6), (5, 6)))
+    before = room.copy()
+    run = blas.prepared(first, second, room)
+    np.testing.assert_array_equal(room, before)
+    for _ in range(2):
+        first[...] = rng.standard_normal(first.shape)
+        run()
+        np.testing.assert_allclose(room, first.astype(np.float64) @ second, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"out: expected rows of \(5, 6\) float32, received \(5, 5\) float32"):
+        blas.prepared(first, second, room[:, :5])()
+
+
 def test_other_threads_go_on_while_it_computes():
     """A thread that only counts gets on while a product of about a second runs."""
     matrix = np.ones((3000, 3000))
