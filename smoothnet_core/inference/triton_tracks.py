@@ -32,7 +32,8 @@ class TritonTracks:
         architecture: one of ``TRACK_NETWORKS``.
         tensors: float32, by the torch module's names.
         device: as torch names it.
-        precision: ``fp32`` (products of three of shorter numbers, which leave float32's digits), or ``bf16`` with float32 sums.
+        precision: ``fp32`` (products of three of shorter numbers, which leave float32's digits), or ``bf16`` with
+            float32 sums.
         launch: how work is divided; None means what was found fastest.
 
     Raises:
