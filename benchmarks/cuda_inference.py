@@ -233,6 +233,9 @@ def time_refine() -> dict:
                 found, wanted = refine_on_device(track, model, **how), refine(track.cpu().numpy(), model=model)
                 row["off NumPy"] = float("nan") if found is None else float(np.abs(found.cpu().numpy() - wanted).max())
             result[f"{name}, {frames} frames"] = row
+            result[f"{name}, {frames} frames, refine()"] = {
+                "seconds": waited(lambda t=track, m=model: refine(t, model=m), 20)
+            }
     return result
 
 
@@ -384,7 +387,7 @@ def summary(report: dict, found: list[dict], say) -> None:
             say(f"torch {name}: {row['frames/s']:.3g} frames/s {row['TFLOP/s']:.1f} TFLOP/s; 300 {short:.0f} us")
     for name, row in (report.get("refine") or {}).items():
         off = f", off NumPy {row['off NumPy']:.1e}" if "off NumPy" in row else ""
-        say(f"refine_on_device {name}: {row['seconds'] * 1e6:.0f} us{off}")
+        say(f"on the device {name}: {row['seconds'] * 1e6:.0f} us{off}")
 
 
 if __name__ == "__main__":

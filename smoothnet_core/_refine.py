@@ -90,7 +90,8 @@ def refine(
             ``rows`` (one after the other).
         hop: frames between the starts of windows; None means the weights' own.
         blend: ``uniform`` (as published), ``taper``, or ``auto``: the weights' own.
-        backend: ``numpy``, ``torch``, ``triton``, or ``auto``: torch for a tensor, else NumPy. Another than ``auto``
+        backend: ``numpy``, ``torch``, ``triton``, or ``auto``: torch for a tensor (on a CUDA device triton, where
+            it is installed and has a kernel for the weights), else NumPy. Another than ``auto``
             runs or raises.
         out: array to write to, of the track's shape and dtype, such as a memory map; it must not share memory with the
             track. A plain track (positions or channels without gaps, at the model's frame rate) is then read and
