@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from smoothnet_core.checkpoints import published_sizes
 
+# The published network's windows are made smaller than this for products of float16 halves.
+LARGEST = 64.0
+# Half the largest float16, for what rounding adds.
+_LARGEST_HALF = 32_000.0
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -52,7 +57,21 @@ def tuned(architecture: str, tensors: Mapping[str, NDArray[Any]], precision: str
     if half and sizes["blocks"] == 1 and sizes["bottleneck"] <= 32 and sizes["hidden"] <= 512:
         return Launch(rows=128, warps=8, piece=128, resident=True)
     # Wider ones leave no registers for 128 rows.
-    return Launch(rows=128 if sizes["bottleneck"] <= 256 else 64, warps=8)
+    rows = 128 if sizes["bottleneck"] <= 256 else 64
+    return Launch(rows=rows, warps=8, halves=not half and published_fits_halves(tensors))
+
+
+def published_fits_halves(tensors: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether no factor in the published network can be too large for float16, for windows up to ``LARGEST``."""
+    t = {name: np.abs(np.asarray(value, np.float64)) for name, value in tensors.items()}
+    x = t["encoder.0.weight"].sum(axis=1) * LARGEST + t["encoder.0.bias"]
+    most = [LARGEST, x.max(), *(value.max() for value in t.values())]
+    for block in range(sum(name.endswith("linear1.bias") for name in t)):
+        name = f"res_blocks.{block}.linear"
+        inner = t[f"{name}1.weight"] @ x + t[f"{name}1.bias"]
+        x = x + t[f"{name}2.weight"] @ inner + t[f"{name}2.bias"]
+        most += [inner.max(), x.max()]
+    return max(most) < _LARGEST_HALF
 
 
 def fits_halves(tensors: Mapping[str, NDArray[Any]]) -> bool:
@@ -71,8 +90,7 @@ def fits_halves(tensors: Mapping[str, NDArray[Any]]) -> bool:
     second = _above(_above(t["layer2.weight"]) @ hidden + t["layer2.bias"])
     gains = np.maximum(_above(t["gain.weight"]) @ second, _above(-t["gain.weight"]) @ second)
     filtered = np.linalg.norm(t["analysis"], axis=1) * length * (gains + np.abs(t["gain.bias"]))
-    # Half the largest float16, for what rounding adds.
-    return all(float(np.abs(x).max()) < 32_000 for x in (most, hidden, second, filtered, *t.values()))
+    return all(float(np.abs(x).max()) < _LARGEST_HALF for x in (most, hidden, second, filtered, *t.values()))
 
 
 def _above(x: NDArray[np.float64]) -> NDArray[np.float64]:

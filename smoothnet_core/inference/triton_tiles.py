@@ -32,8 +32,8 @@ _INTERPRETED = tl.constexpr(knobs.runtime.interpret)
 def product(first, second, total=None, HALVES: tl.constexpr = False):
     """Return ``first @ second``, and ``total`` if it is given; of float32 factors with all digits.
 
-    With ``HALVES`` float32 factors are taken as sums of two float16 numbers, of which three products matter. The smaller
-    one is kept 2048 times as large, where float16 has all its digits for it.
+    With ``HALVES`` float32 factors are taken as sums of two float16 numbers, of which three products matter. The
+    smaller one is kept 2048 times as large, where float16 has all its digits for it.
     """
     if HALVES and first.dtype == tl.float32:
         large = first.to(tl.float16)

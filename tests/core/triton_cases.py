@@ -253,3 +253,21 @@ def test_halves_where_they_cannot_overflow():
     large = own | {"layer2.weight": own["layer2.weight"] * 1e3}
     assert not fits_halves(large)
     assert not tuned("vector_filter", large, "fp32").halves
+    published = dict(load_model("published-video").tensors)
+    assert tuned("smoothnet", published, "fp32").halves
+    large = published | {"encoder.0.weight": published["encoder.0.weight"] * 1e3}
+    assert not tuned("smoothnet", large, "fp32").halves
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3, 1e18])
+@pytest.mark.parametrize("model", ["default", "published-video"])
+def test_halves_have_the_digits_of_float32(model, size):
+    network = load_model(model)
+    values = track_of(75, 2, 3).to(torch.float32) * size
+    launch = Launch(SMALL.rows, 4, halves=True)
+    found = TritonTracks(network.architecture, network.tensors, DEVICE, launch=launch)(values, hop=4, blend="taper")
+    wanted = TorchTracks(network.architecture, network.tensors, DEVICE, torch.float64)(
+        values.double(), hop=4, blend="taper"
+    )
+    gap, change = found.double() - wanted, wanted - values.double()
+    assert gap.norm() <= 3e-6 * (change.norm() + wanted.norm() * (model != "default"))
