@@ -16,7 +16,7 @@ that this window is there before the first block that it touches.
 # A kernel is no Python function to a type checker: its tuples grow, and what a constant rules out is never compiled.
 # pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
 # pyright: reportPossiblyUnboundVariable=false, reportArgumentType=false, reportAssignmentType=false
-# pyright: reportOperatorIssue=false
+# pyright: reportOperatorIssue=false, reportIndexIssue=false
 
 from __future__ import annotations
 
