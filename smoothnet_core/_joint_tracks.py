@@ -16,6 +16,7 @@ from smoothnet_core._rotations_refined import refine_rotations
 from smoothnet_core._steady_rotations import steadied
 from smoothnet_core._vectors import empty_over_time, parts, to_planes
 from smoothnet_core.inference.overlapping import Frame, UnfitTrackError, refine_overlapping
+from smoothnet_core.inference.select import select_tracks
 from smoothnet_core.inference.threads import each
 from smoothnet_core.model import Model, Run
 from smoothnet_core.rates import refine_at_rate, same_rate
@@ -90,6 +91,20 @@ def refine_plain(given: Given, how: How, strength: float, target: NDArray[Any], 
             moved = out[rows].astype(np.float64) - track[rows]
             changes[1][rows] = np.linalg.norm(moved, axis=-1)
     return True
+
+
+def refined_on_device(track: Any, kind: str, how: How, strength: float) -> Any | None:
+    """Return a tensor refined where it lies; None for what only the way through NumPy can do, or does as fast."""
+    if how.backend not in ("torch", "triton") or not how.at_own_rate:
+        return None
+    if how.backend == "torch" and how.device == "cpu":
+        return None
+    from smoothnet_core.inference.torch_on_device import refine_on_device
+
+    return refine_on_device(
+        track, how.network, kind=kind, backend=how.backend, hop=how.hop, blend=how.blend, strength=strength,
+        image_size=None if how.pixels is None else (float(how.pixels[0]), float(how.pixels[1])),
+    )  # fmt: skip
 
 
 def refine_joints(
@@ -210,6 +225,8 @@ def _own_rate(how: How) -> Refine:
             return out
 
         return overlapping
+    if how.backend == "triton":
+        return select_tracks(network, how.device, hop=how.hop, blend=how.blend)
     run = network.engine(how.backend, how.device)
     by_windows = _in_float32(run) if network.is_published else _centred(run)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from smoothnet_core._array_api import is_tensor
 from smoothnet_core._checks import mismatch, one_of
-from smoothnet_core._joint_tracks import How, refine_joints, refine_plain
+from smoothnet_core._joint_tracks import How, refine_joints, refine_plain, refined_on_device
 from smoothnet_core._reading import one_line
-from smoothnet_core.inference.select import resolve_backend
+from smoothnet_core.inference.select import device_for, resolve_backend
 from smoothnet_core.model import Model, load_model
 from smoothnet_core.tracks import FASTEST_FPS, checked_strength, like, look, number
 from smoothnet_core.windows import BLENDS
@@ -90,7 +90,8 @@ def refine(
             ``rows`` (one after the other).
         hop: frames between the starts of windows; None means the weights' own.
         blend: ``uniform`` (as published), ``taper``, or ``auto``: the weights' own.
-        backend: ``numpy``, ``torch``, ``triton``, or ``auto``: torch for a tensor, else NumPy. Another than ``auto``
+        backend: ``numpy``, ``torch``, ``triton``, or ``auto``: torch for a tensor (on a CUDA device triton, where
+            it is installed and has a kernel for the weights), else NumPy. Another than ``auto``
             runs or raises.
         out: array to write to, of the track's shape and dtype, such as a memory map; it must not share memory with the
             track. A plain track (positions or channels without gaps, at the model's frame rate) is then read and
@@ -165,21 +166,32 @@ def _refined(
     one_of("blend", blend, ("auto", *BLENDS))
     fps = None if fps is None else _checked_fps(fps)
     tensor = is_tensor(track)
-    backend = resolve_backend(backend, is_tensor=tensor)
     network = load_model(model)
+    home = str(track.device) if tensor else None
+    backend = resolve_backend(
+        backend, is_tensor=tensor, device=home or "cpu", architecture=network.architecture, window=network.window
+    )
+    hop = network.hop if hop is None else hop
+    if not isinstance(hop, Integral) or not 1 <= hop <= network.window:
+        raise mismatch("hop", f"a whole number of frames from 1 to the window, {network.window}", hop)
+    blend = network.own_blend if blend == "auto" else blend
+    how = How(network, backend, device_for(backend, home), int(hop), blend, fps, None)
+    alone = mask is None and confidence is None and joints is None and out is None and not report
+    if tensor and alone and kind in ("position", "channels"):
+        if image_size is not None:
+            axes = tuple(track.shape[-1:]) if kind == "position" else ()
+            how = replace(how, pixels=_checked_image_size(image_size, kind, axes))
+        refined = refined_on_device(track, kind, how, strength)
+        if refined is not None:
+            return _Refined(refined, np.zeros(0, bool), None, network.name, backend)
     given = look(track, kind=kind, order=order, mask=mask, confidence=confidence)
     count = given.flat.shape[1]
     if joints is not None and np.shape(joints) != (count,):
         names = np.shape(joints)
         raise mismatch("joints", f"{count} names", names[0] if len(names) == 1 else one_line(joints, 80))
-    hop = network.hop if hop is None else hop
-    if not isinstance(hop, Integral) or not 1 <= hop <= network.window:
-        raise mismatch("hop", f"a whole number of frames from 1 to the window, {network.window}", hop)
-    blend = network.own_blend if blend == "auto" else blend
-    pixels = None if image_size is None else _checked_image_size(image_size, kind, given.flat.shape[2:])
+    if image_size is not None:
+        how = replace(how, pixels=_checked_image_size(image_size, kind, given.flat.shape[2:]))
     room = None if out is None else _checked_out(out, track)
-    device = str(track.device) if tensor and backend == "torch" else "cpu"
-    how = How(network, backend, device, int(hop), blend, fps, pixels)
     # A view, but for memory that cannot be seen in that shape.
     target = None if room is None else room.reshape(given.flat.shape)
     if target is None or room is None or not np.shares_memory(target, room):

@@ -25,9 +25,13 @@ BACKENDS = ("auto", "numpy", "torch", "triton")
 CHANNEL_NETWORKS = ("smoothnet", "motion_aware")
 # The networks that there are fused kernels of, which run over whole tracks.
 TRACK_NETWORKS = ("smoothnet", "vector_filter")
+# Frames a window that they take at most.
+WIDEST_FUSED = 128
 
 
-def resolve_backend(backend: str, *, is_tensor: bool, device: str = "cpu", architecture: str = "vector_filter") -> str:
+def resolve_backend(
+    backend: str, *, is_tensor: bool, device: str = "cpu", architecture: str = "vector_filter", window: int = 32
+) -> str:
     """Return the backend that runs: the one asked for, or for ``auto`` the one the data is at home in.
 
     Args:
@@ -35,6 +39,7 @@ def resolve_backend(backend: str, *, is_tensor: bool, device: str = "cpu", archi
         is_tensor: whether the track is a torch tensor.
         device: of a tensor, as torch names it. Arrays go to the current CUDA device and back.
         architecture: of the weights.
+        window: likewise.
 
     Raises:
         ValueError: unknown, or one that this network or this machine cannot run.
@@ -48,7 +53,8 @@ def resolve_backend(backend: str, *, is_tensor: bool, device: str = "cpu", archi
         return backend
     if not is_tensor:
         return "numpy"
-    fused = device.startswith("cuda") and architecture in TRACK_NETWORKS and find_spec("triton") is not None
+    fused = device.startswith("cuda") and architecture in TRACK_NETWORKS and window <= WIDEST_FUSED
+    fused = fused and find_spec("triton") is not None
     return "triton" if fused else "torch"
 
 
@@ -65,7 +71,7 @@ def _check_triton(is_tensor: bool, device: str, architecture: str) -> None:
     if architecture not in TRACK_NETWORKS:
         raise mismatch(f"backend for weights of the architecture {architecture}", "numpy or torch", "'triton'")
     torch = require("torch", "torch")
-    require("triton", "torch")
+    require("triton", "cuda")
     if os.environ.get("TRITON_INTERPRET") == "1" or (device.startswith("cuda") and is_tensor):
         return
     if is_tensor or not torch.cuda.is_available():

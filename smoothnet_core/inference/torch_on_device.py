@@ -45,7 +45,7 @@ def tracks_of(network: Model, backend: str, device: Any, precision: str = "fp32"
     return made[key]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def refine_on_device(
     track: Tensor,
     network: Model,

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from smoothnet_core.checkpoints import published_sizes
 
+# The published network's windows are made smaller than this for products of float16 halves.
+LARGEST = 64.0
+# Half the largest float16, for what rounding adds.
+_LARGEST_HALF = 32_000.0
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -24,7 +29,7 @@ class Launch:
         steps: tiles that one program walks over at most.
         programs: that each processor is to have at least before a program walks over more than one tile.
         resident: weights are read once a program and stay on the chip, if they are few enough.
-        halves: float32 products of float16 halves instead of tf32 parts.
+        halves: float32 products of float16 halves instead of tf32 parts; for factors that float16 can hold.
     """
 
     rows: int
@@ -38,15 +43,58 @@ class Launch:
 
 
 def tuned(architecture: str, tensors: Mapping[str, NDArray[Any]], precision: str) -> Launch:
-    """Return the division of work for a network, by its sizes."""
+    """Return the division of work for a network, by its sizes: what was fastest on an H200."""
     half = precision == "bf16"
     if architecture == "vector_filter":
-        return Launch(rows=64, warps=4)
+        widths = [len(tensors["probe"]), len(tensors["layer2.bias"]), len(tensors["analysis"])]
+        # Weights that stay on the chip are to leave room for a program's windows.
+        resident = half and len(tensors["synthesis"]) <= 32 and sum(widths) <= 448
+        halves = not half and fits_halves(tensors)
+        if max(widths) <= 64:
+            return Launch(rows=64, warps=4, resident=resident, halves=halves)
+        return Launch(rows=128, warps=8, piece=128 if half else 64, resident=resident, halves=halves)
     sizes = published_sizes({name: np.asarray(value, np.float32) for name, value in tensors.items()})
-    small = sizes["blocks"] == 1 and sizes["bottleneck"] <= 32 and sizes["hidden"] <= 512
-    if small:
-        return Launch(rows=64, warps=4, resident=half)
-    return Launch(rows=128, warps=8) if half and sizes["bottleneck"] <= 256 else Launch(rows=64, warps=8)
+    if half and sizes["blocks"] == 1 and sizes["bottleneck"] <= 32 and sizes["hidden"] <= 512:
+        return Launch(rows=128, warps=8, piece=128, resident=True)
+    # Wider ones leave no registers for 128 rows.
+    rows = 128 if sizes["bottleneck"] <= 256 else 64
+    return Launch(rows=rows, warps=8, halves=not half and published_fits_halves(tensors))
+
+
+def published_fits_halves(tensors: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether no factor in the published network can be too large for float16, for windows up to ``LARGEST``."""
+    t = {name: np.abs(np.asarray(value, np.float64)) for name, value in tensors.items()}
+    x = t["encoder.0.weight"].sum(axis=1) * LARGEST + t["encoder.0.bias"]
+    most = [LARGEST, x.max(), *(value.max() for value in t.values())]
+    for block in range(sum(name.endswith("linear1.bias") for name in t)):
+        name = f"res_blocks.{block}.linear"
+        inner = t[f"{name}1.weight"] @ x + t[f"{name}1.bias"]
+        x = x + t[f"{name}2.weight"] @ inner + t[f"{name}2.bias"]
+        most += [inner.max(), x.max()]
+    return max(most) < _LARGEST_HALF
+
+
+def fits_halves(tensors: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether no factor in our own network can be too large for float16, whatever the track.
+
+    The kernel brings windows to size 1, a root mean square over frames, so every layer has a bound.
+    """
+    t = {name: np.asarray(value, np.float64) for name, value in tensors.items()}
+    length = np.sqrt(len(t["synthesis"]))
+    probes = len(t["probe"])
+    # Logarithms to the base 2; layer 1 holds the factor, below 1, that makes them natural ones.
+    least, most = -np.log2(1e-2), np.log2(np.linalg.norm(t["probe"], axis=1) * length + 1)
+    layer1, quality = t["layer1.weight"][:, :probes], t["layer1.weight"][:, probes:]
+    hidden = _above(layer1) @ most + _above(-layer1) @ np.full(probes, least)
+    hidden = _above(hidden + _above(quality).sum(axis=1) + t["layer1.bias"])
+    second = _above(_above(t["layer2.weight"]) @ hidden + t["layer2.bias"])
+    gains = np.maximum(_above(t["gain.weight"]) @ second, _above(-t["gain.weight"]) @ second)
+    filtered = np.linalg.norm(t["analysis"], axis=1) * length * (gains + np.abs(t["gain.bias"]))
+    return all(float(np.abs(x).max()) < _LARGEST_HALF for x in (most, hidden, second, filtered, *t.values()))
+
+
+def _above(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(x, 0.0)
 
 
 def pieces_of(width: int, piece: int) -> tuple[int, int]:

@@ -8,13 +8,15 @@ activations are rounded.
 
 # A kernel is no Python function to a type checker: its tuples grow, and what a constant rules out is never compiled.
 # pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
-# pyright: reportPossiblyUnboundVariable=false
+# pyright: reportPossiblyUnboundVariable=false, reportArgumentType=false, reportAssignmentType=false
+# pyright: reportOperatorIssue=false, reportIndexIssue=false
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
+from smoothnet_core.inference.triton_launch import LARGEST as _LARGEST
 from smoothnet_core.inference.triton_tiles import (
     added,
     added_up,
@@ -25,11 +27,25 @@ from smoothnet_core.inference.triton_tiles import (
     windows_of,
 )
 
+# Windows with larger numbers are made smaller before they are multiplied by float16 halves.
+LARGEST = tl.constexpr(_LARGEST)
+
 
 @triton.jit
-def _activated(x, bias, TENTHS: tl.constexpr, COLUMNS: tl.constexpr, dtype: tl.constexpr):
+def _activated(
+    x, bias, share, TENTHS: tl.constexpr, COLUMNS: tl.constexpr, dtype: tl.constexpr, HALVES: tl.constexpr
+):  # fmt: skip
     """Return LeakyReLU of ``x`` and a bias read from memory, with a slope in tenths."""
-    return leaky_relu(x + tl.load(bias + tl.arange(0, COLUMNS))[None, :], TENTHS, dtype)
+    return leaky_relu(x + _row(bias, share, COLUMNS, HALVES), TENTHS, dtype)
+
+
+@triton.jit
+def _row(bias, share, COLUMNS: tl.constexpr, HALVES: tl.constexpr):
+    """Return a bias, brought to the size of each window with ``HALVES``."""
+    result = tl.load(bias + tl.arange(0, COLUMNS))[None, :]
+    if HALVES:
+        result = result * share[:, None]
+    return result
 
 
 @triton.jit
@@ -52,24 +68,26 @@ def _narrowed(
 
 
 @triton.jit
-def _inner(sums, bias, NARROW: tl.constexpr, PARTS: tl.constexpr, dtype: tl.constexpr):
+def _inner(
+    sums, bias, share, NARROW: tl.constexpr, PARTS: tl.constexpr, dtype: tl.constexpr, HALVES: tl.constexpr
+):  # fmt: skip
     """Return the activations of a narrow layer."""
     result = ()
     for n in tl.static_range(PARTS):
-        result += (_activated(sums[n], bias + n * NARROW, 2, NARROW, dtype),)
+        result += (_activated(sums[n], bias + n * NARROW, share, 2, NARROW, dtype, HALVES),)
     return result
 
 
 @triton.jit
 def _widened(
-    piece, inner, wide, bias, ROWS: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr, NARROW: tl.constexpr,
-    PARTS: tl.constexpr, HALVES: tl.constexpr,
+    piece, inner, wide, bias, share, ROWS: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr,
+    NARROW: tl.constexpr, PARTS: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Return a piece of a block's output from that of its input."""
     total = tl.zeros((ROWS, PIECE), tl.float32)
     for n in tl.static_range(PARTS):
         total = product(inner[n], tl.trans(_weight(wide + n * NARROW, PIECE, NARROW, BOTTLENECK)), total, HALVES)
-    return added(piece, _activated(total, bias, 2, PIECE, piece.dtype))
+    return added(piece, _activated(total, bias, share, 2, PIECE, piece.dtype, HALVES))
 
 
 @triton.jit
@@ -122,7 +140,14 @@ def published_kernel(
     first = begin - LAG
     for step in tl.range(STEPS, num_stages=STAGES):
         same = step * zero
-        windows = windows_of(source, track_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY).to(dtype)
+        windows = windows_of(source, track_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY)
+        share = 1.0
+        if HALVES:
+            # The network gives s f(x) for s x and biases s b.
+            largest = tl.max(tl.abs(windows), axis=1)
+            share = tl.where(largest > LARGEST, LARGEST / tl.maximum(largest, LARGEST), 1.0)
+            windows *= share[:, None]
+        windows = windows.to(dtype)
         hidden = ()
         sums = _zeros(ROWS, NARROW, PARTS)
         for c in tl.static_range(PIECES):
@@ -131,14 +156,14 @@ def published_kernel(
             else:
                 weight = _weight(encoder + c * PIECE * COLUMNS, PIECE, COLUMNS, COLUMNS)
                 seen = product(windows, tl.trans(weight), None, HALVES)
-            piece = _activated(seen, encoder_bias + same + c * PIECE, 1, PIECE, dtype)
+            piece = _activated(seen, encoder_bias + same + c * PIECE, share, 1, PIECE, dtype, HALVES)
             if RESIDENT:
                 sums = (product(piece, tl.trans(kept[4 * c + 1]), sums[0]),)
             else:
                 sums = _narrowed(sums, piece, narrow + c * PIECE, ROWS, HIDDEN, PIECE, NARROW, PARTS, HALVES)
             hidden += (piece,)
         for block in tl.range(BLOCKS - 1, num_stages=1):
-            inner = _inner(sums, narrow_bias + block * BOTTLENECK, NARROW, PARTS, dtype)
+            inner = _inner(sums, narrow_bias + block * BOTTLENECK, share, NARROW, PARTS, dtype, HALVES)
             sums = _zeros(ROWS, NARROW, PARTS)
             after = ()
             for c in tl.static_range(PIECES):
@@ -148,6 +173,7 @@ def published_kernel(
                     inner,
                     wide + at * BOTTLENECK,
                     wide_bias + same + at,
+                    share,
                     ROWS,
                     PIECE,
                     BOTTLENECK,
@@ -159,13 +185,13 @@ def published_kernel(
                 sums = _narrowed(sums, piece, following, ROWS, HIDDEN, PIECE, NARROW, PARTS, HALVES)
                 after += (piece,)
             hidden = after
-        inner = _inner(sums, narrow_bias + (BLOCKS - 1) * BOTTLENECK, NARROW, PARTS, dtype)
+        inner = _inner(sums, narrow_bias + (BLOCKS - 1) * BOTTLENECK, share, NARROW, PARTS, dtype, HALVES)
         refined = tl.zeros((ROWS, R * Q), tl.float32)
         for c in tl.static_range(PIECES):
             at = (BLOCKS - 1) * HIDDEN + c * PIECE
             if RESIDENT:
                 total = product(inner[0], tl.trans(kept[4 * c + 2]))
-                piece = added(hidden[c], _activated(total, wide_bias + same + at, 2, PIECE, dtype))
+                piece = added(hidden[c], _activated(total, wide_bias + same + at, share, 2, PIECE, dtype, HALVES))
                 refined = product(piece, tl.trans(kept[4 * c + 3]), refined)
             else:
                 piece = _widened(
@@ -173,6 +199,7 @@ def published_kernel(
                     inner,
                     wide + at * BOTTLENECK,
                     wide_bias + same + at,
+                    share,
                     ROWS,
                     PIECE,
                     BOTTLENECK,
@@ -181,7 +208,9 @@ def published_kernel(
                     HALVES,
                 )
                 refined = product(piece, tl.trans(_weight(decoder + c * PIECE, R * Q, PIECE, HIDDEN)), refined, HALVES)
-        refined += tl.load(decoder_bias + same + tl.arange(0, R * Q))[None, :]
+        refined += _row(decoder_bias + same, share, R * Q, HALVES)
+        if HALVES:
+            refined = refined / share[:, None]
         total, carried, late = added_up(
             refined, carried, late, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, CARRY
         )

@@ -15,7 +15,8 @@ that this window is there before the first block that it touches.
 
 # A kernel is no Python function to a type checker: its tuples grow, and what a constant rules out is never compiled.
 # pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
-# pyright: reportPossiblyUnboundVariable=false
+# pyright: reportPossiblyUnboundVariable=false, reportArgumentType=false, reportAssignmentType=false
+# pyright: reportOperatorIssue=false, reportIndexIssue=false
 
 from __future__ import annotations
 
@@ -31,14 +32,20 @@ _INTERPRETED = tl.constexpr(knobs.runtime.interpret)
 def product(first, second, total=None, HALVES: tl.constexpr = False):
     """Return ``first @ second``, and ``total`` if it is given; of float32 factors with all digits.
 
-    With ``HALVES`` float32 factors are taken as sums of two float16 numbers, of which three products matter.
+    With ``HALVES`` float32 factors are taken as sums of two float16 numbers, of which three products matter. The
+    smaller one is kept 2048 times as large, where float16 has all its digits for it.
     """
     if HALVES and first.dtype == tl.float32:
         large = first.to(tl.float16)
         factor = second.to(tl.float16)
-        small = (first - large.to(tl.float32)).to(tl.float16)
-        rest = (second - factor.to(tl.float32)).to(tl.float16)
-        result = tl.dot(large, factor, tl.dot(large, rest, tl.dot(small, factor, total)))
+        small = ((first - large.to(tl.float32)) * 2048.0).to(tl.float16)
+        rest = ((second - factor.to(tl.float32)) * 2048.0).to(tl.float16)
+        if _INTERPRETED:
+            large = large.to(tl.float32)
+            factor = factor.to(tl.float32)
+            small = small.to(tl.float32)
+            rest = rest.to(tl.float32)
+        result = tl.dot(large, factor, total) + tl.dot(large, rest, tl.dot(small, factor)) * (1 / 2048)
     else:
         if _INTERPRETED:
             first = first.to(tl.float32)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core.inference.select import WIDEST_FUSED
 from smoothnet_core.inference.torch_tracks import check_architecture, check_track, on_whole_windows, window_of
 from smoothnet_core.inference.triton_launch import Launch, tuned
 from smoothnet_core.inference.triton_published import published_kernel
@@ -31,7 +32,8 @@ class TritonTracks:
         architecture: one of ``TRACK_NETWORKS``.
         tensors: float32, by the torch module's names.
         device: as torch names it.
-        precision: ``fp32`` (products of three tf32 ones, which leave float32's digits), or ``bf16`` with float32 sums.
+        precision: ``fp32`` (products of three of shorter numbers, which leave float32's digits), or ``bf16`` with
+            float32 sums.
         launch: how work is divided; None means what was found fastest.
 
     Raises:
@@ -50,8 +52,8 @@ class TritonTracks:
         one_of("precision", precision, PRECISIONS)
         self.architecture = architecture
         self.window = window_of(architecture, tensors)
-        if self.window > 128:
-            raise mismatch("window of the weights for the fused kernel", "128 frames or fewer", self.window)
+        if self.window > WIDEST_FUSED:
+            raise mismatch("window of the weights for the fused kernel", f"{WIDEST_FUSED} frames or fewer", self.window)
         self.tensors = {name: np.asarray(value, np.float64) for name, value in tensors.items()}
         self.device = torch.device(device)
         self.precision = precision
@@ -115,7 +117,7 @@ class TritonTracks:
         tiles = -(-blocks // (rows - how.lag)) * tracks
         most = min(launch.steps, tiles // (self._processors * launch.programs), -(-(blocks + how.lag) // rows))
         # Each number of steps is compiled once.
-        steps = next(s for s in (16, 4, 1) if s <= max(1, most))
+        steps = next(s for s in (64, 32, 16, 4, 1) if s <= max(1, most))
         grid = (tracks * -(-blocks // (steps * rows - how.lag)),)
         kernel: Any = published_kernel if by_channel else vector_filter_kernel
         common = {

@@ -7,7 +7,8 @@ centred and brought to size 1 in float32, so that rounding in bfloat16 is relati
 
 # A kernel is no Python function to a type checker: its tuples grow, and what a constant rules out is never compiled.
 # pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
-# pyright: reportPossiblyUnboundVariable=false
+# pyright: reportPossiblyUnboundVariable=false, reportArgumentType=false, reportAssignmentType=false
+# pyright: reportOperatorIssue=false, reportIndexIssue=false
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("triton", reason="triton is not installed")
 
+from smoothnet_core import load_model, refine
 from smoothnet_core.inference.torch_tracks import TorchTracks
-from smoothnet_core.inference.triton_launch import Launch, pieces_of
+from smoothnet_core.inference.triton_launch import Launch, fits_halves, pieces_of, tuned
 from smoothnet_core.inference.triton_tracks import TritonTracks
 from smoothnet_core.inference.triton_weights import arrangement
 from smoothnet_core.windows import refine_windows
@@ -225,3 +226,48 @@ def test_every_frame_has_its_column():
     assert pieces_of(192, 128) == (192, 64)
     assert pieces_of(512, 64) == (512, 64)
     assert pieces_of(20, 64) == (32, 32)
+
+
+@pytest.mark.parametrize("model", ["fast", "published-video"])
+def test_refine(model):
+    rng = np.random.default_rng(0)
+    track = (np.cumsum(rng.normal(size=(75, 2, 3)) * 0.02, axis=0) + 1.0).astype(np.float32)
+    tensor = torch.from_numpy(track).to(DEVICE)
+    wanted = refine(track, model=model)
+    found = refine(tensor.clone().requires_grad_(), model=model, backend="triton")
+    assert not found.requires_grad
+    assert not found.is_inference()
+    np.testing.assert_allclose(found.cpu().numpy(), wanted, atol=3e-6)
+    np.testing.assert_allclose(refine(track, model=model, backend="triton"), wanted, atol=3e-6)
+    # By way of NumPy.
+    mask = np.ones((75, 2), bool)
+    mask[20:24, 1] = False
+    found = refine(tensor, model=model, mask=mask, backend="triton")
+    np.testing.assert_allclose(found.cpu().numpy(), refine(track, model=model, mask=mask), atol=3e-6)
+
+
+def test_halves_where_they_cannot_overflow():
+    own = dict(load_model("default").tensors)
+    assert fits_halves(own)
+    assert tuned("vector_filter", own, "fp32").halves
+    large = own | {"layer2.weight": own["layer2.weight"] * 1e3}
+    assert not fits_halves(large)
+    assert not tuned("vector_filter", large, "fp32").halves
+    published = dict(load_model("published-video").tensors)
+    assert tuned("smoothnet", published, "fp32").halves
+    large = published | {"encoder.0.weight": published["encoder.0.weight"] * 1e3}
+    assert not tuned("smoothnet", large, "fp32").halves
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3, 1e18])
+@pytest.mark.parametrize("model", ["default", "published-video"])
+def test_halves_have_the_digits_of_float32(model, size):
+    network = load_model(model)
+    values = track_of(75, 2, 3).to(torch.float32) * size
+    launch = Launch(SMALL.rows, 4, halves=True)
+    found = TritonTracks(network.architecture, network.tensors, DEVICE, launch=launch)(values, hop=4, blend="taper")
+    wanted = TorchTracks(network.architecture, network.tensors, DEVICE, torch.float64)(
+        values.double(), hop=4, blend="taper"
+    )
+    gap, change = found.double() - wanted, wanted - values.double()
+    assert gap.norm() <= 3e-6 * (change.norm() + wanted.norm() * (model != "default"))
