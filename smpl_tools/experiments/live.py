@@ -202,20 +202,23 @@ def _figure(found: dict[int, dict[str, Scores]], offline: dict[str, Scores]) -> 
 
     modes = list(next(iter(offline.values())))
     names = list(next(iter(found.values())))
+    # Blue are networks, warm the filters, which come last.
+    blues = (COLOURS[4], COLOURS[1], COLOURS[2], COLOURS[6])
+    colours = [*blues[: len(names) - len(_AIMS)], COLOURS[0], COLOURS[5]]
     lines = {name: {at: rows[name] for at, rows in found.items() if name in rows} for name in names}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.2 * len(modes), 6.0), layout="constrained")
         panels = figure.subplots(3, len(modes), squeeze=False, sharex=True)
         for row, key in enumerate(_KEYS[:3]):
             for axes, mode in zip(panels[row], modes, strict=True):
-                for name, colour in zip(names, (COLOURS[4], COLOURS[5], COLOURS[0], *COLOURS[1:4]), strict=False):
+                for name, colour in zip(names, colours, strict=False):
                     values = [scores[mode][key] for scores in lines[name].values()]
                     axes.plot(list(lines[name]), values, ".-", color=colour, markersize=4, label=name)
                 whole = next(iter(offline.values()))[mode][key]
                 axes.axhline(whole, color=COLOURS[4], linewidth=0.8, linestyle=":")
                 # The worst of what is far behind is of no interest.
                 seen = [scores[mode][key] for at, rows in found.items() if at for scores in rows.values()]
-                low, high = min(seen), min(max(seen), 2.2 * min(seen))
+                low, high = min(seen), min(max(seen), (1.15 if key == "mpjpe_mm" else 2.2) * min(seen))
                 axes.set_ylim(low - 0.05 * (high - low), high)
                 if key == "speed_ratio":
                     axes.axhline(1.0, color="0.8", linewidth=0.8, zorder=0)
