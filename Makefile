@@ -71,7 +71,7 @@ bench-noblas: .venv/stamp .venv-noblas/stamp # the models also under a NumPy wit
 	touch $@
 
 weights: .venv/stamp # train the shipped weights again; `body` needs what `make pairs` makes
-	for name in default fast deglitch body body-h36m body-smpl; do \
+	for name in default live fast deglitch body body-h36m body-smpl; do \
 		.venv/bin/smoothnet train --preset $$name --data ../shared/data --data data -o assets/models/$$name.safetensors --force || exit 1; \
 	done
 
