@@ -116,7 +116,7 @@ def test_weights_for_streams_go_on_from_others():
     from smoothnet_core.training.recipes import end_run
 
     settings = EndSettings(crop=60, steps=2, batch=2, joints=3, first="default", latencies=3)
-    sizes = Sizes(32, 128, 192, 128)
+    sizes = Sizes(**load_model("default").metadata["sizes"])
     pairs = list(clips(2, 90))
     run = end_run(ARCHITECTURES["vector_filter"], sizes, settings, pairs)
     for name, tensor in run.network.state_dict().items():
@@ -125,7 +125,7 @@ def test_weights_for_streams_go_on_from_others():
     value = run.loss(run.network, type(batch)(*(torch.from_numpy(v) for v in vars(batch).values())))
     value.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in run.network.parameters())
-    small = Sizes(32, 64, 96, 64)
+    small = replace(sizes, hidden=sizes.hidden // 2)
     with pytest.raises(ValueError, match=r"^weights default to begin from: expected tensors of the sizes that are"):
         end_run(ARCHITECTURES["vector_filter"], small, settings, pairs)
     with pytest.raises(
