@@ -15,7 +15,7 @@ from smoothnet_core.inference.scratch import room
 Array = NDArray[np.floating]
 
 # Numbers side by side of the windows of a stretch; of these, so many at once go through the layers, in the cache.
-_COLUMNS, _AT_ONCE = 4096, 384
+_COLUMNS, _AT_ONCE = 8192, 768
 
 
 class Published:
