@@ -178,11 +178,10 @@ def _alone(given: Given, how: How) -> Callable[[Prepared], Array]:
     at_own_rate = _own_rate(how)
     # Its windows are made for positions. Takes that other networks are made for have no noise to steady.
     if given.is_rotation and how.network.architecture == "vector_filter":
-        plain = at_own_rate
-        at_own_rate = partial(_steady, plain)
+        steady = partial(_at_rate, how, partial(_steady, at_own_rate))
 
         def rotations(prepared: Prepared) -> Array:
-            return refine_rotations(prepared.values, _quality(prepared), partial(_at_rate, how, at_own_rate))
+            return refine_rotations(prepared.values, _quality(prepared), steady)
 
         return rotations
 
