@@ -71,7 +71,7 @@ def refine_plain(given: Given, how: How, strength: float, target: NDArray[Any], 
         Whether it was one: positions or channels without gaps, neither tiny nor huge, at the network's own frame rate,
         for a network that runs on NumPy and sees joints alone.
     """
-    network = how.network.track_network(how.blend) if how.backend == "numpy" else None
+    network = how.network.track_network(how.blend, how.hop) if how.backend == "numpy" else None
     plain = given.kind in ("position", "channels") and given.mask is None and given.confidence is None
     if network is None or not plain or not how.at_own_rate or not strength or not given.flat.size:
         return False
@@ -83,7 +83,7 @@ def refine_plain(given: Given, how: How, strength: float, target: NDArray[Any], 
     if frame is not None and not (np.isfinite(frame.offset).all() and np.isfinite(frame.scale).all()):
         return False
     try:
-        refine_overlapping(track, None, network, out, **_windows(how), strength=strength, frame=frame, unfit="refuse")
+        refine_overlapping(track, None, network, out, hop=how.hop, strength=strength, frame=frame, unfit="refuse")
     except UnfitTrackError:
         return False
     if changes is not None:
@@ -213,14 +213,14 @@ def _windows(how: How) -> dict[str, Any]:
 def _own_rate(how: How) -> Refine:
     """Return the function from a track (T, N, D) and its quality (T, N, 2) to the refined track, each joint alone."""
     network = how.network
-    fast = network.track_network(how.blend) if how.backend == "numpy" else None
+    fast = network.track_network(how.blend, how.hop) if how.backend == "numpy" else None
     if fast is not None:
 
         def overlapping(values: Array, quality: Array) -> Array:
             out = empty_over_time(values.shape)
             shape = values.shape[1:]
             frame = None if fast.centred else Frame(np.zeros(shape), np.ones(shape))
-            refine_overlapping(values, quality, fast, out, **_windows(how), frame=frame)
+            refine_overlapping(values, quality, fast, out, hop=how.hop, frame=frame)
             return out
 
         return overlapping

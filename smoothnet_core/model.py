@@ -16,9 +16,10 @@ from smoothnet_core._body import Body, body_of
 from smoothnet_core._checks import mismatch
 from smoothnet_core.checkpoints import parted, read_weights
 from smoothnet_core.inference.select import CHANNEL_NETWORKS, select_engine, select_track_network
+from smoothnet_core.windows import overlap_weights
 
 if TYPE_CHECKING:
-    from smoothnet_core.inference.overlapping import Network
+    from smoothnet_core.inference.plan import Network
 
 Array = NDArray[np.float32]
 Run = Callable[[Array, Array], Array]
@@ -41,7 +42,7 @@ class Model:
     tensors: Mapping[str, Array]
     metadata: Mapping[str, Any]
     _engines: dict[tuple[str, str], Run] = field(init=False, default_factory=dict, repr=False)
-    _track_networks: dict[str, Network | None] = field(init=False, default_factory=dict, repr=False)
+    _track_networks: dict[tuple[str, int], Network | None] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def architecture(self) -> str:
@@ -88,12 +89,14 @@ class Model:
         """How overlapping windows are blended unless the caller says otherwise."""
         return "uniform" if self.is_published else "taper"
 
-    def track_network(self, blend: str) -> Network | None:
+    def track_network(self, blend: str, hop: int) -> Network | None:
         """Return what runs all windows of a track on NumPy; None where a network is run window by window."""
-        if blend not in self._track_networks:
+        key = (blend, hop)
+        if key not in self._track_networks:
             own, _ = parted(self.tensors)
-            self._track_networks[blend] = select_track_network(self.architecture, own, blend, self.window)
-        return self._track_networks[blend]
+            weights = overlap_weights(blend, self.window, hop)
+            self._track_networks[key] = select_track_network(self.architecture, own, weights)
+        return self._track_networks[key]
 
     def engine(self, backend: str, device: str = "cpu") -> Run:
         """Return the function that refines windows on a backend and device, see ``select_engine``.
@@ -141,8 +144,9 @@ def _shipped_paths() -> dict[str, Path]:
     return {p.stem: p for folder in _FOLDERS if folder.is_dir() for p in folder.glob("*.safetensors")}
 
 
+@lru_cache(maxsize=64)
 def _shipped_path(name: str) -> Path | None:
-    """Return the file of a shipped name; None if it is none. To list the folders takes long."""
+    """Return the file of a shipped name; None if it is none. To look for it takes as long as to refine a second."""
     if not name or Path(name).name != name:
         return None
     return next((path for folder in _FOLDERS if (path := folder / f"{name}.safetensors").is_file()), None)

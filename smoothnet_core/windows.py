@@ -35,6 +35,17 @@ def blend_weights(blend: str, window: int) -> NDArray[np.float64]:
     return np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
 
 
+def overlap_weights(blend: str, window: int, hop: int) -> NDArray[np.float64]:
+    """Return :func:`blend_weights` (window,), scaled so that those of windows ``hop`` frames apart add up to 1.
+
+    Where hops do not fit into the window, they do so on average.
+    """
+    if not 1 <= hop <= window:
+        raise mismatch("hop", f"a whole number of frames from 1 to the window, {window}", hop)
+    weights = blend_weights(blend, window)
+    return weights * (hop / weights.sum())
+
+
 def lengthened(values: Windows, quality: Windows, window: int) -> tuple[Windows, Windows, int]:
     """Continue a track shorter than one window beyond its ends by point reflection, and its quality by reflection.
 

@@ -63,7 +63,9 @@ def product(first: Array, second: Array, transposed: str = "", out: Array | None
     return out
 
 
-def prepared(first: Array, second: Array, out: Array) -> Callable[[], object]:
+def prepared(
+    first: Array, second: Array, out: Array, transposed: str = "", *, add: bool = False
+) -> Callable[[], object]:
     """Return the function that writes ``first @ second`` to ``out``, as they are when it is called.
 
     For products that are done again and again in the same memory, which is kept as long as the function is: to look at
@@ -71,14 +73,12 @@ def prepared(first: Array, second: Array, out: Array) -> Callable[[], object]:
     """
     gemm = _gemm(first.dtype.char)
     if gemm is None or not (first.size and second.size and _in_rows(first) and _in_rows(second)):
-        return partial(product, first, second, "", out)
-    _check_out(out, (len(first), second.shape[1]), first.dtype)
-    call = partial(gemm, *_arguments(first, second, "", out, add=False))
-
-    def run(kept: tuple[Array, ...] = (first, second, out)) -> None:
-        call()
-
-    return run
+        return partial(product, first, second, transposed, out, add=add)
+    rows, columns = first.shape[transposed == "first"], second.shape[transposed != "second"]
+    _check_out(out, (rows, columns), first.dtype)
+    call = partial(gemm, *_arguments(first, second, transposed, out, add))
+    call.__dict__["memory"] = (first, second, out)
+    return call
 
 
 def _arguments(first: Array, second: Array, transposed: str, out: Array, add: bool) -> tuple[Any, ...]:

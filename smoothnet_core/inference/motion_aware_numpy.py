@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothnet_core._checks import mismatch
 from smoothnet_core.checkpoints import branch
 from smoothnet_core.inference.blas import product
+from smoothnet_core.inference.plan import Run, run_windows
 from smoothnet_core.inference.published_numpy import Published
 
 Array = NDArray[np.floating]
@@ -24,6 +24,7 @@ class MotionAware:
     columns = Published.columns
 
     def __init__(self, tensors: Mapping[str, Array], weights: Array) -> None:
+        self.weights = weights
         self.branches = [
             Published(own, np.ones(len(own["decoder.bias"]))) for own in (branch(tensors, name) for name in _BRANCHES)
         ]
@@ -31,31 +32,15 @@ class MotionAware:
         fuse = np.concatenate([tensors["fuse.weight"], tensors["fuse.bias"][:, None]], axis=1)
         self.fuse = (fuse * weights[:, None]).astype(self.dtype)
 
-    def run(self, rows: Array, quality: Array | None) -> Array:
-        """Return the windows (W, ...) that follow from windows (W, ...), weighted; it sees no quality."""
+    def on(self, rows: Array) -> tuple[Run, Array]:
+        """Return what runs windows (W, D, M), and where its answers stand; it sees no quality."""
         flat = rows.reshape(len(rows), -1)
-        outputs = [own.run(np.diff(flat, n=order, axis=0), None).copy() for order, own in enumerate(self.branches)]
-        ones = np.ones((1, flat.shape[1]), flat.dtype)
-        return product(self.fuse, np.concatenate([*outputs, ones])).reshape(rows.shape)
+        answer = np.empty(rows.shape, self.dtype)
 
+        def run(_: Array | None) -> None:
+            seen = [np.diff(flat, n=order, axis=0).T[..., None] for order in range(len(self.branches))]
+            outputs = [run_windows(*both)[..., 0].T for both in zip(self.branches, seen, strict=True)]
+            ones = np.ones((1, flat.shape[1]), flat.dtype)
+            product(self.fuse, np.concatenate([*outputs, ones]), out=answer.reshape(len(rows), -1))
 
-def forward(tensors: Mapping[str, Array], windows: Array) -> Array:
-    """Refine windows of single channels.
-
-    Args:
-        tensors: by the torch module's names.
-        windows: (N, T) float32 or float64, T the network's window.
-
-    Returns:
-        (N, T) in the precision of ``windows``, in its unit.
-
-    Raises:
-        ValueError: the shape or type of ``windows``, or the tensors, are not as above.
-    """
-    window = len(tensors["fuse.bias"])
-    if windows.ndim != 2 or windows.shape[1] != window:
-        raise mismatch("windows", f"(N, {window})", windows.shape)
-    if windows.dtype not in (np.float32, np.float64):
-        raise mismatch("type of the windows", "float32 or float64", windows.dtype)
-    own = {name: np.asarray(value, windows.dtype) for name, value in tensors.items()}
-    return MotionAware(own, np.ones(window)).run(np.ascontiguousarray(windows.T), None).T.copy()
+        return run, answer

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothnet_core._checks import mismatch
 from smoothnet_core.checkpoints import published_sizes
-from smoothnet_core.inference.blas import linear
-from smoothnet_core.inference.scratch import room
+from smoothnet_core.inference.blas import prepared
+from smoothnet_core.inference.layout import Step
+from smoothnet_core.inference.plan import Run
+from smoothnet_core.inference.scratch import kept, room
 
 Array = NDArray[np.floating]
 
 # Numbers side by side of the windows of a stretch; of these, so many at once go through the layers, in the cache.
-_COLUMNS, _AT_ONCE = 8192, 768
+_COLUMNS, _AT_ONCE = 8192, 384
 
 
 class Published:
@@ -30,6 +32,7 @@ class Published:
     columns = _COLUMNS
 
     def __init__(self, tensors: Mapping[str, Array], weights: Array) -> None:
+        self.weights = weights
         sizes = published_sizes(tensors)
         self.window, self.hidden = sizes["window"], sizes["hidden"]
         self.dtype = tensors["decoder.weight"].dtype
@@ -47,67 +50,65 @@ class Published:
         self.decoder = tensors["decoder.weight"] * weights[:, None]
         self.decoder_bias = tensors["decoder.bias"] * weights
 
-    def run(self, rows: Array, quality: Array | None) -> Array:
-        """Return the windows (W, ...) that follow from windows (W, ...), weighted; it sees no quality.
+    def on(self, rows: Array) -> tuple[Run, Array]:
+        """Return what runs windows (W, D, M), which may not be overwritten, and where its answers stand.
 
-        See :class:`~smoothnet_core.inference.overlapping.Network`.
+        See :class:`~smoothnet_core.inference.plan.Network`; it sees no quality.
         """
         flat = rows.reshape(self.window, -1)
         answer = room("answer", flat.shape, self.dtype)
+        pieces: list[tuple[_Layers, Array, Array]] = []
         for start in range(0, flat.shape[1], _AT_ONCE):
-            self._columns(flat[:, start : start + _AT_ONCE], answer[:, start : start + _AT_ONCE])
-        return answer.reshape(rows.shape)
+            windows, out = flat[:, start : start + _AT_ONCE], answer[:, start : start + _AT_ONCE]
+            count = windows.shape[1]
+            pieces.append((kept((self, count), lambda count=count: _Layers(self, count)), windows, out))
 
-    def _columns(self, windows: Array, out: Array) -> None:
-        count = windows.shape[1]
-        # Here a window's numbers lie side by side: products of few columns are faster that way.
-        given = room("given", (count, self.window + 1), self.dtype)
-        given[:, :-1], given[:, -1] = windows.T, 1
-        hidden, wide, slope = (room(name, (count, self.hidden), self.dtype) for name in ("hidden", "wide", "slope"))
-        linear(given, self.encoder, hidden)
-        _leaky(hidden, 0.1, slope)
-        for first, bias, second in self.blocks:
-            narrow = room("narrow", (count, len(first) + 1), self.dtype)
-            inner = linear(hidden, first, narrow[:, :-1])
-            inner += bias
-            narrow[:, -1] = 1
-            _leaky(inner, 0.2, room("narrow slope", inner.shape, self.dtype))
-            linear(narrow, second, wide)
-            _leaky(wide, 0.2, slope)
-            hidden += wide
-        refined = linear(hidden, self.decoder, room("refined", (count, self.window), self.dtype))
-        refined += self.decoder_bias
-        out[...] = refined.T
+        def run(_: Array | None) -> None:
+            for own, windows, out in pieces:
+                own.run(windows, out)
+
+        return run, answer.reshape(rows.shape)
 
 
-def forward(tensors: Mapping[str, Array], windows: Array) -> Array:
-    """Refine windows of single channels.
+class _Layers:
+    """The network on a number of windows at once, in memory of its own."""
 
-    Args:
-        tensors: by their published names.
-        windows: (N, T) float32 or float64, T the network's window.
+    def __init__(self, network: Published, count: int) -> None:
+        number = network.dtype.type
 
-    Returns:
-        (N, T) in the precision of ``windows``, in its unit.
+        def empty(name: str, width: int) -> Array:
+            return room(name, (count, width), network.dtype)
 
-    Raises:
-        ValueError: the shape or type of ``windows``, or the tensors, are not as above.
-    """
-    sizes = published_sizes(tensors)
-    if windows.ndim != 2 or windows.shape[1] != sizes["window"]:
-        raise mismatch("windows", f"(N, {sizes['window']})", windows.shape)
-    if windows.dtype not in (np.float32, np.float64):
-        raise mismatch("type of the windows", "float32 or float64", windows.dtype)
-    own = {name: np.asarray(value, windows.dtype) for name, value in tensors.items()}
-    network = Published(own, np.ones(sizes["window"]))
-    return network.run(np.ascontiguousarray(windows.T), None).T.copy()
+        def leaky(x: Array, slope: float, name: str) -> list[Step]:
+            """Return what replaces x by the larger of x and slope * x, for slopes below 1."""
+            other = empty(name, x.shape[1])
+            return [partial(np.multiply, x, number(slope), out=other), partial(np.maximum, x, other, out=x)]
+
+        # Here a window's numbers lie side by side: products of few columns are faster that way. The ones at the end are
+        # what biases are multiplied by.
+        self._given = np.ones((count, network.window + 1), network.dtype)
+        hidden, wide = empty("hidden", network.hidden), empty("wide", network.hidden)
+        self._steps: list[Step] = [prepared(self._given, network.encoder, hidden, "second")]
+        self._steps += leaky(hidden, 0.1, "slope")
+        for first, bias, second in network.blocks:
+            narrow = np.ones((count, len(first) + 1), network.dtype)
+            inner = narrow[:, :-1]
+            self._steps += [prepared(hidden, first, inner, "second"), partial(np.add, inner, bias, out=inner)]
+            self._steps += leaky(inner, 0.2, "narrow slope")
+            self._steps.append(prepared(narrow, second, wide, "second"))
+            self._steps += leaky(wide, 0.2, "slope")
+            self._steps.append(partial(np.add, hidden, wide, out=hidden))
+        self._refined = empty("refined", network.window)
+        self._steps.append(prepared(hidden, network.decoder, self._refined, "second"))
+        self._bias = network.decoder_bias[:, None]
+
+    def run(self, windows: Array, out: Array) -> None:
+        """Go from windows (W, count) to refined ones."""
+        self._given[:, :-1] = windows.T
+        for step in self._steps:
+            step()
+        np.add(self._refined.T, self._bias, out=out)
 
 
 def _with_bias(tensors: Mapping[str, Array], layer: str) -> Array:
     return np.concatenate([tensors[f"{layer}.weight"], tensors[f"{layer}.bias"][:, None]], axis=1)
-
-
-def _leaky(x: Array, slope: float, scratch: Array) -> None:
-    """Replace x by the larger of x and slope * x, for slopes below 1."""
-    np.multiply(x, x.dtype.type(slope), out=scratch)
-    np.maximum(x, scratch, out=x)

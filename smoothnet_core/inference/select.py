@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of, require
-from smoothnet_core.windows import blend_weights
 
 if TYPE_CHECKING:
-    from smoothnet_core.inference.overlapping import Network
+    from smoothnet_core.inference.plan import Network
 
 Array = NDArray[np.float32]
 Run = Callable[[Array, Array], Array]
@@ -110,8 +110,16 @@ def select_tracks(network: Any, device: str, *, hop: int, blend: str) -> Tracks:
     return run
 
 
-def select_track_network(architecture: str, tensors: Mapping[str, Array], blend: str, window: int) -> Network | None:
-    """Return what runs a whole track's windows without torch; None for architectures that are run window by window."""
+def select_track_network(
+    architecture: str, tensors: Mapping[str, Array], weights: NDArray[np.float64]
+) -> Network | None:
+    """Return what runs a whole track's windows without torch; None for architectures that are run window by window.
+
+    Args:
+        architecture: of the weights.
+        tensors: by their names in the file.
+        weights: (W,) that frames are blended with, see :func:`smoothnet_core.windows.overlap_weights`.
+    """
     from smoothnet_core.inference import motion_aware_numpy, published_numpy, vector_filter_numpy
 
     networks = {
@@ -121,7 +129,7 @@ def select_track_network(architecture: str, tensors: Mapping[str, Array], blend:
     }
     if architecture not in networks:
         return None
-    return networks[architecture](tensors, blend_weights(blend, window))
+    return networks[architecture](tensors, weights)
 
 
 def select_engine(
@@ -136,21 +144,14 @@ def select_engine(
         from smoothnet_core.inference.torch_engine import build
 
         return build(architecture, tensors, metadata, device)
-    if architecture in CHANNEL_NETWORKS:
-        from smoothnet_core.inference import motion_aware_numpy, published_numpy
+    network = select_track_network(architecture, tensors, np.ones(int(metadata["window"])))
+    if network is not None:
+        from smoothnet_core.inference.plan import run_windows
 
-        forward = (published_numpy if architecture == "smoothnet" else motion_aware_numpy).forward
-
-        def by_channel(windows: Array, quality: Array) -> Array:
-            rows = windows.transpose(0, 2, 1)
-            out = forward(tensors, np.ascontiguousarray(rows).reshape(-1, rows.shape[2]))
-            return out.reshape(rows.shape).transpose(0, 2, 1)
-
-        return by_channel
-    from smoothnet_core.inference import body_aware_numpy, robust_fit_numpy, vector_filter_numpy
+        return partial(run_windows, network)
+    from smoothnet_core.inference import body_aware_numpy, robust_fit_numpy
 
     if architecture == "body_aware":
         root, swap = metadata["root"], metadata["swap"]
         return lambda windows, quality: body_aware_numpy.forward(tensors, root, swap, windows, quality)
-    by_joint = robust_fit_numpy.forward if architecture == "robust_fit" else vector_filter_numpy.forward
-    return lambda windows, quality: by_joint(tensors, windows, quality)
+    return lambda windows, quality: robust_fit_numpy.forward(tensors, windows, quality)

@@ -58,13 +58,13 @@ def test_engines_take_vectors_of_any_size(network, size):
     """Positions have two or three numbers; four and nine are those of rotations, which come to the engine so."""
     model = (oracle.published_model if network == "published" else oracle.vector_model)()
     blend = "uniform" if network == "published" else "taper"
-    engine = model.track_network(blend)
-    assert engine is not None
-    frame = None if engine.centred else Frame(np.zeros((3, size)), np.ones((3, size)))
     for hop in (1, 5, 8):
+        engine = model.track_network(blend, hop)
+        assert engine is not None
+        frame = None if engine.centred else Frame(np.zeros((3, size)), np.ones((3, size)))
         track = oracle.motion(101, 3, size)
         out = np.full(track.shape, np.nan)
-        refine_overlapping(track, None, engine, out, window=model.window, hop=hop, blend=blend, frame=frame)
+        refine_overlapping(track, None, engine, out, hop=hop, frame=frame)
         expected = oracle.refined(model, track, hop=hop, position=False)
         np.testing.assert_allclose(out, expected, rtol=0, atol=FLOAT32 * np.abs(expected).max())
 
@@ -197,7 +197,7 @@ def test_gaps_across_every_border_of_blocks():
 def test_a_gap_anywhere_is_seen_by_all_windows_over_it(start):
     """Stretches in which all was observed are run without quality: none may be taken for one of them."""
     model = oracle.vector_model(window=16, probes=8, hidden=8, filters=8, hop=4)
-    engine = model.track_network("taper")
+    engine = model.track_network("taper", model.hop)
     assert engine is not None
     engine.columns = 100  # so that stretches are short
     clean = oracle.motion(1031, 1, 3)

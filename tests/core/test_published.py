@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from smoothnet_core.checkpoints import Weights, published_sizes, read_published, read_safetensors, write_safetensors
-from smoothnet_core.inference.published_numpy import forward
+from smoothnet_core.inference.plan import run_windows
+from smoothnet_core.inference.published_numpy import Published
 from tests.core.test_checkpoints import GOLDEN, METADATA, published_tensors
 from tests.helpers import shared
 
 
 def with_numpy(tensors, windows):
-    return forward(tensors, windows)
+    own = {name: np.asarray(value, windows.dtype) for name, value in tensors.items()}
+    return run_windows(Published(own, np.ones(windows.shape[1])), windows[..., None])[..., 0]
 
 
 def with_torch(tensors, windows):
@@ -85,7 +87,7 @@ def test_blocks_do_not_show():
     tensors = published_tensors()
     windows = np.random.default_rng(0).normal(size=(9001, 8))
     before = windows.copy()
-    out = forward(tensors, windows)
+    out = with_numpy(tensors, windows)
     np.testing.assert_array_equal(windows, before)
     for i in (0, 4095, 4096, 8191, 8192, 9000):
         np.testing.assert_allclose(out[i], oracle(tensors, windows[i : i + 1])[0], rtol=1e-12, atol=1e-12)
@@ -94,7 +96,7 @@ def test_blocks_do_not_show():
 def test_a_missing_value_stays_in_its_window():
     windows = np.ones((3, 8), np.float32)
     windows[1, 2] = np.nan
-    out = forward(published_tensors(), windows)
+    out = with_numpy(published_tensors(), windows)
     assert np.isnan(out[1]).all()
     assert np.isfinite(out[[0, 2]]).all()
 
@@ -102,15 +104,15 @@ def test_a_missing_value_stays_in_its_window():
 @pytest.mark.parametrize(
     ("windows", "message"),
     [
-        (np.zeros((2, 9), np.float32), r"^windows: expected \(N, 8\), received \(2, 9\)$"),
-        (np.zeros(8, np.float32), r"^windows: expected \(N, 8\), received \(8,\)$"),
-        (np.zeros((2, 8), int), r"^type of the windows: expected float32 or float64, received int64$"),
-        (np.zeros((2, 8), np.float16), r"^type of the windows: expected float32 or float64, received float16$"),
+        (np.zeros((2, 9, 1), np.float32), r"^windows: expected \(N, 8, D\), received \(2, 9, 1\)$"),
+        (np.zeros((2, 8), np.float32), r"^windows: expected \(N, 8, D\), received \(2, 8\)$"),
+        (np.zeros((2, 8, 1), int), r"^type of the windows: expected float32, received int64$"),
+        (np.zeros((2, 8, 1)), r"^type of the windows: expected float32, received float64$"),
     ],
 )
 def test_wrong_windows(windows, message):
     with pytest.raises(ValueError, match=message):
-        forward(published_tensors(), windows)
+        run_windows(Published(published_tensors(), np.ones(8)), windows)
 
 
 def test_a_converted_checkpoint_gives_the_same(tmp_path):
@@ -118,7 +120,7 @@ def test_a_converted_checkpoint_gives_the_same(tmp_path):
     write_safetensors(path, Weights(published_tensors(), METADATA))
     windows = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
     back = read_safetensors(path).tensors
-    np.testing.assert_array_equal(forward(back, windows), forward(published_tensors(), windows))
+    np.testing.assert_array_equal(with_numpy(back, windows), with_numpy(published_tensors(), windows))
 
 
 # From the table of the paper's configurations, at window 32.

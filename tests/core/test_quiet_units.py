@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from smoothnet_core.inference.vector_filter_numpy import forward  # noqa: E402
 from smoothnet_core.models.sizes import Sizes  # noqa: E402
 from smoothnet_core.models.vector_filter import VectorFilter  # noqa: E402
 from smoothnet_core.training.quiet_units import without_quiet_units  # noqa: E402
+from tests.core.test_vector_filter import with_numpy  # noqa: E402
 
 WINDOW, HIDDEN = 8, 12
 
@@ -41,10 +41,10 @@ def test_silent_and_constant_units_are_not_missed():
     assert result["layer2.weight"].shape == (HIDDEN - 2, HIDDEN - 2)
     assert result["gain.weight"].shape == (10, HIDDEN - 2)
     windows, quality = _windows(99)
-    np.testing.assert_allclose(forward(result, windows, quality), forward(tensors, windows, quality), atol=1e-6)
+    np.testing.assert_allclose(with_numpy(result, windows, quality), with_numpy(tensors, windows, quality), atol=1e-6)
     # Those that speak are missed: one less than the silent ones changes the answer.
     less = without_quiet_units(tensors, _batches(1), HIDDEN - 5)
-    assert np.abs(forward(less, windows, quality) - forward(tensors, windows, quality)).max() > 1e-4
+    assert np.abs(with_numpy(less, windows, quality) - with_numpy(tensors, windows, quality)).max() > 1e-4
 
 
 def test_all_may_stay_and_nothing_given_is_changed():

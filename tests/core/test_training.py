@@ -11,6 +11,7 @@ from smoothnet_core.training.batches import Mix, Pair, Sampler
 from smoothnet_core.training.settings import EndSettings, Settings, WindowSettings, numbers_from
 from smoothnet_core.training.window_batches import WindowBatches
 from smoothnet_core.windows import BLENDS
+from tests.core.test_vector_filter import with_numpy
 
 SMALL = Settings(steps=120, learning_rate=1e-2, batch=8, crop=24, hop=4, joints=3, seed=1)
 SIZES = Sizes(window=16, probes=24, hidden=16, filters=12)
@@ -49,7 +50,6 @@ def test_batches_go_on_where_they_were():
 
 def test_training_learns_and_repeats():
     pytest.importorskip("lightning_fabric")
-    from smoothnet_core.inference.vector_filter_numpy import forward
     from smoothnet_core.training.architectures import ARCHITECTURES
     from smoothnet_core.training.loop import train
     from smoothnet_core.training.recipes import crop_run
@@ -71,7 +71,7 @@ def test_training_learns_and_repeats():
     pair = next(clips(1))
     windows = np.lib.stride_tricks.sliding_window_view(pair.estimate[:, 0], 16, axis=0).transpose(0, 2, 1)
     truth = np.lib.stride_tricks.sliding_window_view(pair.groundtruth[:, 0], 16, axis=0).transpose(0, 2, 1)
-    out = forward(tensors, np.ascontiguousarray(windows), np.ones((len(windows), 16, 2), np.float32))
+    out = with_numpy(tensors, np.ascontiguousarray(windows), np.ones((len(windows), 16, 2), np.float32))
     assert np.abs(out - truth).mean() < np.abs(windows - truth).mean()
 
 

@@ -9,7 +9,8 @@ from scipy.stats import ortho_group
 from smoothnet_core import refine
 from smoothnet_core.inference import vector_filter_numpy
 from smoothnet_core.inference.overlapping import refine_overlapping
-from smoothnet_core.windows import blend_weights, refine_windows
+from smoothnet_core.inference.plan import run_windows
+from smoothnet_core.windows import overlap_weights, refine_windows
 
 WINDOW, PROBES, HIDDEN, FILTERS = 16, 40, 24, 20
 
@@ -28,6 +29,10 @@ def random_tensors(dtype=np.float32):
         "synthesis": (WINDOW, FILTERS),
     }
     return {name: (rng.normal(size=shape) * 0.3).astype(dtype) for name, shape in shapes.items()}
+
+
+def with_numpy(tensors, windows, quality):
+    return run_windows(vector_filter_numpy.VectorFilter(tensors, np.ones(windows.shape[1])), windows, quality)
 
 
 def reference(tensors, window, quality):
@@ -50,7 +55,7 @@ def test_numpy_is_the_definition(size, monkeypatch):
     windows = rng.normal(size=(20, WINDOW, size)).astype(np.float32)
     quality = rng.random((20, WINDOW, 2)).astype(np.float32)
     windows[3] = 2.5
-    out = vector_filter_numpy.forward(random_tensors(), windows, quality)
+    out = with_numpy(random_tensors(), windows, quality)
     expected = [
         reference(random_tensors(), w.astype(float), q.astype(float)) for w, q in zip(windows, quality, strict=True)
     ]
@@ -68,9 +73,7 @@ def test_torch_is_numpy(size):
     quality = rng.random((20, WINDOW, 2)).astype(np.float32)
     network = from_tensors(random_tensors())
     out = network(torch.from_numpy(windows), torch.from_numpy(quality)).detach().numpy()
-    np.testing.assert_allclose(
-        out, vector_filter_numpy.forward(random_tensors(), windows, quality), rtol=1e-5, atol=1e-5
-    )
+    np.testing.assert_allclose(out, with_numpy(random_tensors(), windows, quality), rtol=1e-5, atol=1e-5)
     assert set(network.state_dict()) == set(random_tensors())
 
 
@@ -96,8 +99,8 @@ def test_equivariance_in_float64(size, seed, scale, offset):
     rng = np.random.default_rng(seed)
     windows, quality = rng.normal(size=(3, WINDOW, size)), rng.random((3, WINDOW, 2))
     turn = ortho_group.rvs(size, random_state=seed)
-    out = vector_filter_numpy.forward(tensors, windows, quality)
-    moved = vector_filter_numpy.forward(tensors, scale * windows @ turn + offset, quality)
+    out = with_numpy(tensors, windows, quality)
+    moved = with_numpy(tensors, scale * windows @ turn + offset, quality)
     np.testing.assert_allclose(moved, scale * out @ turn + offset, atol=1e-6 * (abs(scale) + abs(offset)))
 
 
@@ -112,15 +115,16 @@ def test_a_track_is_its_windows_blended(hop, frames, blend, monkeypatch):
     # One joint is not trusted everywhere, one never moves.
     quality[:, 1, 0] = rng.random(frames)
     values[:, 2] = values[0, 2]
-    how = {"window": WINDOW, "hop": hop, "blend": blend}
-    network = vector_filter_numpy.VectorFilter(tensors, blend_weights(blend, WINDOW))
+    network = vector_filter_numpy.VectorFilter(tensors, overlap_weights(blend, WINDOW, hop))
     out = np.full(values.shape, np.nan)
-    refine_overlapping(values, quality, network, out, **how)
+    refine_overlapping(values, quality, network, out, hop=hop)
     expected = refine_windows(
         values.transpose(1, 0, 2),
         quality.transpose(1, 0, 2),
-        lambda windows, quality: vector_filter_numpy.forward(tensors, windows, quality),
-        **how,
+        lambda windows, quality: with_numpy(tensors, windows, quality),
+        window=WINDOW,
+        hop=hop,
+        blend=blend,
     )
     np.testing.assert_allclose(out, expected.transpose(1, 0, 2), atol=1e-11)
     np.testing.assert_allclose(out[:, 2], values[:, 2], atol=1e-14)
