@@ -88,7 +88,7 @@ def _continued(quats: Array, steps: Array, quality: Array, refined: Refine) -> t
     # From the first frame, so that what never turns comes out bit for bit.
     start = quats[0]
     inner = refined(quats - start, quality)
-    return inner + start, ~inner.any(axis=(0, 2))
+    return inner + start, np.asarray(~inner.any(axis=(0, 2)))
 
 
 def _refined_quats(matrices: Array, quats: Array, steps: Array, quality: Array, refined: Refine) -> Array:
