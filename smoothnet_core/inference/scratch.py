@@ -14,7 +14,7 @@ Made = TypeVar("Made")
 
 _own = threading.local()
 # More than this is given back: a thread keeps a few times as much at most.
-_MOST = 2**23
+_MOST = 2**24
 # What was made for so many keys is kept: most of a track's stretches are of one shape, the first and the last of two.
 _MOST_MADE = 16
 
