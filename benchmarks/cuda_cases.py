@@ -25,22 +25,22 @@ LARGE = {
 SWEEP = {
     ("128/128/128", "bf16", 8): [
         Launch(64, 4), Launch(64, 4, piece=128), Launch(128, 8), Launch(128, 8, piece=128),
-        Launch(128, 8, resident=True), Launch(128, 8, piece=128, resident=True),
+        Launch(128, 8, resident="all"), Launch(128, 8, piece=128, resident=True),
     ],
     ("128/128/128", "bf16", 1): [
-        Launch(64, 4), Launch(128, 8, resident=True), Launch(128, 8, piece=128, resident=True)
+        Launch(64, 4), Launch(128, 8, resident="all"), Launch(128, 8, piece=128, resident=True)
     ],
     ("128/144/128", "bf16", 8): [
-        Launch(64, 4), Launch(64, 4, piece=32), Launch(128, 8, resident=True), Launch(128, 8, piece=32, resident=True),
+        Launch(64, 4), Launch(64, 4, piece=32), Launch(128, 8, resident="all"), Launch(128, 8, piece=32, resident=True),
     ],
-    ("default", "bf16", 8): [Launch(64, 4), Launch(128, 8, resident=True)],
+    ("default", "bf16", 8): [Launch(64, 4), Launch(128, 8, resident="all")],
     ("16/32/32", "bf16", 16): [
-        Launch(64, 4), Launch(64, 4, resident=True), Launch(128, 8, resident=True), Launch(128, 4, resident=True),
+        Launch(64, 4), Launch(64, 4, resident="all"), Launch(128, 8, resident=True), Launch(128, 4, resident=True),
     ],
-    ("fast", "bf16", 16): [Launch(64, 4), Launch(64, 4, resident=True)],
+    ("fast", "bf16", 16): [Launch(64, 4), Launch(64, 4, resident="all")],
     ("published 512/16/1", "bf16", 1): [
-        Launch(64, 4), Launch(64, 4, resident=True), Launch(64, 4, piece=128), Launch(128, 8),
-        Launch(128, 8, piece=128), Launch(128, 8, resident=True), Launch(128, 8, piece=128, resident=True),
+        Launch(64, 4), Launch(64, 4, resident="all"), Launch(64, 4, piece=128), Launch(128, 8),
+        Launch(128, 8, piece=128), Launch(128, 8, resident="all"), Launch(128, 8, piece=128, resident=True),
     ],
     ("published 512/128/5", "bf16", 1): [Launch(128, 8), Launch(128, 8, piece=128)],
     ("published 512/16/1", "fp32", 1): [
@@ -53,11 +53,11 @@ SWEEP = {
 # Not yet measured: more tiles a program, reading ahead; other products of float32 numbers.
 CANDIDATES = {
     ("default", "bf16", 8): [
-        Launch(128, 8, piece=128, resident=True, steps=32, programs=4),
-        Launch(128, 8, piece=128, resident=True, steps=64, programs=2),
-        Launch(128, 8, stages=2, piece=128, resident=True, steps=64, programs=2),
+        Launch(128, 8, piece=128, resident="all", steps=32, programs=4),
+        Launch(128, 8, piece=128, resident="all", steps=64, programs=2),
+        Launch(128, 8, stages=2, piece=128, resident="all", steps=64, programs=2),
         Launch(64, 4, piece=128, steps=64, programs=2),
-        Launch(64, 4, piece=128, resident=True, steps=64, programs=2),
+        Launch(64, 4, piece=128, resident="all", steps=64, programs=2),
     ],
     ("default", "fp32", 8): [Launch(128, 8)],
     ("published 512/16/1", "fp32", 1): [Launch(128, 8), Launch(64, 4, halves=True)],

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from smoothnet_core.checkpoints import published_sizes
 
-# The published network's windows are made smaller than this for products of float16 halves.
-LARGEST = 64.0
 # Half the largest float16, for what rounding adds.
 _LARGEST_HALF = 32_000.0
+# Weights are made so many times as large at most before they are split in halves.
+_MOST = 1024.0
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Launch:
         piece: columns of a layer that are taken at once, a power of two; fewer where that leaves less padding.
         steps: tiles that one program walks over at most.
         programs: that each processor is to have at least before a program walks over more than one tile.
-        resident: weights are read once a program and stay on the chip, if they are few enough.
-        halves: float32 products of float16 halves instead of tf32 parts; for factors that float16 can hold. The
-            published network takes windows down to the size of its biases so, and larger ones are made smaller first.
+        resident: which weights are read once a program and stay on the chip: ``none``, ``wide`` (our own network's
+            layers between wide ones) or ``all``.
+        halves: float32 products of float16 halves instead of tf32 parts; for factors that float16 can hold.
     """
 
     rows: int
@@ -39,8 +39,11 @@ class Launch:
     piece: int = 64
     steps: int = 16
     programs: int = 8
-    resident: bool = False
+    resident: str = "none"
     halves: bool = False
+    joined: bool = True
+    probe_piece: int = 256
+    most: int = 0
 
 
 def tuned(architecture: str, tensors: Mapping[str, NDArray[Any]], precision: str) -> Launch:
@@ -49,24 +52,25 @@ def tuned(architecture: str, tensors: Mapping[str, NDArray[Any]], precision: str
     if architecture == "vector_filter":
         widths = [len(tensors["probe"]), len(tensors["layer2.bias"]), len(tensors["analysis"])]
         # Weights that stay on the chip are to leave room for a program's windows.
-        resident = half and len(tensors["synthesis"]) <= 32 and sum(widths) <= 448
-        halves = not half and fits_halves(tensors)
+        resident = "all" if half and len(tensors["synthesis"]) <= 32 and sum(widths) <= 448 else "none"
+        halves = not half and vector_filter_scale(tensors) is not None
         if max(widths) <= 64:
             return Launch(rows=64, warps=4, resident=resident, halves=halves)
         return Launch(rows=128, warps=8, piece=128 if half else 64, resident=resident, halves=halves)
     sizes = published_sizes({name: np.asarray(value, np.float32) for name, value in tensors.items()})
     if half and sizes["blocks"] == 1 and sizes["bottleneck"] <= 32 and sizes["hidden"] <= 512:
-        return Launch(rows=128, warps=8, piece=128, resident=True)
+        return Launch(rows=128, warps=8, piece=128, resident="all")
     # Wider ones leave no registers for 128 rows.
     rows = 128 if sizes["bottleneck"] <= 256 else 64
-    # Windows much smaller than its biases would lose digits in halves.
-    return Launch(rows=rows, warps=8)
+    halves = not half and sizes["blocks"] == 1 and published_scales(tensors) is not None
+    return Launch(rows=rows, warps=8, halves=halves)
 
 
-def fits_halves(tensors: Mapping[str, NDArray[Any]]) -> bool:
-    """Return whether no factor in our own network can be too large for float16, whatever the track.
+def vector_filter_scale(tensors: Mapping[str, NDArray[Any]]) -> float | None:
+    """Return how many times as large our own network's weights are made, to be split in float16 halves.
 
-    The kernel brings windows to size 1, a root mean square over frames, so every layer has a bound.
+    Or None where a factor could be too large for float16. The kernel brings windows to size 1, a root mean square over
+    frames, so every layer has a bound.
     """
     t = {name: np.asarray(value, np.float64) for name, value in tensors.items()}
     length = np.sqrt(len(t["synthesis"]))
@@ -79,7 +83,39 @@ def fits_halves(tensors: Mapping[str, NDArray[Any]]) -> bool:
     second = _above(_above(t["layer2.weight"]) @ hidden + t["layer2.bias"])
     gains = np.maximum(_above(t["gain.weight"]) @ second, _above(-t["gain.weight"]) @ second)
     filtered = np.linalg.norm(t["analysis"], axis=1) * length * (gains + np.abs(t["gain.bias"]))
-    return all(float(np.abs(x).max()) < _LARGEST_HALF for x in (most, hidden, second, filtered, *t.values()))
+    if not all(float(np.abs(x).max()) < _LARGEST_HALF for x in (most, hidden, second, filtered)):
+        return None
+    scale = _two_to(_LARGEST_HALF / max(float(np.abs(x).max()) for x in t.values()))
+    return min(_MOST, scale) if scale >= 1 else None
+
+
+def published_scales(tensors: Mapping[str, NDArray[Any]]) -> tuple[float, float, float] | None:
+    """Return how many times as large the published network's weights are made, to be split in float16 halves.
+
+    And how large the largest number of a window may become, and how many times as large a window: hidden activations,
+    which grow by as much as both, are then none too large for float16. Or None where these would be so small that
+    float16 lacks digits.
+    """
+    t = {name: np.abs(np.asarray(value, np.float64)) for name, value in tensors.items()}
+    scale = _two_to(16 / max(float(value.max()) for key, value in t.items() if key.endswith("weight")))
+    by_input, by_bias = t["encoder.0.weight"].sum(axis=1), t["encoder.0.bias"]
+    inner = np.zeros(0), np.zeros(0)
+    for i in range(sum(key.endswith("linear1.weight") for key in t)):
+        first, second = t[f"res_blocks.{i}.linear1.weight"], t[f"res_blocks.{i}.linear2.weight"]
+        inner = first @ by_input, first @ by_bias + t[f"res_blocks.{i}.linear1.bias"]
+        by_input, by_bias = (
+            by_input + second @ inner[0],
+            by_bias + second @ inner[1] + t[f"res_blocks.{i}.linear2.bias"],
+        )
+    growth = max(1.0, scale * float(by_input.max()), float(inner[0].max(initial=0.0)))
+    added = max(1.0, scale * float(by_bias.max()), float(inner[1].max(initial=0.0)))
+    largest, most = _two_to(_LARGEST_HALF / growth), min(_MOST, _two_to(_LARGEST_HALF / added))
+    return (scale, largest, min(most, largest)) if largest >= 1 else None
+
+
+def _two_to(number: float) -> float:
+    """Return the largest power of two up to a number."""
+    return float(2.0 ** np.floor(np.log2(number)))
 
 
 def _above(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -29,28 +29,65 @@ _INTERPRETED = tl.constexpr(knobs.runtime.interpret)
 
 
 @triton.jit
-def product(first, second, total=None, HALVES: tl.constexpr = False):
-    """Return ``first @ second``, and ``total`` if it is given; of float32 factors with all digits.
-
-    With ``HALVES`` float32 factors are taken as sums of two float16 numbers, of which three products matter. The
-    smaller one is kept 2048 times as large, where float16 has all its digits for it.
-    """
-    if HALVES and first.dtype == tl.float32:
-        large = first.to(tl.float16)
-        factor = second.to(tl.float16)
-        small = ((first - large.to(tl.float32)) * 2048.0).to(tl.float16)
-        rest = ((second - factor.to(tl.float32)) * 2048.0).to(tl.float16)
-        if _INTERPRETED:
-            large = large.to(tl.float32)
-            factor = factor.to(tl.float32)
-            small = small.to(tl.float32)
-            rest = rest.to(tl.float32)
-        result = tl.dot(large, factor, total) + tl.dot(large, rest, tl.dot(small, factor)) * (1 / 2048)
+def factors(x, HALVES: tl.constexpr):
+    """Return activations as :func:`product` takes them: with ``HALVES`` as two float16 numbers, whose sum they are."""
+    if HALVES:
+        large = x.to(tl.float16)
+        result = (large, (x - large.to(tl.float32)).to(tl.float16))
     else:
-        if _INTERPRETED:
-            first = first.to(tl.float32)
-            second = second.to(tl.float32)
-        result = tl.dot(first, second, total, input_precision="tf32x3")
+        result = (x,)
+    return result
+
+
+@triton.jit
+def product(first, second, total=None, HALVES: tl.constexpr = False):
+    """Return ``first @ second``, and ``total`` if it is given, in float32; both are tuples of what they are sums of.
+
+    With ``HALVES`` they are of two float16 numbers, of which three products matter. Without, float32 factors are
+    multiplied with all their digits.
+    """
+    if HALVES:
+        result = _dot(first[1], second[0], None)
+        result = _dot(first[0], second[1], result)
+        result = _dot(first[0], second[0], result)
+        if total is not None:
+            # Not by the matrix units: they round sums towards zero.
+            result = total + result
+    else:
+        result = _dot(first[0], second[0], total)
+    return result
+
+
+@triton.jit
+def _dot(first, second, total):
+    if _INTERPRETED:
+        first = first.to(tl.float32)
+        second = second.to(tl.float32)
+    return tl.dot(first, second, total, input_precision="tf32x3")
+
+
+@triton.jit
+def weight_of(
+    pointer, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STRIDE: tl.constexpr, REST: tl.constexpr, HALVES: tl.constexpr
+):  # fmt: skip
+    """Return a piece of a weight (ROWS, COLUMNS) whose rows lie ``STRIDE`` apart, as :func:`transposed` takes it.
+
+    With ``HALVES`` the smaller float16 numbers lie ``REST`` after the larger ones.
+    """
+    place = tl.arange(0, ROWS)[:, None] * STRIDE + tl.arange(0, COLUMNS)[None, :]
+    result = (tl.load(pointer + place),)
+    if HALVES:
+        result += (tl.load(pointer + REST + place),)
+    return result
+
+
+@triton.jit
+def transposed(weight, HALVES: tl.constexpr):
+    """Return a weight as the second factor of a product."""
+    if HALVES:
+        result = (tl.trans(weight[0]), tl.trans(weight[1]))
+    else:
+        result = (tl.trans(weight[0]),)
     return result
 
 
@@ -138,75 +175,94 @@ def windows_of(
 
 
 @triton.jit
+def frames_of(first, begin, end, frames, HOP: tl.constexpr, ROWS: tl.constexpr, R: tl.constexpr, DELAY: tl.constexpr):
+    """Return (ROWS * R,) the frames of a tile's blocks, from that of row 0, and which of them are to be written.
+
+    Rows ``begin`` to ``end`` belong to the program.
+    """
+    p, r = _blocks(tl.arange(0, ROWS * R), ROWS, R)
+    row = first + p
+    frame = (row - DELAY) * HOP + r
+    own = (row >= begin) & (row < end) & (r < HOP) & (frame >= 0) & (frame < frames)
+    return p * HOP + r, own
+
+
+@triton.jit
+def _blocks(place, ROWS: tl.constexpr, R: tl.constexpr):
+    """Return the row and the frame of the block of each number of a tile's output: up to 8 frames lie side by side."""
+    SIDE: tl.constexpr = R if R < 8 else 8
+    return place // SIDE % ROWS, place // (SIDE * ROWS) * SIDE + place % SIDE
+
+
+@triton.jit
 def shares_of(
     blend, first, frames, count, WINDOW: tl.constexpr, HOP: tl.constexpr, ROWS: tl.constexpr,
     R: tl.constexpr, Q: tl.constexpr, DELAY: tl.constexpr,
 ):  # fmt: skip
-    """Return (ROWS, R): 1 over the sum of the weights of the windows that each frame lies in; ``blend`` (R * Q)."""
-    weights = tl.load(blend + tl.arange(0, R * Q))
-    rows = tl.arange(0, ROWS)[:, None]
-    source = first + rows - DELAY - (tl.arange(0, R * Q) % Q)[None, :]
-    there = (source >= 0) & (source < count)
-    total = tl.sum(tl.reshape(tl.where(there, weights[None, :], 0.0), (ROWS, R, Q)), axis=2)
+    """Return (ROWS * R,): 1 over the sum of the weights of the windows that each frame lies in.
+
+    ``blend`` is (R * Q + R): weights in the order of the overlaps, then 1 over their sums.
+    """
+    p, r = _blocks(tl.arange(0, ROWS * R), ROWS, R)
+    inner = (first - DELAY >= Q - 1) & (first + ROWS - DELAY <= count)
     if DELAY:
-        at = (first + rows - DELAY) * HOP + tl.arange(0, R)[None, :] - (frames - WINDOW)
-        inside = (at >= 0) & (at < WINDOW)
-        at = tl.where(inside, at, 0)
-        total += tl.load(blend + (at % HOP) * Q + at // HOP, mask=inside, other=0.0)
-    return 1.0 / tl.where(total > 0, total, 1.0)
+        inner = inner & ((first + ROWS - DELAY) * HOP <= frames - WINDOW)
+    result = tl.load(blend + R * Q + r)
+    if not inner:
+        total = tl.zeros((ROWS * R,), tl.float32)
+        for q in tl.range(Q):
+            source = first + p - DELAY - q
+            total += tl.load(blend + r * Q + q, mask=(source >= 0) & (source < count), other=0.0)
+        if DELAY:
+            at = (first + p - DELAY) * HOP + r - (frames - WINDOW)
+            inside = (at >= 0) & (at < WINDOW)
+            at = tl.where(inside, at, 0)
+            total += tl.load(blend + (at % HOP) * Q + at // HOP, mask=inside, other=0.0)
+        result = 1.0 / tl.where(total > 0, total, 1.0)
+    return result
 
 
 @triton.jit
 def added_up(
     refined, carried, late, first, frames, count, WINDOW: tl.constexpr, HOP: tl.constexpr, ROWS: tl.constexpr,
-    R: tl.constexpr, Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr,
+    R: tl.constexpr, Q: tl.constexpr, DELAY: tl.constexpr, SILENT: tl.constexpr,
 ):  # fmt: skip
     """Add up the overlaps of a tile.
 
     Args:
         refined: (ROWS, R * Q) weighted refined windows ``first`` and after.
-        carried: (CARRY, R) what the tile before adds to this one's first rows.
+        carried: (ROWS * R,) what the tile before adds to this one.
         late: (R * Q,) the window aligned with the end, zeros until it was seen.
+        SILENT: rows that are no windows are zeros.
 
     Returns:
-        (ROWS, R) the sums of the frames of blocks ``first - DELAY`` and after, and the next ``carried`` and ``late``.
+        (ROWS * R,) the sums of the frames of blocks ``first - DELAY`` and after, and the next ``carried`` and ``late``.
     """
     COLUMNS: tl.constexpr = R * Q
     window = first + tl.arange(0, ROWS)
     if DELAY:
         late += tl.sum(tl.where((window == count)[:, None], refined, 0.0), axis=0)
-    regular = tl.reshape(tl.where(((window >= 0) & (window < count))[:, None], refined, 0.0), (ROWS * COLUMNS,))
-    # Numbers are fetched by one index each; by rows of a matrix the compiler fails on some shapes.
-    place = tl.arange(0, ROWS * COLUMNS)
-    row = place // COLUMNS - place % Q - DELAY
-    there = row >= 0
-    moved = tl.gather(regular, tl.where(there, row * COLUMNS + place % COLUMNS, 0), 0)
-    sums = tl.sum(tl.reshape(tl.where(there, moved, 0.0), (ROWS, R, Q)), axis=2)
-    near = tl.arange(0, ROWS * R)
-    from_before = tl.gather(tl.reshape(carried, (CARRY * R,)), tl.where(near < CARRY * R, near, 0), 0)
-    sums += tl.reshape(tl.where(near < CARRY * R, from_before, 0.0), (ROWS, R))
-    place = tl.arange(0, CARRY * COLUMNS)
-    row = ROWS + place // COLUMNS - place % Q - DELAY
-    there = row < ROWS
-    ahead = tl.gather(regular, tl.where(there, row * COLUMNS + place % COLUMNS, 0), 0)
-    carried = tl.sum(tl.reshape(tl.where(there, ahead, 0.0), (CARRY, R, Q)), axis=2)
+    if DELAY or not SILENT:
+        refined = tl.where(((window >= 0) & (window < count))[:, None], refined, 0.0)
+    # Numbers are fetched by one index each; by rows of a matrix the compiler fails on some shapes. In this order, and
+    # with the overlaps of rows and frames taken in different orders, threads meet in few of the chip's memory banks.
+    refined = tl.permute(tl.reshape(refined, (ROWS // 8, 8, COLUMNS // 8, 4, 2)), (0, 2, 4, 3, 1))
+    place = tl.arange(0, Q * ROWS * R)
+    p, r = _blocks(place % (ROWS * R), ROWS, R)
+    q = (place // (ROWS * R) + p // 8 * 2 + r // 2) % Q
+    row = p - q - DELAY
+    # What is not of this tile, at the place that the next one's first rows have in it.
+    ahead = row < 0
+    row = (row + ROWS) % ROWS
+    column = r * Q + q
+    at = ((row // 8 * (COLUMNS // 8) + column // 8) * 2 + column % 2) * 32 + column // 2 % 4 * 8 + row % 8
+    moved = tl.gather(tl.reshape(refined, (ROWS * COLUMNS,)), at, 0)
+    sums = carried + tl.sum(tl.reshape(tl.where(ahead, 0.0, moved), (Q, ROWS * R)), axis=0)
+    carried = tl.sum(tl.reshape(tl.where(ahead, moved, 0.0), (Q, ROWS * R)), axis=0)
     if DELAY:
-        at = (first + near // R - DELAY) * HOP + near % R - (frames - WINDOW)
+        p, r = _blocks(tl.arange(0, ROWS * R), ROWS, R)
+        at = (first + p - DELAY) * HOP + r - (frames - WINDOW)
         inside = (at >= 0) & (at < WINDOW)
         at = tl.where(inside, at, 0)
-        end = tl.gather(late, (at % HOP) * Q + at // HOP, 0)
-        sums += tl.reshape(tl.where(inside, end, 0.0), (ROWS, R))
+        sums += tl.where(inside, tl.gather(late, (at % HOP) * Q + at // HOP, 0), 0.0)
     return sums, carried, late
-
-
-@triton.jit
-def frames_of(first, begin, end, frames, HOP: tl.constexpr, ROWS: tl.constexpr, R: tl.constexpr, DELAY: tl.constexpr):
-    """Return (ROWS, R) the frames, from that of row 0, of the blocks of a tile, and which of them are to be written.
-
-    Rows ``begin`` to ``end`` belong to the program.
-    """
-    row = first + tl.arange(0, ROWS)
-    inner = tl.arange(0, R)
-    frame = (row[:, None] - DELAY) * HOP + inner[None, :]
-    own = ((row >= begin) & (row < end))[:, None] & (inner < HOP)[None, :] & (frame >= 0) & (frame < frames)
-    return (tl.arange(0, ROWS) * HOP)[:, None] + inner[None, :], own

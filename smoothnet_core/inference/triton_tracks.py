@@ -122,8 +122,7 @@ class TritonTracks:
         kernel: Any = published_kernel if by_channel else vector_filter_kernel
         common = {
             "SIZE": size, "WINDOW": self.window, "COLUMNS": how.columns, "HOP": hop, "R": how.r, "Q": how.q,
-            "DELAY": int(late), "CARRY": how.carry, "LAG": how.lag, "ROWS": rows, "STEPS": steps,
-            "STAGES": launch.stages, "num_warps": launch.warps, "num_stages": launch.stages,
+            "DELAY": int(late), "LAG": how.lag, "ROWS": rows, "STEPS": steps, "STAGES": launch.stages, "num_warps": launch.warps, "num_stages": launch.stages, **({"maxnreg": launch.most} if launch.most else {}),
         }  # fmt: skip
         with torch.cuda.device(self.device if self.device.type == "cuda" else -1):
             if by_channel:

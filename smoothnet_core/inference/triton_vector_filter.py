@@ -17,54 +17,60 @@ import triton.language as tl
 
 from smoothnet_core.inference.triton_tiles import (
     added_up,
+    factors,
     frames_of,
     log2_of_root,
     product,
     relu,
     rounded,
     shares_of,
+    transposed,
+    weight_of,
     windows_of,
 )
 
 
 @triton.jit
-def _read(pointer, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STRIDE: tl.constexpr):
-    """Return a piece of a weight (ROWS, COLUMNS) whose rows lie ``STRIDE`` apart."""
-    return tl.load(pointer + tl.arange(0, ROWS)[:, None] * STRIDE + tl.arange(0, COLUMNS)[None, :])
-
-
-@triton.jit
-def _kept(pointer, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def _kept(
+    pointer, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    HALVES: tl.constexpr,
+):  # fmt: skip
     """Return all pieces (ROWS, COLUMNS) of a weight (HEIGHT, WIDTH), row by row."""
     result = ()
     for n in tl.static_range(HEIGHT // ROWS):
         for k in tl.static_range(WIDTH // COLUMNS):
-            result += (_read(pointer + n * ROWS * WIDTH + k * COLUMNS, ROWS, COLUMNS, WIDTH),)
+            at = n * ROWS * WIDTH + k * COLUMNS
+            result += weight_of(pointer + at, ROWS, COLUMNS, WIDTH, HEIGHT * WIDTH, HALVES)
     return result
 
 
 @triton.jit
 def _weight(
-    kept, pointer, n: tl.constexpr, k: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    RESIDENT: tl.constexpr,
+    kept, pointer, n: tl.constexpr, k: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
-    """Return piece ``(n, k)`` of a weight of ``WIDTH`` columns, transposed."""
-    if RESIDENT:
-        result = kept[n * (WIDTH // COLUMNS) + k]
+    """Return piece ``(n, k)`` of a weight (HEIGHT, WIDTH), transposed."""
+    at: tl.constexpr = n * (WIDTH // COLUMNS) + k
+    if RESIDENT and HALVES:
+        result = (kept[2 * at], kept[2 * at + 1])
+    elif RESIDENT:
+        result = (kept[at],)
     else:
-        result = _read(pointer + n * ROWS * WIDTH + k * COLUMNS, ROWS, COLUMNS, WIDTH)
-    return tl.trans(result)
+        start = pointer + n * ROWS * WIDTH + k * COLUMNS
+        result = weight_of(start, ROWS, COLUMNS, WIDTH, HEIGHT * WIDTH, HALVES)
+    return transposed(result, HALVES)
 
 
 @triton.jit
 def _linear(
-    pieces, kept, weight, n: tl.constexpr, WIDTH: tl.constexpr, PIECE: tl.constexpr, STEP: tl.constexpr,
-    ROWS: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
+    pieces, kept, weight, n: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, PIECE: tl.constexpr,
+    STEP: tl.constexpr, ROWS: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Return piece ``n`` (PIECE columns) of a linear map of WIDTH columns, which come in pieces of STEP."""
-    total = tl.zeros((ROWS, PIECE), tl.float32)
-    for k in tl.static_range(WIDTH // STEP):
-        total = product(pieces[k], _weight(kept, weight, n, k, WIDTH, PIECE, STEP, RESIDENT), total, HALVES)
+    total = product(pieces[0], _weight(kept, weight, n, 0, HEIGHT, WIDTH, PIECE, STEP, RESIDENT, HALVES), None, HALVES)
+    for k in tl.static_range(1, WIDTH // STEP):
+        piece = _weight(kept, weight, n, k, HEIGHT, WIDTH, PIECE, STEP, RESIDENT, HALVES)
+        total = product(pieces[k], piece, total, HALVES)
     return total
 
 
@@ -80,10 +86,10 @@ def vector_filter_kernel(
     blend, frames, count, vectors, zero, track_frame, track_vector, track_number, quality_frame, quality_vector,
     quality_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
-    Q: tl.constexpr, DELAY: tl.constexpr, CARRY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr,
-    STEPS: tl.constexpr, STAGES: tl.constexpr, PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr,
+    Q: tl.constexpr, DELAY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr, STEPS: tl.constexpr,
+    STAGES: tl.constexpr, PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr,
     HIDDEN_PIECE: tl.constexpr, FILTERS: tl.constexpr, FILTER_PIECE: tl.constexpr, QUALITY: tl.constexpr,
-    RESIDENT: tl.constexpr, HALVES: tl.constexpr,
+    WIDE_STAY: tl.constexpr, NARROW_STAY: tl.constexpr, HALVES: tl.constexpr, SCALE: tl.constexpr,
 ):  # fmt: skip
     """Refine the track; program ``i`` writes stretch ``i // vectors`` of vector ``i % vectors``.
 
@@ -91,8 +97,9 @@ def vector_filter_kernel(
     COLUMNS) for the two numbers of the quality, layer2 (HIDDEN, HIDDEN), gain (FILTERS, HIDDEN), analysis (FILTERS,
     COLUMNS), synthesis (R * Q, FILTERS), weighted and in the order of the overlaps. Without ``QUALITY`` all of it is 1
     and ``bias1`` holds what that adds. Logarithms are those to the base 2, ``layer1`` holds the factor. With
-    ``RESIDENT`` weights are read once and stay on the chip. ``zero`` is 0, which the compiler does not know: else it
-    would work out the addresses of all biases before the loop and keep them in registers.
+    ``HALVES`` every weight is two arrays of float16, whose sum is ``1 / SCALE`` times the weight. Layers between wide
+    ones (``WIDE_STAY``) and the others (``NARROW_STAY``) are read once a program and stay on the chip. ``zero`` is 0,
+    which the compiler does not know: else it would work out all addresses before the loop and keep them in registers.
     """
     program = tl.program_id(0)
     vector = (program % vectors).to(tl.int64)
@@ -100,28 +107,30 @@ def vector_filter_kernel(
     end = begin + STEPS * ROWS - LAG
     source = track + vector * track_vector
     target = out + vector * out_vector
-    dtype: tl.constexpr = probe.dtype.element_ty
+    dtype: tl.constexpr = tl.float32 if HALVES else probe.dtype.element_ty
     kept_probe = ()
     kept_layer1 = ()
     kept_layer2 = ()
     kept_gain = ()
     kept_analysis = ()
     kept_synthesis = ()
-    if RESIDENT:
-        kept_probe = _kept(probe, PROBES, COLUMNS, PROBE_PIECE, COLUMNS)
-        kept_layer1 = _kept(layer1, HIDDEN, PROBES, HIDDEN_PIECE, PROBE_PIECE)
-        kept_layer2 = _kept(layer2, HIDDEN, HIDDEN, HIDDEN_PIECE, HIDDEN_PIECE)
-        kept_gain = _kept(gain, FILTERS, HIDDEN, FILTER_PIECE, HIDDEN_PIECE)
-        kept_analysis = _kept(analysis, FILTERS, COLUMNS, FILTER_PIECE, COLUMNS)
-        kept_synthesis = _kept(synthesis, R * Q, FILTERS, R * Q, FILTER_PIECE)
+    if NARROW_STAY:
+        kept_probe = _kept(probe, PROBES, COLUMNS, PROBE_PIECE, COLUMNS, HALVES)
+        kept_analysis = _kept(analysis, FILTERS, COLUMNS, FILTER_PIECE, COLUMNS, HALVES)
+        kept_synthesis = _kept(synthesis, R * Q, FILTERS, R * Q, FILTER_PIECE, HALVES)
+    if WIDE_STAY:
+        kept_layer1 = _kept(layer1, HIDDEN, PROBES, HIDDEN_PIECE, PROBE_PIECE, HALVES)
+        kept_layer2 = _kept(layer2, HIDDEN, HIDDEN, HIDDEN_PIECE, HIDDEN_PIECE, HALVES)
+        kept_gain = _kept(gain, FILTERS, HIDDEN, FILTER_PIECE, HIDDEN_PIECE, HALVES)
     carried = ()
     late = ()
     for _ in tl.static_range(SIZE):
-        carried += (tl.zeros((CARRY, R), tl.float32),)
+        carried += (tl.zeros((ROWS * R,), tl.float32),)
         late += (tl.zeros((R * Q,), tl.float32),)
     first = begin - LAG
     for step in tl.range(STEPS, num_stages=STAGES):
-        same = step * zero
+        # A multiple of 16, for wide reads.
+        same = step * zero * 16
         centred = ()
         energy = tl.zeros((ROWS,), tl.float32)
         for d in tl.static_range(SIZE):
@@ -138,54 +147,69 @@ def vector_filter_kernel(
         share = 1.0 / tl.where(spread > 0, spread, 1.0)
         unit = ()
         for d in tl.static_range(SIZE):
-            unit += (rounded(centred[d] * share[:, None], dtype),)
+            unit += (factors(rounded(centred[d] * share[:, None], dtype), HALVES),)
         features = ()
         for k in tl.static_range(PROBES // PROBE_PIECE):
-            weight = _weight(kept_probe, probe, k, 0, COLUMNS, PROBE_PIECE, COLUMNS, RESIDENT)
-            squares = tl.zeros((ROWS, PROBE_PIECE), tl.float32)
-            for d in tl.static_range(SIZE):
+            weight = _weight(kept_probe, probe + same, k, 0, PROBES, COLUMNS, PROBE_PIECE, COLUMNS, NARROW_STAY, HALVES)
+            seen = product(unit[0], weight, None, HALVES)
+            squares = seen * seen
+            for d in tl.static_range(1, SIZE):
                 seen = product(unit[d], weight, None, HALVES)
                 squares += seen * seen
-            features += (rounded(log2_of_root(squares, dtype), dtype),)
+            features += (factors(rounded(log2_of_root(squares * (SCALE * SCALE), dtype), dtype), HALVES),)
         hidden = ()
         if QUALITY:
             given = quality + vector * quality_vector
-            sure = windows_of(
-                given, quality_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY
-            ).to(dtype)  # fmt: skip
+            sure = windows_of(given, quality_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY)
             present = windows_of(
                 given + quality_number, quality_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY
-            ).to(dtype)  # fmt: skip
+            )
+            sure = factors(sure.to(dtype), HALVES)
+            present = factors(present.to(dtype), HALVES)
         for n in tl.static_range(HIDDEN // HIDDEN_PIECE):
-            total = _linear(features, kept_layer1, layer1, n, PROBES, HIDDEN_PIECE, PROBE_PIECE, ROWS, RESIDENT, HALVES)
+            total = _linear(
+                features, kept_layer1, layer1 + same, n, HIDDEN, PROBES, HIDDEN_PIECE, PROBE_PIECE, ROWS, WIDE_STAY, HALVES
+            )
             if QUALITY:
-                at = n * HIDDEN_PIECE * COLUMNS
-                total = product(sure, tl.trans(_read(sureness + at, HIDDEN_PIECE, COLUMNS, COLUMNS)), total, HALVES)
-                total = product(present, tl.trans(_read(presence + at, HIDDEN_PIECE, COLUMNS, COLUMNS)), total, HALVES)
-            hidden += (relu(total + _row(bias1 + same, n, HIDDEN_PIECE), dtype),)
+                weight = _weight((), sureness + same, n, 0, HIDDEN, COLUMNS, HIDDEN_PIECE, COLUMNS, False, HALVES)
+                total = product(sure, weight, total, HALVES)
+                weight = _weight((), presence + same, n, 0, HIDDEN, COLUMNS, HIDDEN_PIECE, COLUMNS, False, HALVES)
+                total = product(present, weight, total, HALVES)
+            hidden += (factors(relu(total * SCALE + _row(bias1 + same, n, HIDDEN_PIECE), dtype), HALVES),)
         second = ()
         for n in tl.static_range(HIDDEN // HIDDEN_PIECE):
-            total = _linear(hidden, kept_layer2, layer2, n, HIDDEN, HIDDEN_PIECE, HIDDEN_PIECE, ROWS, RESIDENT, HALVES)
-            second += (relu(total + _row(bias2 + same, n, HIDDEN_PIECE), dtype),)
+            total = _linear(
+                hidden, kept_layer2, layer2 + same, n, HIDDEN, HIDDEN, HIDDEN_PIECE, HIDDEN_PIECE, ROWS, WIDE_STAY, HALVES
+            )
+            second += (factors(relu(total * SCALE + _row(bias2 + same, n, HIDDEN_PIECE), dtype), HALVES),)
         gains = ()
         for n in tl.static_range(FILTERS // FILTER_PIECE):
-            total = _linear(second, kept_gain, gain, n, HIDDEN, FILTER_PIECE, HIDDEN_PIECE, ROWS, RESIDENT, HALVES)
-            gains += (total + _row(gain_bias + same, n, FILTER_PIECE),)
+            total = _linear(
+                second, kept_gain, gain + same, n, FILTERS, HIDDEN, FILTER_PIECE, HIDDEN_PIECE, ROWS, WIDE_STAY, HALVES
+            )
+            # Times what analysis is too large by.
+            gains += (total * (SCALE * SCALE) + _row(gain_bias + same, n, FILTER_PIECE) * SCALE,)
         shares = shares_of(blend, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY)
         at, own = frames_of(first, begin, end, frames, HOP, ROWS, R, DELAY)
         origin = (first.to(tl.int64) - DELAY) * HOP
         next_carried = ()
         next_late = ()
         for d in tl.static_range(SIZE):
-            change = tl.zeros((ROWS, R * Q), tl.float32)
             for k in tl.static_range(FILTERS // FILTER_PIECE):
-                weight = _weight(kept_analysis, analysis, k, 0, COLUMNS, FILTER_PIECE, COLUMNS, RESIDENT)
-                filtered = rounded(product(unit[d], weight, None, HALVES) * gains[k], dtype)
-                weight = _weight(kept_synthesis, synthesis, 0, k, FILTERS, R * Q, FILTER_PIECE, RESIDENT)
-                change = product(filtered, weight, change, HALVES)
+                weight = _weight(
+                    kept_analysis, analysis + same, k, 0, FILTERS, COLUMNS, FILTER_PIECE, COLUMNS, NARROW_STAY, HALVES
+                )
+                filtered = factors(rounded(product(unit[d], weight, None, HALVES) * gains[k], dtype), HALVES)
+                weight = _weight(
+                    kept_synthesis, synthesis + same, 0, k, R * Q, FILTERS, R * Q, FILTER_PIECE, NARROW_STAY, HALVES
+                )
+                if k == 0:
+                    change = product(filtered, weight, None, HALVES)
+                else:
+                    change = product(filtered, weight, change, HALVES)
             sums, ahead, end_window = added_up(
-                change * spread[:, None], carried[d], late[d], first, frames, count,
-                WINDOW, HOP, ROWS, R, Q, DELAY, CARRY,
+                change * (spread * SCALE)[:, None], carried[d], late[d], first, frames, count,
+                WINDOW, HOP, ROWS, R, Q, DELAY, True,
             )  # fmt: skip
             next_carried += (ahead,)
             next_late += (end_window,)

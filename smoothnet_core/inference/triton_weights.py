@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from smoothnet_core._checks import mismatch
 from smoothnet_core.checkpoints import published_sizes
-from smoothnet_core.inference.triton_launch import Launch, pieces_of
+from smoothnet_core.inference.triton_launch import Launch, pieces_of, published_scales, vector_filter_scale
 from smoothnet_core.windows import blend_weights
 
 Array = NDArray[np.float64]
@@ -80,13 +81,16 @@ def packed(
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
 
-    def put(array: Array, *shape: int, dtype: torch.dtype = dtype) -> Tensor:
+    def bias(array: Array, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         filled = np.zeros(shape)
         filled[tuple(slice(n) for n in array.shape)] = array
         return torch.as_tensor(filled, dtype=dtype, device=device)
 
-    def bias(array: Array, *shape: int) -> Tensor:
-        return put(array, *shape, dtype=torch.float32)
+    def put(array: Array, *shape: int, scale: float = 1.0) -> Tensor:
+        if not launch.halves:
+            return bias(array, *shape, dtype=dtype)
+        large = (array * scale).astype(np.float16)
+        return torch.stack([bias(half, *shape, dtype=torch.float16) for half in (large, array * scale - large)])
 
     by_channel = architecture == "smoothnet"
     window = len(tensors["decoder.bias" if by_channel else "synthesis"])
@@ -96,7 +100,10 @@ def packed(
         weights, sizes = _published(tensors, how, shares, launch, put, bias)
     else:
         weights, sizes = _vector_filter(tensors, how, shares, trusted, launch, put, bias)
-    return Packed((*weights, bias(_ordered(shares, how), len(how.order))), sizes, how)
+    ordered = _ordered(shares, how)
+    total = ordered.reshape(how.r, how.q).sum(axis=1)
+    weights += (bias(np.concatenate([ordered, 1 / np.where(total > 0, total, 1.0)]), len(ordered) + how.r),)
+    return Packed(weights, sizes, how)
 
 
 def _published(
@@ -110,49 +117,78 @@ def _published(
     def stacked(name: str) -> Array:
         return np.stack([t[f"res_blocks.{i}.{name}"] for i in range(blocks)])
 
+    scale, largest, most = 1.0, 1.0, 1.0
+    if launch.halves:
+        found = published_scales(t)
+        if found is None:
+            raise mismatch("weights for float16 halves", "numbers that cannot grow too large", "larger ones")
+        scale, largest, most = found
+
+    def weight(array: Array, *shape: int) -> Tensor:
+        return put(array, *shape, scale=scale)
+
     columns = len(how.order)
+    one = blocks == 1 and bottleneck == narrow
+    side = max(narrow, columns)
+    joined = one and launch.joined and side <= 64 and min(narrow, columns) >= side // 4
+    decoder = _ordered(t["decoder.weight"] * shares[:, None], how)
+    linear1 = weight(stacked("linear1.weight"), blocks, bottleneck, hidden)
+    if joined:
+        both = np.zeros((2 * side, sizes["hidden"]))
+        both[: sizes["bottleneck"]], both[side : side + columns] = stacked("linear1.weight")[0], decoder
+        linear1 = weight(both, 2 * side, hidden)
     weights = (
-        put(t["encoder.0.weight"], hidden, how.columns),
+        weight(t["encoder.0.weight"], hidden, how.columns),
         bias(t["encoder.0.bias"], hidden),
-        put(stacked("linear1.weight"), blocks, bottleneck, hidden),
+        linear1,
         bias(stacked("linear1.bias"), blocks, bottleneck),
-        put(stacked("linear2.weight"), blocks, hidden, bottleneck),
+        weight(stacked("linear2.weight"), blocks, hidden, bottleneck),
         bias(stacked("linear2.bias"), blocks, hidden),
-        put(_ordered(t["decoder.weight"] * shares[:, None], how), columns, hidden),
+        weight(decoder, columns, hidden),
         bias(_ordered(t["decoder.bias"] * shares, how), columns),
     )
-    resident = launch.resident and blocks == 1 and bottleneck == narrow
     return weights, {
         "HIDDEN": hidden, "PIECE": piece, "BOTTLENECK": bottleneck, "NARROW": narrow, "BLOCKS": blocks,
-        "RESIDENT": resident, "HALVES": launch.halves,
+        "ONE": one, "JOINED": joined, "RESIDENT": launch.resident == "all" and one, "HALVES": launch.halves,
+        "SCALE": 1 / scale, "LARGEST": largest, "MOST": most,
     }  # fmt: skip
 
 
 def _vector_filter(
     t: Mapping[str, Array], how: Arrangement, shares: Array, trusted: bool, launch: Launch, put: Any, bias: Any
 ) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
-    probes, probe_piece = pieces_of(len(t["probe"]), launch.piece)
+    probes, probe_piece = pieces_of(len(t["probe"]), min(launch.piece, launch.probe_piece))
     hidden, hidden_piece = pieces_of(len(t["layer2.bias"]), launch.piece)
     filters, filter_piece = pieces_of(len(t["analysis"]), launch.piece)
+    scale = 1.0
+    if launch.halves:
+        found = vector_filter_scale(t)
+        if found is None:
+            raise mismatch("weights for float16 halves", "numbers that cannot grow too large", "larger ones")
+        scale = found
+
+    def weight(array: Array, *shape: int) -> Tensor:
+        return put(array, *shape, scale=scale)
+
     layer1 = t["layer1.weight"]
     by_lengths, by_quality = layer1[:, : len(t["probe"])], layer1[:, len(t["probe"]) :]
     weights = (
-        put(t["probe"], probes, how.columns),
-        put(by_lengths * np.log(2), hidden, probes),
+        weight(t["probe"], probes, how.columns),
+        weight(by_lengths * np.log(2), hidden, probes),
         bias(t["layer1.bias"] + (by_quality.sum(axis=1) if trusted else 0.0), hidden),
-        put(by_quality[:, 0::2], hidden, how.columns),
-        put(by_quality[:, 1::2], hidden, how.columns),
-        put(t["layer2.weight"], hidden, hidden),
+        weight(by_quality[:, 0::2], hidden, how.columns),
+        weight(by_quality[:, 1::2], hidden, how.columns),
+        weight(t["layer2.weight"], hidden, hidden),
         bias(t["layer2.bias"], hidden),
-        put(t["gain.weight"], filters, hidden),
+        weight(t["gain.weight"], filters, hidden),
         bias(t["gain.bias"], filters),
-        put(t["analysis"], filters, how.columns),
-        put(_ordered(t["synthesis"] * shares[:, None], how), len(how.order), filters),
+        weight(t["analysis"], filters, how.columns),
+        weight(_ordered(t["synthesis"] * shares[:, None], how), len(how.order), filters),
     )
     return weights, {
         "PROBES": probes, "PROBE_PIECE": probe_piece, "HIDDEN": hidden, "HIDDEN_PIECE": hidden_piece,
-        "FILTERS": filters, "FILTER_PIECE": filter_piece, "RESIDENT": launch.resident,
-        "HALVES": launch.halves,
+        "FILTERS": filters, "FILTER_PIECE": filter_piece, "HALVES": launch.halves, "SCALE": 1 / scale,
+        "WIDE_STAY": launch.resident in ("wide", "all"), "NARROW_STAY": launch.resident == "all",
     }  # fmt: skip
 
 

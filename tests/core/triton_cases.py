@@ -13,7 +13,7 @@ pytest.importorskip("triton", reason="triton is not installed")
 
 from smoothnet_core import load_model, refine
 from smoothnet_core.inference.torch_tracks import TorchTracks
-from smoothnet_core.inference.triton_launch import Launch, fits_halves, pieces_of, tuned
+from smoothnet_core.inference.triton_launch import Launch, pieces_of, published_scales, tuned, vector_filter_scale
 from smoothnet_core.inference.triton_tracks import TritonTracks
 from smoothnet_core.inference.triton_weights import arrangement
 from smoothnet_core.windows import refine_windows
@@ -125,7 +125,7 @@ def test_quality(name):
 def test_any_division_of_the_work(name):
     values = track_of(113, 2, 1)
     for launch in (
-        Launch(64, 4, piece=32, programs=1000, resident=True),
+        Launch(64, 4, piece=32, programs=1000, resident="all"),
         Launch(64, 4, piece=16, programs=1, steps=16),
     ):
         assert both(name, values, hop=5, launch=launch) < 3e-6
