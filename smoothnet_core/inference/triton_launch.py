@@ -44,6 +44,7 @@ class Launch:
     joined: bool = True
     probe_piece: int = 256
     most: int = 0
+    gather: bool = False
 
 
 def tuned(architecture: str, tensors: Mapping[str, NDArray[Any]], precision: str) -> Launch:

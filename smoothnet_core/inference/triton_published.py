@@ -20,8 +20,11 @@ import triton.language as tl
 from smoothnet_core.inference.triton_tiles import (
     added,
     added_up,
+    as_matrix,
     factors,
+    for_each,
     frames_of,
+    largest_of,
     leaky_relu,
     product,
     shares_of,
@@ -215,7 +218,7 @@ def published_kernel(
     frames, count, vectors, zero, track_frame, track_vector, track_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
     Q: tl.constexpr, DELAY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr, STEPS: tl.constexpr,
-    STAGES: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr, NARROW: tl.constexpr,
+    STAGES: tl.constexpr, FRAMES: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr, NARROW: tl.constexpr,
     BLOCKS: tl.constexpr, ONE: tl.constexpr, JOINED: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
     SCALE: tl.constexpr, LARGEST: tl.constexpr, MOST: tl.constexpr,
 ):  # fmt: skip
@@ -256,16 +259,16 @@ def published_kernel(
     for step in tl.range(STEPS, num_stages=STAGES):
         # A multiple of 16, for wide reads.
         same = step * zero * 16
-        windows = windows_of(source, track_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY)
+        windows = windows_of(source, track_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY, FRAMES)
         share = 1.0
         larger = 1.0
         if HALVES:
             # The network gives s f(x) for s x and biases s b.
-            largest = tl.max(tl.abs(windows), axis=1)
+            largest = largest_of(windows, FRAMES)
             share = tl.where(largest * MOST > LARGEST, LARGEST / tl.maximum(largest, LARGEST / MOST), MOST)
             larger = share / SCALE
-            windows *= share[:, None]
-        windows = factors(windows.to(dtype), HALVES)
+            windows *= for_each(share, FRAMES)
+        windows = factors(as_matrix(windows.to(dtype), ROWS, COLUMNS, FRAMES), HALVES)
         if ONE:
             refined = _one_block(
                 windows, kept, share, larger, encoder + same, encoder_bias + same, narrow + same, narrow_bias + same,

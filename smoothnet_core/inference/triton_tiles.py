@@ -156,22 +156,78 @@ def log2_of_root(squares, dtype: tl.constexpr):
 @triton.jit
 def windows_of(
     pointer, step, first, frames, count, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr,
-    ROWS: tl.constexpr, DELAY: tl.constexpr,
+    ROWS: tl.constexpr, DELAY: tl.constexpr, FRAMES: tl.constexpr,
 ):  # fmt: skip
-    """Return float32 windows (ROWS, COLUMNS) number ``first`` and after; zeros where there is no such window.
+    """Return float32 windows number ``first`` and after; zeros where there is no such window.
 
     ``pointer`` is the channel's first frame, ``step`` the distance of its frames in memory; of the columns the first
-    ``WINDOW`` are used.
+    ``WINDOW`` are used. They are (ROWS, COLUMNS). With ``FRAMES``, a power of two, which all windows together fit in,
+    every frame is read once and the windows are put together on the chip, for frames that lie far apart: they are then
+    (COLUMNS / 4, ROWS, 4), of which threads have several columns, see :func:`as_matrix`.
     """
-    rows = tl.arange(0, ROWS)
-    columns = tl.arange(0, COLUMNS)
-    window = first + rows
-    start = rows * HOP
+    window = first + tl.arange(0, ROWS)
+    inside = (window >= 0) & (window < count + DELAY)
+    start = tl.arange(0, ROWS) * HOP
     if DELAY:
         start = tl.where(window == count, frames - WINDOW - first * HOP, start)
-    inside = ((window >= 0) & (window < count + DELAY))[:, None] & (columns < WINDOW)[None, :]
     pointer += first.to(tl.int64) * HOP * step
-    return tl.load(pointer + (start[:, None] + columns[None, :]) * step, mask=inside, other=0.0).to(tl.float32)
+    if FRAMES:
+        frame = tl.arange(0, FRAMES)
+        there = (first * HOP + frame >= 0) & (first * HOP + frame < frames) & (frame < (ROWS - 1) * HOP + WINDOW)
+        seen = tl.load(pointer + frame * step, mask=there, other=0.0).to(tl.float32)
+        place = tl.arange(0, ROWS * COLUMNS)
+        row = place // 4 % ROWS
+        at = row * HOP
+        if DELAY:
+            at = tl.where(first + row == count, frames - WINDOW - first * HOP, at)
+        column = place // (4 * ROWS) * 4 + place % 4
+        there = (first + row >= 0) & (first + row < count + DELAY) & (column < WINDOW)
+        found = tl.where(there, tl.gather(seen, (at + column) % FRAMES, 0), 0.0)
+        result = tl.reshape(found, (COLUMNS // 4, ROWS, 4))
+    else:
+        columns = tl.arange(0, COLUMNS)
+        there = inside[:, None] & (columns < WINDOW)[None, :]
+        result = tl.load(pointer + (start[:, None] + columns[None, :]) * step, mask=there, other=0.0).to(tl.float32)
+    return result
+
+
+@triton.jit
+def sums_of(windows, FRAMES: tl.constexpr):
+    """Return (ROWS,) the sums over each window of :func:`windows_of`."""
+    if FRAMES:
+        # First what a thread has.
+        result = tl.sum(tl.sum(windows, axis=0), axis=1)
+    else:
+        result = tl.sum(windows, axis=1)
+    return result
+
+
+@triton.jit
+def largest_of(windows, FRAMES: tl.constexpr):
+    """Return (ROWS,) the largest size of a number of each window of :func:`windows_of`."""
+    if FRAMES:
+        result = tl.max(tl.max(tl.abs(windows), axis=0), axis=1)
+    else:
+        result = tl.max(tl.abs(windows), axis=1)
+    return result
+
+
+@triton.jit
+def for_each(x, FRAMES: tl.constexpr):
+    """Return (ROWS,) numbers so that they are multiplied with windows of :func:`windows_of`."""
+    if FRAMES:
+        result = x[None, :, None]
+    else:
+        result = x[:, None]
+    return result
+
+
+@triton.jit
+def as_matrix(windows, ROWS: tl.constexpr, COLUMNS: tl.constexpr, FRAMES: tl.constexpr):
+    """Return windows of :func:`windows_of` as (ROWS, COLUMNS)."""
+    if FRAMES:
+        windows = tl.reshape(tl.permute(windows, (1, 0, 2)), (ROWS, COLUMNS))
+    return windows
 
 
 @triton.jit

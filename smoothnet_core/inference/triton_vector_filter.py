@@ -17,13 +17,16 @@ import triton.language as tl
 
 from smoothnet_core.inference.triton_tiles import (
     added_up,
+    as_matrix,
     factors,
+    for_each,
     frames_of,
     log2_of_root,
     product,
     relu,
     rounded,
     shares_of,
+    sums_of,
     transposed,
     weight_of,
     windows_of,
@@ -87,7 +90,7 @@ def vector_filter_kernel(
     quality_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
     Q: tl.constexpr, DELAY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr, STEPS: tl.constexpr,
-    STAGES: tl.constexpr, PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr,
+    STAGES: tl.constexpr, FRAMES: tl.constexpr, PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr,
     HIDDEN_PIECE: tl.constexpr, FILTERS: tl.constexpr, FILTER_PIECE: tl.constexpr, QUALITY: tl.constexpr,
     WIDE_STAY: tl.constexpr, NARROW_STAY: tl.constexpr, HALVES: tl.constexpr, SCALE: tl.constexpr,
 ):  # fmt: skip
@@ -132,37 +135,44 @@ def vector_filter_kernel(
         # A multiple of 16, for wide reads.
         same = step * zero * 16
         centred = ()
-        energy = tl.zeros((ROWS,), tl.float32)
         for d in tl.static_range(SIZE):
             windows = windows_of(
-                source + d * track_number, track_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY
-            )
-            middle = tl.sum(windows, axis=1) / WINDOW
-            windows -= middle[:, None]
+                source + d * track_number, track_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY,
+                FRAMES,
+            )  # fmt: skip
+            windows -= for_each(sums_of(windows, FRAMES) / WINDOW, FRAMES)
             if WINDOW < COLUMNS:
-                windows = tl.where((tl.arange(0, COLUMNS) < WINDOW)[None, :], windows, 0.0)
-            energy += tl.sum(windows * windows, axis=1)
+                column = tl.arange(0, COLUMNS)[None, :]
+                if FRAMES:
+                    column = (tl.arange(0, COLUMNS // 4) * 4)[:, None, None] + tl.arange(0, 4)[None, None, :]
+                windows = tl.where(column < WINDOW, windows, 0.0)
+            if d == 0:
+                squares = windows * windows
+            else:
+                squares += windows * windows
             centred += (windows,)
+        energy = sums_of(squares, FRAMES)
         spread = tl.sqrt(tl.where(energy > 0, energy / WINDOW, 1.0))
         share = 1.0 / tl.where(spread > 0, spread, 1.0)
         unit = ()
         for d in tl.static_range(SIZE):
-            unit += (factors(rounded(centred[d] * share[:, None], dtype), HALVES),)
+            windows = as_matrix(rounded(centred[d] * for_each(share, FRAMES), dtype), ROWS, COLUMNS, FRAMES)
+            unit += (factors(windows, HALVES),)
         features = ()
         for k in tl.static_range(PROBES // PROBE_PIECE):
             weight = _weight(kept_probe, probe + same, k, 0, PROBES, COLUMNS, PROBE_PIECE, COLUMNS, NARROW_STAY, HALVES)
             seen = product(unit[0], weight, None, HALVES)
-            squares = seen * seen
+            lengths = seen * seen
             for d in tl.static_range(1, SIZE):
                 seen = product(unit[d], weight, None, HALVES)
-                squares += seen * seen
-            features += (factors(rounded(log2_of_root(squares * (SCALE * SCALE), dtype), dtype), HALVES),)
+                lengths += seen * seen
+            features += (factors(rounded(log2_of_root(lengths * (SCALE * SCALE), dtype), dtype), HALVES),)
         hidden = ()
         if QUALITY:
             given = quality + vector * quality_vector
-            sure = windows_of(given, quality_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY)
+            sure = windows_of(given, quality_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY, 0)
             present = windows_of(
-                given + quality_number, quality_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY
+                given + quality_number, quality_frame, first, frames, count, WINDOW, COLUMNS, HOP, ROWS, DELAY, 0
             )
             sure = factors(sure.to(dtype), HALVES)
             present = factors(present.to(dtype), HALVES)
