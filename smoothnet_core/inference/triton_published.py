@@ -284,7 +284,7 @@ def published_kernel(
             refined = refined * (SCALE * SCALE / share)[:, None]
         refined += tl.load(decoder_bias + same + tl.arange(0, OUT))[None, :]
         total, carried, late = added_up(
-            refined, carried, late, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, False
+            refined, carried, late, same, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, False
         )
         total *= shares_of(blend, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY)
         at, own = frames_of(first, begin, end, frames, HOP, ROWS, R, DELAY)

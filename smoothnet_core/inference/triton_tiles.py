@@ -280,7 +280,7 @@ def shares_of(
 
 @triton.jit
 def added_up(
-    refined, carried, late, first, frames, count, WINDOW: tl.constexpr, HOP: tl.constexpr, ROWS: tl.constexpr,
+    refined, carried, late, same, first, frames, count, WINDOW: tl.constexpr, HOP: tl.constexpr, ROWS: tl.constexpr,
     R: tl.constexpr, Q: tl.constexpr, DELAY: tl.constexpr, SILENT: tl.constexpr,
 ):  # fmt: skip
     """Add up the overlaps of a tile.
@@ -303,7 +303,7 @@ def added_up(
     # Numbers are fetched by one index each; by rows of a matrix the compiler fails on some shapes. In this order, and
     # with the overlaps of rows and frames taken in different orders, threads meet in few of the chip's memory banks.
     refined = tl.permute(tl.reshape(refined, (ROWS // 8, 8, COLUMNS // 8, 4, 2)), (0, 2, 4, 3, 1))
-    place = tl.arange(0, Q * ROWS * R)
+    place = tl.arange(0, Q * ROWS * R) + same
     p, r = _blocks(place % (ROWS * R), ROWS, R)
     q = (place // (ROWS * R) + p // 8 * 2 + r // 2) % Q
     row = p - q - DELAY

@@ -218,7 +218,7 @@ def vector_filter_kernel(
                 else:
                     change = product(filtered, weight, change, HALVES)
             sums, ahead, end_window = added_up(
-                change * (spread * SCALE)[:, None], carried[d], late[d], first, frames, count,
+                change * (spread * SCALE)[:, None], carried[d], late[d], 0, first, frames, count,
                 WINDOW, HOP, ROWS, R, Q, DELAY, True,
             )  # fmt: skip
             next_carried += (ahead,)
