@@ -24,43 +24,28 @@ LARGE = {
 # Vector filters by their probes, hidden units and filters: random weights take as long as trained ones.
 SWEEP = {
     ("128/128/128", "bf16", 8): [
-        Launch(64, 4), Launch(64, 4, piece=128), Launch(128, 8), Launch(128, 8, piece=128),
-        Launch(128, 8, resident="all"), Launch(128, 8, piece=128, resident=True),
-    ],
-    ("128/128/128", "bf16", 1): [
-        Launch(64, 4), Launch(128, 8, resident="all"), Launch(128, 8, piece=128, resident=True)
+        Launch(64, 4), Launch(64, 4, piece=128), Launch(64, 4, piece=128, resident="wide"), Launch(128, 8, piece=128),
+        Launch(128, 8, piece=128, resident="wide"), Launch(128, 8, piece=128, resident="all"),
+        Launch(128, 8, piece=128, resident="all", steps=64, programs=2),
     ],
     ("128/144/128", "bf16", 8): [
-        Launch(64, 4), Launch(64, 4, piece=32), Launch(128, 8, resident="all"), Launch(128, 8, piece=32, resident=True),
+        Launch(64, 4), Launch(64, 4, piece=32), Launch(128, 8, resident="all"),
+        Launch(128, 8, piece=128, resident="all"),
     ],
-    ("default", "bf16", 8): [Launch(64, 4), Launch(128, 8, resident="all")],
-    ("16/32/32", "bf16", 16): [
-        Launch(64, 4), Launch(64, 4, resident="all"), Launch(128, 8, resident=True), Launch(128, 4, resident=True),
-    ],
-    ("fast", "bf16", 16): [Launch(64, 4), Launch(64, 4, resident="all")],
+    ("default", "bf16", 8): [Launch(128, 8, piece=128, resident="all")],
+    ("16/32/32", "bf16", 16): [Launch(64, 4), Launch(64, 4, resident="all"), Launch(128, 4, resident="all")],
     ("published 512/16/1", "bf16", 1): [
-        Launch(64, 4), Launch(64, 4, resident="all"), Launch(64, 4, piece=128), Launch(128, 8),
-        Launch(128, 8, piece=128), Launch(128, 8, resident="all"), Launch(128, 8, piece=128, resident=True),
+        Launch(64, 4), Launch(64, 4, resident="all"), Launch(64, 4, piece=128, resident="all"),
+        Launch(128, 8, piece=128, resident="all"),
     ],
     ("published 512/128/5", "bf16", 1): [Launch(128, 8), Launch(128, 8, piece=128)],
     ("published 512/16/1", "fp32", 1): [
-        Launch(64, 4, halves=True), Launch(128, 8, halves=True), Launch(128, 8, piece=128, halves=True), Launch(128, 8),
+        Launch(64, 4, halves=True), Launch(64, 4, piece=32, halves=True), Launch(128, 8, halves=True), Launch(128, 8),
     ],
-    ("128/128/128", "fp32", 8): [Launch(128, 8), Launch(64, 4, halves=True), Launch(128, 8, halves=True)],
-    ("16/32/32", "fp32", 16): [Launch(64, 4), Launch(64, 4, halves=True), Launch(128, 8, halves=True)],
-}  # fmt: skip
-
-# Not yet measured: more tiles a program, reading ahead; other products of float32 numbers.
-CANDIDATES = {
-    ("default", "bf16", 8): [
-        Launch(128, 8, piece=128, resident="all", steps=32, programs=4),
-        Launch(128, 8, piece=128, resident="all", steps=64, programs=2),
-        Launch(128, 8, stages=2, piece=128, resident="all", steps=64, programs=2),
-        Launch(64, 4, piece=128, steps=64, programs=2),
-        Launch(64, 4, piece=128, resident="all", steps=64, programs=2),
+    ("128/128/128", "fp32", 8): [
+        Launch(64, 4, halves=True), Launch(128, 8, halves=True), Launch(128, 8, piece=128, halves=True),
     ],
-    ("default", "fp32", 8): [Launch(128, 8)],
-    ("published 512/16/1", "fp32", 1): [Launch(128, 8), Launch(64, 4, halves=True)],
+    ("16/32/32", "fp32", 16): [Launch(64, 4, halves=True), Launch(64, 4, resident="all", halves=True)],
 }  # fmt: skip
 
 
@@ -112,23 +97,28 @@ def walk(frames: int, joints: int, size: int, seed: int = 0, device: str = "cuda
     return 0.5 * torch.sin(torch.cumsum(steps, dim=0) * 0.05) + 0.01 * steps
 
 
-def cases(sweep: bool, more: bool) -> list[dict]:
-    tables = ([SWEEP] if sweep else []) + ([CANDIDATES] if more else [])
-    if tables:
+def cases(sweep: bool) -> list[dict]:
+    if sweep:
         found = [
             {"network": n, "precision": p, "hop": hop, "launch": asdict(launch), "sweep": True}
-            for table in tables
-            for (n, p, hop), launches in table.items()
+            for (n, p, hop), launches in SWEEP.items()
             for launch in launches
         ]
     else:
-        found = []
-    if not sweep:
         kinds = [(n, p, DEFAULT_HOP[n]) for n in NETWORKS for p in ("bf16", "fp32")]
         kinds += [("default", "bf16", 1), ("published 512/16/1", "bf16", 16)]
-        found += [{"network": n, "precision": p, "hop": hop, "launch": None, "sweep": False} for n, p, hop in kinds]
-    # What takes longest to compile would keep everything else waiting.
-    return sorted(found, key=lambda c: (c["precision"] == "fp32" and "128/5" in c["network"], c["precision"] == "fp32"))
+        found = [{"network": n, "precision": p, "hop": hop, "launch": None, "sweep": False} for n, p, hop in kinds]
+    # What takes longest to compile is begun first.
+    return sorted(found, key=lambda c: ("128/5" not in c["network"], c["precision"] != "fp32"))
+
+
+def tracks_of(case: dict) -> list[tuple[int, int, int, bool]]:
+    """The sizes of tracks that a case is checked at, and whether time is last in memory: each is compiled by itself."""
+    large = (LARGE[case["network"]], 24, 3)
+    if case["sweep"]:
+        return [(*large, True)]
+    sizes = [large, (300, 24, 3), (100_000, 17, 3), (419, 2, 3)]
+    return [(*size, over_time) for size in sizes for over_time in (True, False)]
 
 
 def title(case: dict) -> str:

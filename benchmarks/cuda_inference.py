@@ -2,8 +2,8 @@
 
 ``--sweep`` times, instead of what is tuned, every division of work in a table of cuda_cases.py.
 
-Compiles and checks every case in processes of their own, side by side (a case that fails or takes too long costs
-nothing but itself), then times them one after the other. Without a GPU it says so and does nothing.
+Compiles and checks every case, one track in each of many processes side by side (what fails or takes too long costs
+nothing but itself), then times the cases one after the other. Without a GPU it says so and does nothing.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from cuda_cases import (  # noqa: E402
     operations,
     stretches,
     title,
+    tracks_of,
     walk,
     windows_of,
 )
@@ -52,11 +53,6 @@ def triton_tracks(name: str, precision: str, launch: Launch | None):
     return TritonTracks(architecture, tensors, "cuda", precision, launch)
 
 
-def shapes_of(name: str) -> list[tuple[int, int, int]]:
-    """The sizes that a network is timed at; each number of tiles a program is compiled for itself."""
-    return [(LARGE[name], 24, 3), (300, 24, 3), (100_000, 17, 3)]
-
-
 def laid_out(values: torch.Tensor, over_time: bool) -> torch.Tensor:
     return values.permute(1, 2, 0).contiguous().permute(2, 0, 1) if over_time else values
 
@@ -66,8 +62,8 @@ def phase(what: str) -> None:
     print(f"PHASE {what} ({time.process_time():.1f} s of computing)", flush=True)
 
 
-def prepare(case: dict) -> dict:
-    """Compile a case and compare it with float64 on the CPU, with poisoned outputs."""
+def prepare(case: dict, track: tuple[int, int, int, bool]) -> dict:
+    """Compile a case for a track and compare it with float64 on the CPU, with poisoned outputs."""
     launch = None if case["launch"] is None else Launch(**case["launch"])
     name, precision, hop = case["network"], case["precision"], case["hop"]
     phase("weights")
@@ -75,31 +71,29 @@ def prepare(case: dict) -> dict:
     architecture, tensors = network(name)
     exact = TorchTracks(architecture, tensors, "cpu", torch.float64)
     worst = {"error": 0.0, "of the change": 0.0, "largest": 0.0}
-    compiled = 0.0
-    for frames, joints, size in shapes_of(name)[:1] if case["sweep"] else [*shapes_of(name), (419, 2, 3)]:
-        for over_time in (True,) if case["sweep"] else (True, False):
-            values = laid_out(walk(frames, joints, size), over_time)
-            out = torch.full_like(values, float("nan"))
-            torch.cuda.synchronize()
-            phase(f"compiling for {frames} frames, time {'last' if over_time else 'first'}")
-            started = time.perf_counter()
-            tracks(values, hop=hop, blend="taper", out=out)
-            compiled += time.perf_counter() - started
-            phase("launched")
-            torch.cuda.synchronize()
-            phase("checking")
-            for stretch, inner in stretches(frames, hop, tracks.launch.rows):
-                given = values[stretch, :2].double().cpu()
-                wanted = exact(given, hop=hop, blend="taper")[inner]
-                gap = out[stretch, :2].double().cpu()[inner] - wanted
-                off = {
-                    "error": gap.norm() / wanted.norm(), "of the change": gap.norm() / (wanted - given[inner]).norm(),
-                    "largest": gap.abs().max(),
-                }  # fmt: skip
-                # A NaN is the worst there is.
-                worst = {key: max(v, float(off[key].nan_to_num(nan=float("inf")))) for key, v in worst.items()}
-            if not bool(torch.isfinite(out).all()):
-                raise RuntimeError("not every frame was written")
+    frames, joints, size, over_time = track
+    values = laid_out(walk(frames, joints, size), over_time)
+    out = torch.full_like(values, float("nan"))
+    torch.cuda.synchronize()
+    phase(f"compiling for {frames} frames, time {'last' if over_time else 'first'}")
+    started = time.perf_counter()
+    tracks(values, hop=hop, blend="taper", out=out)
+    compiled = time.perf_counter() - started
+    phase("launched")
+    torch.cuda.synchronize()
+    phase("checking")
+    for stretch, inner in stretches(frames, hop, tracks.launch.rows):
+        given = values[stretch, :2].double().cpu()
+        wanted = exact(given, hop=hop, blend="taper")[inner]
+        gap = out[stretch, :2].double().cpu()[inner] - wanted
+        off = {
+            "error": gap.norm() / wanted.norm(), "of the change": gap.norm() / (wanted - given[inner]).norm(),
+            "largest": gap.abs().max(),
+        }  # fmt: skip
+        # A NaN is the worst there is.
+        worst = {key: max(v, float(off[key].nan_to_num(nan=float("inf")))) for key, v in worst.items()}
+    if not bool(torch.isfinite(out).all()):
+        raise RuntimeError("not every frame was written")
     phase("done")
     return {"compiled_s": compiled, **worst}
 
@@ -240,14 +234,18 @@ def time_refine() -> dict:
 
 
 def prepared(found: list[dict], limit: float, each: float, workers: int) -> None:
-    """Compile and check all cases side by side; each gets ``checked`` or ``failed``, with the phase it was in."""
-    waiting, running = list(found), []
+    """Compile and check all cases side by side; each gets ``checked``, the worst of its tracks, or ``failed``."""
+    waiting, running = [(case, track) for case in found for track in tracks_of(case)], []
     started = time.perf_counter()
     while waiting or running:
         now = time.perf_counter()
-        while waiting and len(running) < workers and now - started < limit:
-            case = waiting.pop(0)
-            command = [sys.executable, __file__, "--prepare", json.dumps(case)]
+        if now - started > limit:
+            for case, _ in waiting:
+                case.setdefault("failed", f"never started: the others took {limit:.0f} s")
+            waiting = []
+        while waiting and len(running) < workers:
+            case, track = waiting.pop(0)
+            command = [sys.executable, __file__, "--prepare", json.dumps([case, track])]
             # A compiler that fails prints more than a pipe holds.
             log = tempfile.TemporaryFile("w+")  # noqa: SIM115
             running.append((case, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT), log, now))
@@ -265,16 +263,13 @@ def prepared(found: list[dict], limit: float, each: float, workers: int) -> None
             running.remove(entry)
             lines = [line for line in text.splitlines() if line.startswith("RESULT ")]
             phases = [line[6:] for line in text.splitlines() if line.startswith("PHASE ")]
-            case["seconds"], case["phase"] = now - since, phases[-1] if phases else "starting"
             if lines:
-                case["checked"] = json.loads(lines[-1][7:])
+                seen, before = json.loads(lines[-1][7:]), case.get("checked", {})
+                case["checked"] = {key: max(value, before.get(key, 0.0)) for key, value in seen.items()}
             else:
                 why = "ended" if late else text[-600:]
-                case["failed"] = f"{why} after {now - since:.0f} s in the phase: {case['phase']}"
-        if now - started > limit:
-            for case in waiting:
-                case["failed"] = f"never started: the others took {limit:.0f} s"
-            waiting = []
+                where = phases[-1] if phases else "starting"
+                case["failed"] = f"{why} after {now - since:.0f} s in the phase: {where}"
         time.sleep(0.05)
 
 
@@ -282,10 +277,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path())
     parser.add_argument("--sweep", action="store_true")
-    parser.add_argument("--more", action="store_true", help="time the candidates of cuda_cases.py as well")
     parser.add_argument("--prepare", help=argparse.SUPPRESS)
-    parser.add_argument("--compile-seconds", type=float, default=85)
-    parser.add_argument("--case-seconds", type=float, default=60)
+    parser.add_argument("--compile-seconds", type=float, default=120)
+    parser.add_argument("--case-seconds", type=float, default=90)
     parser.add_argument("--workers", type=int, default=max(1, min(15, (os.cpu_count() or 2) - 1)))
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
@@ -293,7 +287,7 @@ def main() -> None:
         return
     if arguments.prepare:
         torch.set_num_threads(1)
-        print("RESULT " + json.dumps(prepare(json.loads(arguments.prepare))))
+        print("RESULT " + json.dumps(prepare(*json.loads(arguments.prepare))))
         return
     started = time.perf_counter()
     import triton
@@ -328,7 +322,7 @@ def main() -> None:
             save()
 
     say(" | ".join(f"{key} {value}" for key, value in report.items()))
-    found = cases(arguments.sweep, arguments.more)
+    found = cases(arguments.sweep)
     attempt(
         "preparation", lambda: prepared(found, arguments.compile_seconds, arguments.case_seconds, arguments.workers)
     )
@@ -339,7 +333,7 @@ def main() -> None:
     top = top_row.get("bf16 matmul TFLOP/s", float("nan"))
     report["cases"] = found
     for case in sorted(found, key=lambda c: c["sweep"]):
-        if "checked" in case:
+        if "checked" in case and "failed" not in case:
             case["timed"] = attempt(title(case), lambda c=case: time_large(c, top))
         save()
     if not arguments.sweep:
@@ -369,7 +363,7 @@ def summary(report: dict, found: list[dict], say) -> None:
         row, checked = case.get("timed") or {}, case.get("checked") or {}
         off, changed = checked.get("error", float("nan")), checked.get("of the change", float("nan"))
         seconds = checked.get("compiled_s", 0.0)
-        line = f"{title(case)}: error {off:.1e} ({changed:.1e} of the change), compiled in {seconds:.0f} s"
+        line = f"{title(case)}: error {off:.1e} ({changed:.1e} of the change), compiled in up to {seconds:.0f} s"
         for key in ("time last", "time first", "paper's size"):
             if key in row:
                 r = row[key]

@@ -41,10 +41,6 @@ class Launch:
     programs: int = 8
     resident: str = "none"
     halves: bool = False
-    joined: bool = True
-    probe_piece: int = 256
-    most: int = 0
-    gather: bool = False
 
 
 def tuned(architecture: str, tensors: Mapping[str, NDArray[Any]], precision: str) -> Launch:
@@ -53,18 +49,25 @@ def tuned(architecture: str, tensors: Mapping[str, NDArray[Any]], precision: str
     if architecture == "vector_filter":
         widths = [len(tensors["probe"]), len(tensors["layer2.bias"]), len(tensors["analysis"])]
         # Weights that stay on the chip are to leave room for a program's windows.
-        resident = "all" if half and len(tensors["synthesis"]) <= 32 and sum(widths) <= 448 else "none"
+        few = len(tensors["synthesis"]) <= 32 and sum(widths) <= 448
         halves = not half and vector_filter_scale(tensors) is not None
         if max(widths) <= 64:
-            return Launch(rows=64, warps=4, resident=resident, halves=halves)
-        return Launch(rows=128, warps=8, piece=128 if half else 64, resident=resident, halves=halves)
+            return Launch(rows=64, warps=4, resident="all" if few and (half or halves) else "none", halves=halves)
+        if half or halves:
+            return Launch(rows=128, warps=8, piece=128, resident="all" if few and half else "none", halves=halves)
+        return Launch(rows=128, warps=8)
     sizes = published_sizes({name: np.asarray(value, np.float32) for name, value in tensors.items()})
-    if half and sizes["blocks"] == 1 and sizes["bottleneck"] <= 32 and sizes["hidden"] <= 512:
-        return Launch(rows=128, warps=8, piece=128, resident="all")
+    if sizes["blocks"] == 1 and sizes["bottleneck"] <= 32:
+        # Two programs share a processor's memory.
+        numbers = 2 * sizes["hidden"] * (len(tensors["decoder.bias"]) + sizes["bottleneck"])
+        if half and numbers <= 49_152:
+            return Launch(rows=64, warps=4, resident="all")
+        if half and numbers <= 90_000:
+            return Launch(rows=128, warps=8, piece=128, resident="all")
+        if not half and published_scales(tensors) is not None:
+            return Launch(rows=64, warps=4, halves=True)
     # Wider ones leave no registers for 128 rows.
-    rows = 128 if sizes["bottleneck"] <= 256 else 64
-    halves = not half and sizes["blocks"] == 1 and published_scales(tensors) is not None
-    return Launch(rows=rows, warps=8, halves=halves)
+    return Launch(rows=128 if sizes["bottleneck"] <= 256 else 64, warps=8)
 
 
 def vector_filter_scale(tensors: Mapping[str, NDArray[Any]]) -> float | None:
@@ -111,7 +114,7 @@ def published_scales(tensors: Mapping[str, NDArray[Any]]) -> tuple[float, float,
     growth = max(1.0, scale * float(by_input.max()), float(inner[0].max(initial=0.0)))
     added = max(1.0, scale * float(by_bias.max()), float(inner[1].max(initial=0.0)))
     largest, most = _two_to(_LARGEST_HALF / growth), min(_MOST, _two_to(_LARGEST_HALF / added))
-    return (scale, largest, min(most, largest)) if largest >= 1 else None
+    return (scale, largest, min(most, largest)) if min(scale, largest) >= 1 else None
 
 
 def _two_to(number: float) -> float:

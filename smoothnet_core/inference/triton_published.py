@@ -85,7 +85,8 @@ def _widened(
 ):  # fmt: skip
     """Return a piece of a block's output from that of its input."""
     REST: tl.constexpr = BLOCKS * HIDDEN * BOTTLENECK
-    total = product(inner[0], transposed(weight_of(wide, PIECE, NARROW, BOTTLENECK, REST, HALVES), HALVES), None, HALVES)
+    weight = weight_of(wide, PIECE, NARROW, BOTTLENECK, REST, HALVES)
+    total = product(inner[0], transposed(weight, HALVES), None, HALVES)
     for n in tl.static_range(1, BOTTLENECK // NARROW):
         weight = weight_of(wide + n * NARROW, PIECE, NARROW, BOTTLENECK, REST, HALVES)
         total = product(inner[n], transposed(weight, HALVES), total, HALVES)
@@ -146,13 +147,13 @@ def _one_block(
     if JOINED:
         sums, refined = _parted(sums, ROWS, 2 * SIDE)
         if NARROW < SIDE:
-            sums, filling = _parted(sums, ROWS, SIDE)
+            sums = _parted(sums, ROWS, SIDE)[0]
             if 2 * NARROW < SIDE:
-                sums, filling = _parted(sums, ROWS, SIDE // 2)
+                sums = _parted(sums, ROWS, SIDE // 2)[0]
         if OUT < SIDE:
-            refined, filling = _parted(refined, ROWS, SIDE)
+            refined = _parted(refined, ROWS, SIDE)[0]
             if 2 * OUT < SIDE:
-                refined, filling = _parted(refined, ROWS, SIDE // 2)
+                refined = _parted(refined, ROWS, SIDE // 2)[0]
     inner = _inner((sums,), narrow_bias, share, NARROW, 1, dtype, HALVES, SCALE)
     for c in tl.static_range(PIECES):
         if RESIDENT:
@@ -218,18 +219,19 @@ def published_kernel(
     frames, count, vectors, zero, track_frame, track_vector, track_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
     Q: tl.constexpr, DELAY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr, STEPS: tl.constexpr,
-    STAGES: tl.constexpr, FRAMES: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr, NARROW: tl.constexpr,
-    BLOCKS: tl.constexpr, ONE: tl.constexpr, JOINED: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
-    SCALE: tl.constexpr, LARGEST: tl.constexpr, MOST: tl.constexpr,
+    STAGES: tl.constexpr, FRAMES: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr,
+    NARROW: tl.constexpr, BLOCKS: tl.constexpr, ONE: tl.constexpr, JOINED: tl.constexpr, RESIDENT: tl.constexpr,
+    HALVES: tl.constexpr, SCALE: tl.constexpr, LARGEST: tl.constexpr, MOST: tl.constexpr,
 ):  # fmt: skip
     """Refine the track; program ``i`` writes stretch ``i // channels`` of channel ``i % channels``.
 
     Weights are padded with zeros: encoder (HIDDEN, COLUMNS), narrow (BLOCKS, BOTTLENECK, HIDDEN) or, with ``JOINED``,
-    see :func:`_one_block`, wide (BLOCKS, HIDDEN, BOTTLENECK), decoder (R * Q, HIDDEN), weighted and in the order of the
-    overlaps. With ``RESIDENT`` they are read once and stay on the chip. With ``HALVES`` every weight is two arrays of
-    float16, whose sum is ``1 / SCALE`` times the weight, and windows are made ``MOST`` times as large, or so many times
-    that their largest number is ``LARGEST``, if that is less. ``zero`` is 0, which the compiler does not know: else it
-    would work out all addresses before the loop and keep them in registers.
+    see :func:`_one_block`, wide (BLOCKS, HIDDEN, BOTTLENECK), decoder (R * Q, HIDDEN), in the order of the overlaps and
+    weighted, but not with ``HALVES``. With ``RESIDENT`` they are read once and stay on the chip.
+    With ``HALVES`` every weight is two arrays of float16, whose sum is ``1 / SCALE`` times the weight, and windows are
+    made ``MOST`` times as large, or so many times that their largest number is ``LARGEST``, if that is less.
+    ``zero`` is 0, which the compiler does not know: else it would work out all addresses before the loop and keep them
+    in registers.
     """
     program = tl.program_id(0)
     channels = vectors * SIZE
@@ -272,19 +274,21 @@ def published_kernel(
         if ONE:
             refined = _one_block(
                 windows, kept, share, larger, encoder + same, encoder_bias + same, narrow + same, narrow_bias + same,
-                wide + same, wide_bias + same, decoder + same, ROWS, COLUMNS, HIDDEN, PIECE, NARROW, OUT, JOINED, RESIDENT, dtype, HALVES,
-                SCALE,
+                wide + same, wide_bias + same, decoder + same,
+                ROWS, COLUMNS, HIDDEN, PIECE, NARROW, OUT, JOINED, RESIDENT, dtype, HALVES, SCALE,
             )  # fmt: skip
         else:
             refined = _more_blocks(
                 windows, share, larger, encoder + same, encoder_bias + same, narrow + same, narrow_bias + same,
-                wide + same, wide_bias + same, decoder + same, ROWS, COLUMNS, HIDDEN, PIECE, BOTTLENECK, NARROW, BLOCKS, OUT, dtype, HALVES, SCALE,
+                wide + same, wide_bias + same, decoder + same,
+                ROWS, COLUMNS, HIDDEN, PIECE, BOTTLENECK, NARROW, BLOCKS, OUT, dtype, HALVES, SCALE,
             )  # fmt: skip
         if HALVES:
-            refined = refined * (SCALE * SCALE / share)[:, None]
+            refined *= (SCALE * SCALE / share)[:, None] * tl.load(blend + same + tl.arange(0, OUT))[None, :]
         refined += tl.load(decoder_bias + same + tl.arange(0, OUT))[None, :]
+        fresh = same if HALVES else 0
         total, carried, late = added_up(
-            refined, carried, late, same, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, False
+            refined, carried, late, fresh, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, False
         )
         total *= shares_of(blend, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY)
         at, own = frames_of(first, begin, end, frames, HOP, ROWS, R, DELAY)

@@ -84,11 +84,7 @@ def weight_of(
 @triton.jit
 def transposed(weight, HALVES: tl.constexpr):
     """Return a weight as the second factor of a product."""
-    if HALVES:
-        result = (tl.trans(weight[0]), tl.trans(weight[1]))
-    else:
-        result = (tl.trans(weight[0]),)
-    return result
+    return (tl.trans(weight[0]), tl.trans(weight[1])) if HALVES else (tl.trans(weight[0]),)
 
 
 @triton.jit
@@ -194,32 +190,20 @@ def windows_of(
 @triton.jit
 def sums_of(windows, FRAMES: tl.constexpr):
     """Return (ROWS,) the sums over each window of :func:`windows_of`."""
-    if FRAMES:
-        # First what a thread has.
-        result = tl.sum(tl.sum(windows, axis=0), axis=1)
-    else:
-        result = tl.sum(windows, axis=1)
-    return result
+    # First what a thread has.
+    return tl.sum(tl.sum(windows, axis=0), axis=1) if FRAMES else tl.sum(windows, axis=1)
 
 
 @triton.jit
 def largest_of(windows, FRAMES: tl.constexpr):
     """Return (ROWS,) the largest size of a number of each window of :func:`windows_of`."""
-    if FRAMES:
-        result = tl.max(tl.max(tl.abs(windows), axis=0), axis=1)
-    else:
-        result = tl.max(tl.abs(windows), axis=1)
-    return result
+    return tl.max(tl.max(tl.abs(windows), axis=0), axis=1) if FRAMES else tl.max(tl.abs(windows), axis=1)
 
 
 @triton.jit
 def for_each(x, FRAMES: tl.constexpr):
     """Return (ROWS,) numbers so that they are multiplied with windows of :func:`windows_of`."""
-    if FRAMES:
-        result = x[None, :, None]
-    else:
-        result = x[:, None]
-    return result
+    return x[None, :, None] if FRAMES else x[:, None]
 
 
 @triton.jit
@@ -289,6 +273,7 @@ def added_up(
         refined: (ROWS, R * Q) weighted refined windows ``first`` and after.
         carried: (ROWS * R,) what the tile before adds to this one.
         late: (R * Q,) the window aligned with the end, zeros until it was seen.
+        same: 0. If the compiler does not know that, it works out indices anew for each tile, which leaves registers.
         SILENT: rows that are no windows are zeros.
 
     Returns:
@@ -303,16 +288,17 @@ def added_up(
     # Numbers are fetched by one index each; by rows of a matrix the compiler fails on some shapes. In this order, and
     # with the overlaps of rows and frames taken in different orders, threads meet in few of the chip's memory banks.
     refined = tl.permute(tl.reshape(refined, (ROWS // 8, 8, COLUMNS // 8, 4, 2)), (0, 2, 4, 3, 1))
-    place = tl.arange(0, Q * ROWS * R) + same
+    # Quotients of numbers without a sign are shifts.
+    place = (tl.arange(0, Q * ROWS * R) + same).to(tl.uint32)
     p, r = _blocks(place % (ROWS * R), ROWS, R)
     q = (place // (ROWS * R) + p // 8 * 2 + r // 2) % Q
-    row = p - q - DELAY
+    row = p.to(tl.int32) - q.to(tl.int32) - DELAY
     # What is not of this tile, at the place that the next one's first rows have in it.
     ahead = row < 0
-    row = (row + ROWS) % ROWS
+    row = (row + ROWS).to(tl.uint32) % ROWS
     column = r * Q + q
     at = ((row // 8 * (COLUMNS // 8) + column // 8) * 2 + column % 2) * 32 + column // 2 % 4 * 8 + row % 8
-    moved = tl.gather(tl.reshape(refined, (ROWS * COLUMNS,)), at, 0)
+    moved = tl.gather(tl.reshape(refined, (ROWS * COLUMNS,)), at.to(tl.int32), 0)
     sums = carried + tl.sum(tl.reshape(tl.where(ahead, 0.0, moved), (Q, ROWS * R)), axis=0)
     carried = tl.sum(tl.reshape(tl.where(ahead, moved, 0.0), (Q, ROWS * R)), axis=0)
     if DELAY:

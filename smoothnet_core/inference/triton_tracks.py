@@ -121,11 +121,12 @@ class TritonTracks:
         grid = (tracks * -(-blocks // (steps * rows - how.lag)),)
         # Frames that lie far apart are read one by one, but only once if that is much less often.
         together = 1 << ((rows - 1) * hop + self.window - 1).bit_length()
-        once = 2 * together <= rows * how.columns and (values.stride(0) != 1 or launch.gather)
+        once = 2 * together <= rows * how.columns and values.stride(0) != 1
         kernel: Any = published_kernel if by_channel else vector_filter_kernel
         common = {
             "SIZE": size, "WINDOW": self.window, "COLUMNS": how.columns, "HOP": hop, "R": how.r, "Q": how.q,
-            "DELAY": int(late), "LAG": how.lag, "ROWS": rows, "STEPS": steps, "STAGES": launch.stages, "FRAMES": together if once else 0, "num_warps": launch.warps, "num_stages": launch.stages, **({"maxnreg": launch.most} if launch.most else {}),
+            "DELAY": int(late), "LAG": how.lag, "ROWS": rows, "STEPS": steps, "STAGES": launch.stages,
+            "FRAMES": together if once else 0, "num_warps": launch.warps, "num_stages": launch.stages,
         }  # fmt: skip
         with torch.cuda.device(self.device if self.device.type == "cuda" else -1):
             if by_channel:

@@ -67,7 +67,7 @@ def _weight(
 @triton.jit
 def _linear(
     pieces, kept, weight, n: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, PIECE: tl.constexpr,
-    STEP: tl.constexpr, ROWS: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
+    STEP: tl.constexpr, RESIDENT: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Return piece ``n`` (PIECE columns) of a linear map of WIDTH columns, which come in pieces of STEP."""
     total = product(pieces[0], _weight(kept, weight, n, 0, HEIGHT, WIDTH, PIECE, STEP, RESIDENT, HALVES), None, HALVES)
@@ -98,11 +98,12 @@ def vector_filter_kernel(
 
     Weights are padded with zeros: probe (PROBES, COLUMNS), layer1 (HIDDEN, PROBES), sureness and presence (HIDDEN,
     COLUMNS) for the two numbers of the quality, layer2 (HIDDEN, HIDDEN), gain (FILTERS, HIDDEN), analysis (FILTERS,
-    COLUMNS), synthesis (R * Q, FILTERS), weighted and in the order of the overlaps. Without ``QUALITY`` all of it is 1
-    and ``bias1`` holds what that adds. Logarithms are those to the base 2, ``layer1`` holds the factor. With
-    ``HALVES`` every weight is two arrays of float16, whose sum is ``1 / SCALE`` times the weight. Layers between wide
-    ones (``WIDE_STAY``) and the others (``NARROW_STAY``) are read once a program and stay on the chip. ``zero`` is 0,
-    which the compiler does not know: else it would work out all addresses before the loop and keep them in registers.
+    COLUMNS), synthesis (R * Q, FILTERS), in the order of the overlaps and weighted, but not with ``HALVES``. Without
+    ``QUALITY`` all of it is 1 and ``bias1`` holds what that adds. Logarithms are those to the base 2, ``layer1`` holds
+    the factor. With ``HALVES`` every weight is two arrays of float16, whose sum is ``1 / SCALE`` times the weight.
+    Layers between wide ones (``WIDE_STAY``) and the others (``NARROW_STAY``) are read once a program and stay on the
+    chip. ``zero`` is 0, which the compiler does not know: else it would work out all addresses before the loop and keep
+    them in registers.
     """
     program = tl.program_id(0)
     vector = (program % vectors).to(tl.int64)
@@ -178,7 +179,7 @@ def vector_filter_kernel(
             present = factors(present.to(dtype), HALVES)
         for n in tl.static_range(HIDDEN // HIDDEN_PIECE):
             total = _linear(
-                features, kept_layer1, layer1 + same, n, HIDDEN, PROBES, HIDDEN_PIECE, PROBE_PIECE, ROWS, WIDE_STAY, HALVES
+                features, kept_layer1, layer1 + same, n, HIDDEN, PROBES, HIDDEN_PIECE, PROBE_PIECE, WIDE_STAY, HALVES
             )
             if QUALITY:
                 weight = _weight((), sureness + same, n, 0, HIDDEN, COLUMNS, HIDDEN_PIECE, COLUMNS, False, HALVES)
@@ -189,13 +190,13 @@ def vector_filter_kernel(
         second = ()
         for n in tl.static_range(HIDDEN // HIDDEN_PIECE):
             total = _linear(
-                hidden, kept_layer2, layer2 + same, n, HIDDEN, HIDDEN, HIDDEN_PIECE, HIDDEN_PIECE, ROWS, WIDE_STAY, HALVES
+                hidden, kept_layer2, layer2 + same, n, HIDDEN, HIDDEN, HIDDEN_PIECE, HIDDEN_PIECE, WIDE_STAY, HALVES
             )
             second += (factors(relu(total * SCALE + _row(bias2 + same, n, HIDDEN_PIECE), dtype), HALVES),)
         gains = ()
         for n in tl.static_range(FILTERS // FILTER_PIECE):
             total = _linear(
-                second, kept_gain, gain + same, n, FILTERS, HIDDEN, FILTER_PIECE, HIDDEN_PIECE, ROWS, WIDE_STAY, HALVES
+                second, kept_gain, gain + same, n, FILTERS, HIDDEN, FILTER_PIECE, HIDDEN_PIECE, WIDE_STAY, HALVES
             )
             # Times what analysis is too large by.
             gains += (total * (SCALE * SCALE) + _row(gain_bias + same, n, FILTER_PIECE) * SCALE,)
@@ -217,8 +218,11 @@ def vector_filter_kernel(
                     change = product(filtered, weight, None, HALVES)
                 else:
                     change = product(filtered, weight, change, HALVES)
+            change *= (spread * SCALE)[:, None]
+            if HALVES:
+                change *= tl.load(blend + same + tl.arange(0, R * Q))[None, :]
             sums, ahead, end_window = added_up(
-                change * (spread * SCALE)[:, None], carried[d], late[d], 0, first, frames, count,
+                change, carried[d], late[d], 0, first, frames, count,
                 WINDOW, HOP, ROWS, R, Q, DELAY, True,
             )  # fmt: skip
             next_carried += (ahead,)

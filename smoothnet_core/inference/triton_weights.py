@@ -130,8 +130,9 @@ def _published(
     columns = len(how.order)
     one = blocks == 1 and bottleneck == narrow
     side = max(narrow, columns)
-    joined = one and launch.joined and side <= 64 and min(narrow, columns) >= side // 4
-    decoder = _ordered(t["decoder.weight"] * shares[:, None], how)
+    # In halves products take long, and what they leave is put in parts faster than it is multiplied.
+    joined = one and launch.halves and side <= 64 and min(narrow, columns) >= side // 4
+    decoder = _last(t["decoder.weight"], shares, how, launch)
     linear1 = weight(stacked("linear1.weight"), blocks, bottleneck, hidden)
     if joined:
         both = np.zeros((2 * side, sizes["hidden"]))
@@ -157,7 +158,7 @@ def _published(
 def _vector_filter(
     t: Mapping[str, Array], how: Arrangement, shares: Array, trusted: bool, launch: Launch, put: Any, bias: Any
 ) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
-    probes, probe_piece = pieces_of(len(t["probe"]), min(launch.piece, launch.probe_piece))
+    probes, probe_piece = pieces_of(len(t["probe"]), launch.piece)
     hidden, hidden_piece = pieces_of(len(t["layer2.bias"]), launch.piece)
     filters, filter_piece = pieces_of(len(t["analysis"]), launch.piece)
     scale = 1.0
@@ -183,13 +184,18 @@ def _vector_filter(
         weight(t["gain.weight"], filters, hidden),
         bias(t["gain.bias"], filters),
         weight(t["analysis"], filters, how.columns),
-        weight(_ordered(t["synthesis"] * shares[:, None], how), len(how.order), filters),
+        weight(_last(t["synthesis"], shares, how, launch), len(how.order), filters),
     )
     return weights, {
         "PROBES": probes, "PROBE_PIECE": probe_piece, "HIDDEN": hidden, "HIDDEN_PIECE": hidden_piece,
         "FILTERS": filters, "FILTER_PIECE": filter_piece, "HALVES": launch.halves, "SCALE": 1 / scale,
         "WIDE_STAY": launch.resident in ("wide", "all"), "NARROW_STAY": launch.resident == "all",
     }  # fmt: skip
+
+
+def _last(rows: Array, shares: Array, how: Arrangement, launch: Launch) -> Array:
+    """Return the weights of the last layer, in halves without those of the blend: small ones would lose digits."""
+    return _ordered(rows if launch.halves else rows * shares[:, None], how)
 
 
 def _ordered(rows: Array, how: Arrangement) -> Array:

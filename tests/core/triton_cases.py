@@ -126,6 +126,7 @@ def test_any_division_of_the_work(name):
     values = track_of(113, 2, 1)
     for launch in (
         Launch(64, 4, piece=32, programs=1000, resident="all"),
+        Launch(64, 4, piece=32, resident="wide"),
         Launch(64, 4, piece=16, programs=1, steps=16),
     ):
         assert both(name, values, hop=5, launch=launch) < 3e-6
@@ -248,20 +249,40 @@ def test_refine(model):
 
 def test_halves_where_they_cannot_overflow():
     own = dict(load_model("default").tensors)
-    assert fits_halves(own)
+    assert vector_filter_scale(own) == 1024
     assert tuned("vector_filter", own, "fp32").halves
     large = own | {"layer2.weight": own["layer2.weight"] * 1e3}
-    assert not fits_halves(large)
+    assert vector_filter_scale(large) is None
     assert not tuned("vector_filter", large, "fp32").halves
-    # Its windows may be much smaller than its biases.
-    assert not tuned("smoothnet", dict(load_model("published-video").tensors), "fp32").halves
+    channels = dict(load_model("published-video").tensors)
+    scale, largest, most = published_scales(channels)
+    windows = np.full(32, largest) * np.sign(channels["encoder.0.weight"])
+    reached = np.abs(np.einsum("hw,hw->h", channels["encoder.0.weight"] * scale, windows)).max()
+    assert 1 <= most <= largest < reached < 65504
+    assert tuned("smoothnet", channels, "fp32").halves
+    channels |= {"res_blocks.0.linear2.weight": channels["res_blocks.0.linear2.weight"] * 1e3}
+    assert published_scales(channels) is None
+    assert not tuned("smoothnet", channels, "fp32").halves
+    for architecture, tensors in (("vector_filter", large), ("smoothnet", channels)):
+        tracks = TritonTracks(architecture, tensors, DEVICE, launch=Launch(SMALL.rows, 4, halves=True))
+        with pytest.raises(
+            ValueError, match=r"^weights for float16 halves: expected numbers that cannot grow too large, received "
+        ):
+            tracks(track_of(40, 1, 3), hop=4, blend="taper")
+
+
+@pytest.mark.parametrize("name", ["smoothnet", "smoothnet odd", "vector_filter", "vector_filter odd"])
+def test_halves(name):
+    for resident in ("none", "all"):
+        launch = Launch(SMALL.rows, 4, piece=16, programs=1, steps=4, halves=True, resident=resident)
+        assert both(name, track_of(61, 2, 3), hop=3, launch=launch) < 3e-6
 
 
 @pytest.mark.parametrize(
     ("model", "size"),
     [
         *(("default", size) for size in (1e-3, 1.0, 1e3, 1e18)),
-        *(("published-video", size) for size in (1.0, 1e3, 1e18)),
+        *(("published-video", size) for size in (1e-3, 1.0, 1e3, 1e18)),
     ],
 )
 def test_halves_have_the_digits_of_float32(model, size):
