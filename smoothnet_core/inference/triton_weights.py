@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ def packed(
     def put(array: Array, *shape: int, scale: float = 1.0) -> Tensor:
         if not launch.halves:
             return bias(array, *shape, dtype=dtype)
-        large = (array * scale).astype(np.float16)
+        large = (array * scale).astype(np.float16).astype(float)
         return torch.stack([bias(half, *shape, dtype=torch.float16) for half in (large, array * scale - large)])
 
     by_channel = architecture == "smoothnet"
@@ -119,10 +119,7 @@ def _published(
 
     scale, largest, most = 1.0, 1.0, 1.0
     if launch.halves:
-        found = published_scales(t)
-        if found is None:
-            raise mismatch("weights for float16 halves", "numbers that cannot grow too large", "larger ones")
-        scale, largest, most = found
+        scale, largest, most = published_scales(t) or _refuse_halves()
 
     def weight(array: Array, *shape: int) -> Tensor:
         return put(array, *shape, scale=scale)
@@ -161,12 +158,7 @@ def _vector_filter(
     probes, probe_piece = pieces_of(len(t["probe"]), launch.piece)
     hidden, hidden_piece = pieces_of(len(t["layer2.bias"]), launch.piece)
     filters, filter_piece = pieces_of(len(t["analysis"]), launch.piece)
-    scale = 1.0
-    if launch.halves:
-        found = vector_filter_scale(t)
-        if found is None:
-            raise mismatch("weights for float16 halves", "numbers that cannot grow too large", "larger ones")
-        scale = found
+    scale = vector_filter_scale(t) or _refuse_halves() if launch.halves else 1.0
 
     def weight(array: Array, *shape: int) -> Tensor:
         return put(array, *shape, scale=scale)
@@ -191,6 +183,10 @@ def _vector_filter(
         "FILTERS": filters, "FILTER_PIECE": filter_piece, "HALVES": launch.halves, "SCALE": 1 / scale,
         "WIDE_STAY": launch.resident in ("wide", "all"), "NARROW_STAY": launch.resident == "all",
     }  # fmt: skip
+
+
+def _refuse_halves() -> NoReturn:
+    raise mismatch("weights for float16 halves", "numbers that cannot grow too large", "larger ones")
 
 
 def _last(rows: Array, shares: Array, how: Arrangement, launch: Launch) -> Array:
