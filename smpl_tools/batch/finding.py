@@ -86,7 +86,7 @@ def _look(entry: os.DirEntry[str], name: str, found: Found) -> bool:
     if entry.name.startswith("."):
         found.leave_out("hidden", name)
         return False
-    if entry.is_dir():
+    if _is_folder(entry):
         if entry.is_symlink():
             found.leave_out("links to folders", name)
             return False
@@ -94,12 +94,19 @@ def _look(entry: os.DirEntry[str], name: str, found: Found) -> bool:
     suffix = PurePosixPath(entry.name).suffix.lower()
     if suffix not in SUFFIXES:
         found.leave_out(f"{suffix or 'without ending'}", name)
-    elif entry.is_file() or entry.is_symlink():
+    elif entry.is_symlink() or entry.is_file():
         # A link that leads nowhere, or to a device, is refused when it is read.
         found.sources.append(name)
     else:
         found.leave_out("no regular files", name)
     return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle, or where one may not look
+        return False
 
 
 def _one_motion(folder: Path) -> str | None:

@@ -30,6 +30,11 @@ class Refining:
     options: dict[str, Any]
     model: Model | None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what another process makes the same of: the weights, without engines that they ran in here."""
+        model = self.model
+        return Refining, (self.options, None if model is None else Model(model.name, model.tensors, model.metadata))
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What a record says of the options, and the version of the program."""
@@ -212,7 +217,8 @@ def is_transient(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, (MemoryError, ImportError, _ChangedError)):
             return True
-        if isinstance(error, OSError) and error.errno is not None:
+        # Those without a number come of damaged archives, but for NumPy's own of a full disk.
+        if isinstance(error, OSError) and (error.errno is not None or type(error) is OSError):
             return True
         # "from None" hides what an error came from, and keeps it.
         error = error.__cause__ or error.__context__

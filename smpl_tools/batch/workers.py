@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -63,9 +64,9 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
+            # They hold nothing that is not finished or begun again.
+            worker.process.kill()
             worker.connection.close()
-            if worker.jobs:
-                worker.process.kill()
         for worker in self._workers:
             worker.process.join()
 
@@ -152,30 +153,27 @@ def _one_thread_each() -> Iterator[None]:
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Have processes that are started in this block leave Ctrl-C, which the terminal sends to all, to this one."""
-    if not hasattr(signal, "pthread_sigmask"):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
 
 
 def _work(connection: Connection, refining: Refining) -> None:
     """Do jobs until the other side closes the connection or is gone."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.filterwarnings("ignore", category=RuntimeWarning)
-    connection.send(None)
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):  # nobody is there any more
+        connection.send(None)
+        while True:
             job = connection.recv()
-        except (EOFError, OSError):
-            return
-        outcome = attend(job, refining)
-        try:
-            connection.send(outcome)
-        except OSError:
-            # Nobody is there to put it in its place.
-            shutil.rmtree(job.staged.parent, ignore_errors=True)
-            return
+            outcome = attend(job, refining)
+            try:
+                connection.send(outcome)
+            except OSError:
+                shutil.rmtree(job.staged.parent, ignore_errors=True)
+                raise

@@ -26,6 +26,9 @@ _HEADER_BYTES = 2**16
 def reason(error: BaseException) -> str:
     """Return the one-line reason of an exception."""
     text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    if type(error) is OSError and error.errno is None and text.endswith(" written"):
+        # NumPy says how many numbers of an array went to the disk, not what the system said to it.
+        text = f"not enough room ({text})"
     return " ".join(text.split()) or type(error).__name__
 
 

@@ -24,7 +24,7 @@ from smpl_tools.plotting import SUFFIXES as KNOWN_SUFFIXES
 from smpl_tools.refine_motion import METHODS
 from tests.smpl.cli_helpers import Program, body, saved
 
-COMMANDS = ("refine", "info", "models", "evaluate", "pairs", "plot", "train", "experiments", "stream")
+COMMANDS = ("refine", "batch", "info", "models", "evaluate", "pairs", "plot", "train", "experiments", "stream")
 PROGRAM = [sys.executable, "-c", "from smpl_tools.cli.main import run; run()"]
 
 
