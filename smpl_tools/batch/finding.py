@@ -93,7 +93,7 @@ def _look(entry: os.DirEntry[str], name: str, found: Found) -> bool:
         return True
     suffix = PurePosixPath(entry.name).suffix.lower()
     if suffix not in SUFFIXES:
-        found.leave_out(f"{suffix or 'without ending'}", name)
+        found.leave_out(f"*{suffix}" if suffix else "without ending", name)
     elif entry.is_symlink() or entry.is_file():
         # A link that leads nowhere, or to a device, is refused when it is read.
         found.sources.append(name)

@@ -36,7 +36,7 @@ class Manifest:
         """Read a manifest, if there is one; nothing is changed.
 
         Raises:
-            ValueError: it cannot be read.
+            ValueError: it cannot be read, or is something else of that name, which must not be lost.
         """
         self.path = path
         self.entries: dict[str, Entry] = {}
@@ -56,6 +56,8 @@ class Manifest:
             pass
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
+        if self._end and not self.entries:
+            raise ValueError(f"{path}: expected the manifest of a batch, received other lines")
 
     def _take(self, line: bytes, start: int) -> None:
         try:

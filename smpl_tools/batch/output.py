@@ -44,6 +44,8 @@ class Output:
         self.folder = folder
         self._lock: int | None = None
         self._stages: set[Path] = set()
+        # Folders with new names in them that the disk may not know yet.
+        self._unsettled: set[Path] = set()
         self._real = folder
 
     def __enter__(self) -> Output:
@@ -133,7 +135,7 @@ class Output:
             raise ValueError(f"{target}: cannot be written: {parent} leads out of {self.folder}")
 
     def put(self, staged: Path, result: str) -> None:
-        """Move a result that is whole into its place, in the stead of an earlier one.
+        """Move a result that is whole into its place, in the stead of an earlier one; :meth:`settle` makes it last.
 
         Raises:
             ValueError: it cannot be: something of another kind is there, or the folder does not let it.
@@ -151,11 +153,24 @@ class Output:
             elif target.exists() and not target.is_file():
                 raise ValueError(f"{target}: cannot be written: it is no file, and this result is one")
             staged.replace(target)
-            _sync(target.parent)
+            self._unsettled.add(target.parent)
         except OSError as error:
             raise ValueError(f"{target}: cannot be written: {reason(error)}") from error
         finally:
             self.drop(staged)
+
+    def settle(self) -> None:
+        """Have the disk know where all results are that were put.
+
+        Raises:
+            ValueError: it does not take it.
+        """
+        while self._unsettled:
+            folder = self._unsettled.pop()
+            try:
+                _sync(folder)
+            except OSError as error:
+                raise ValueError(f"{folder}: cannot be written: {reason(error)}") from error
 
     def drop(self, staged: Path) -> None:
         """Remove what was staged, if anything was."""

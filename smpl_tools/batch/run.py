@@ -175,6 +175,7 @@ def _refine_all(
     batch: Batch, output: Output, known: manifest.Manifest, plan: list[Planned], tally: Tally, watch: Watch
 ) -> None:
     at_work: dict[str, Job] = {}
+    root = str(batch.root.resolve())
 
     def jobs() -> Iterator[Job]:
         for one in plan:
@@ -197,12 +198,14 @@ def _refine_all(
         return
     count = min(batch.workers or core_count(), len(plan))
     with Workers(count, batch.refining) as workers:
-        for outcome in workers.outcomes(chain([first], todo)):
-            job = at_work.pop(outcome.name)
-            outcome = _placed(output, job, outcome)
-            if outcome.record is not None:
-                known.add({"root": str(batch.root.resolve()), **outcome.record})
-            _count(tally, outcome)
+        for ready in workers.outcomes(chain([first], todo)):
+            ready = [_placed(output, at_work.pop(outcome.name), outcome) for outcome in ready]
+            # A line says what the disk knows.
+            output.settle()
+            for outcome in ready:
+                if outcome.record is not None:
+                    known.add({"root": root, **outcome.record})
+                _count(tally, outcome)
             watch(tally)
 
 

@@ -70,8 +70,11 @@ class Workers:
         for worker in self._workers:
             worker.process.join()
 
-    def outcomes(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        """Yield what becomes of jobs, as they are done. A process that a job ends is replaced, and the job failed."""
+    def outcomes(self, jobs: Iterator[Job]) -> Iterator[list[Outcome]]:
+        """Yield what has become of jobs, as they are done, several at once where they are.
+
+        A process that a job ends is replaced, and the job failed.
+        """
         returned: deque[Job] = deque()
 
         def fill(worker: _Worker) -> None:
@@ -89,18 +92,19 @@ class Workers:
             busy = {worker.connection: worker for worker in self._workers if worker.jobs}
             if not busy:
                 return
+            ready = []
             for connection in wait(list(busy)):
                 worker = busy[connection]  # pyright: ignore[reportArgumentType]
                 try:
-                    outcome = worker.connection.recv()
+                    ready.append(worker.connection.recv())
                 except (EOFError, OSError):
                     job = worker.jobs.popleft()
                     returned.extend(worker.jobs)
-                    outcome = self._ended(worker, job)
+                    ready.append(self._ended(worker, job))
                 else:
                     worker.jobs.popleft()
                     fill(worker)
-                yield outcome
+            yield ready
 
     def _ended(self, worker: _Worker, job: Job) -> Outcome:
         """Replace a process that has ended at a job, and say so of the job."""

@@ -130,7 +130,7 @@ class _Progress:
         if sys.stderr.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("files  {task.description}"))
             # Without redirection: it would send what belongs on stdout to this console, so to stderr.
             self._bar = Progress(
                 *columns, console=console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
@@ -216,7 +216,7 @@ def _show_rest(tally: Tally) -> None:
     if tally.gone:
         out.print(f"  {counted(tally.gone, 'result')} of files that are no longer there: left as they are")
     if tally.broken_lines:
-        out.print(f"  the manifest had {counted(tally.broken_lines, 'broken line')}: cut out")
+        out.print(f"  the manifest had {counted(tally.broken_lines, 'broken line')}: what was in them is done again")
     sys.stdout.flush()
     for error in list(tally.failed.values())[:_MOST_LISTED]:
         complain(error)

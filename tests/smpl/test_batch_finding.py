@@ -57,8 +57,8 @@ def test_files_are_found_at_any_depth_by_their_endings(tmp_path: Path):
     assert found.left_out == {
         "hidden": [".a.npz", ".git"],
         "without ending": ["README"],
-        ".mp4": ["film.mp4"],
-        ".txt": ["notes.txt"],
+        "*.mp4": ["film.mp4"],
+        "*.txt": ["notes.txt"],
         "skipped": ["a/shape.npz"],
     }
     assert find(tmp_path, ["a/b"]).sources == ["a/shape.npz", "a/x.npz", "b.bvh"]
@@ -105,8 +105,8 @@ def test_a_folder_that_is_one_motion_is_refined_as_one(tmp_path: Path):
     found = find(root)
     assert found.sources == ["take"]
     assert found.failed == {
-        "take/lost.bvh": f"{root / 'take/lost.bvh'}: lies in a folder that is one motion (openpose): move it, or refine "
-        "it by itself"
+        "take/lost.bvh": f"{root / 'take/lost.bvh'}: lies in a folder that is one motion (openpose): move it, or "
+        "refine it by itself"
     }
     with pytest.raises(ValueError, match=r"take: expected a folder of motions, found one motion \(openpose\)"):
         find(root / "take")

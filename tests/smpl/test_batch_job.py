@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -199,12 +200,14 @@ def test_a_full_disk_is_an_error_of_the_machine_and_names_the_result(take: Path,
 def test_an_input_that_changes_while_it_is_read_is_not_believed(take: Path, monkeypatch: pytest.MonkeyPatch):
     def meanwhile(source: Path, *arguments: Any, **settings: Any) -> Any:
         became = refine_file(source, *arguments, **settings)
-        change(source)
+        changes[-1](source)
         return became
 
     monkeypatch.setattr(module, "refine_file", meanwhile)
     content = take.read_bytes()
-    for change in (lambda p: p.write_bytes(content + b"1"), lambda p: p.unlink(), lambda p: os.utime(p, ns=(1, 1))):
+    changes: list[Callable[[Path], object]] = [lambda p: p.write_bytes(content + b"1"), Path.unlink]
+    changes.append(lambda p: os.utime(p, ns=(1, 1)))
+    while changes:
         take.write_bytes(content)
         outcome = attend(job(take), MEDIAN)
         assert outcome.record is not None
@@ -213,6 +216,7 @@ def test_an_input_that_changes_while_it_is_read_is_not_believed(take: Path, monk
         assert outcome.record["result_sha256"] is None
         (take.parent / "stage" / "take.npy").unlink()
         (take.parent / "stage").rmdir()
+        changes.pop()
 
 
 def test_a_folder_is_hashed_by_names_and_contents(tmp_path: Path):

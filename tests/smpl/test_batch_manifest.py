@@ -136,3 +136,12 @@ def test_one_that_cannot_be_read_is_refused(tmp_path: Path):
     (tmp_path / "manifest.jsonl").mkdir()
     with pytest.raises(ValueError, match=r"manifest.jsonl: cannot be read: Is a directory"):
         Manifest(tmp_path / "manifest.jsonl")
+
+
+def test_a_file_of_the_same_name_that_is_no_manifest_is_not_lost(tmp_path: Path):
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(b'{"audio": "a.wav"}\n')
+    with pytest.raises(ValueError, match=r"manifest.jsonl: expected the manifest of a batch, received other lines"):
+        Manifest(path)
+    path.write_bytes(b'{"source": "a.np')
+    assert Manifest(path).entries == {}
