@@ -211,7 +211,7 @@ def _show(root: Path, output: Path, tally: Tally) -> None:
 def _show_rest(tally: Tally) -> None:
     out = console()
     if tally.left_out:
-        listed = ", ".join(f"{len(names):,} {printable(why)}" for why, names in sorted(tally.left_out.items()))
+        listed = ", ".join(f"{printable(why)} {len(names):,}" for why, names in sorted(tally.left_out.items()))
         out.print(f"  left out: {listed}", soft_wrap=True)
     if tally.gone:
         out.print(f"  {counted(tally.gone, 'result')} of files that are no longer there: left as they are")
