@@ -160,7 +160,8 @@ class _Progress:
         parts = []
         if done > before and now > then:
             rate = (done - before) / (now - then)
-            parts = [f"{number(rate)} a second", f"{_duration((tally.total - done) / rate)} left"]
+            pace = f"{number(rate)} a second" if rate >= 1 else f"{number(1 / rate)} s a file"
+            parts = [pace, f"{_duration((tally.total - done) / rate)} left"]
         if tally.failed:
             parts.append(f"{len(tally.failed):,} failed")
         return ", ".join(parts) or "starting"

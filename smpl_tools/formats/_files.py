@@ -26,9 +26,6 @@ _HEADER_BYTES = 2**16
 def reason(error: BaseException) -> str:
     """Return the one-line reason of an exception."""
     text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-    if type(error) is OSError and error.errno is None and text.endswith(" written"):
-        # NumPy says how many numbers of an array went to the disk, not what the system said to it.
-        text = f"not enough room ({text})"
     return " ".join(text.split()) or type(error).__name__
 
 
@@ -82,7 +79,13 @@ def replacing(path: Path, *, readable: bool = False) -> Iterator[BinaryIO]:
             raise ValueError(f"{path}: cannot be written: it is not a regular file")
         try:
             with temporary.open("x+b" if readable else "xb") as file:
-                yield file
+                try:
+                    yield file
+                except OSError as error:
+                    if error.errno is None:
+                        # NumPy says how much of an array it could write, not why: the system is asked again.
+                        file.write(bytes(2**24))
+                    raise
                 file.flush()
                 os.fsync(file.fileno())
             if target.exists():

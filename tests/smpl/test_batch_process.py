@@ -96,9 +96,8 @@ def test_a_file_that_there_is_no_room_for_is_said_and_done_when_there_is(tmp_pat
     status, out, err = ended(source, "-o", output, *MEDIAN, preexec_fn=limit_file_sizes)
     assert status == 3
     assert "4 files: 3 refined, 0 unchanged, 1 failed" in out
-    assert re.fullmatch(
-        rf"error: {output / 'large.npy'}: cannot be written: (File too large|not enough room .*)\n", err
-    )
+    assert err == f"error: {output / 'large.npy'}: cannot be written: File too large
+"
     assert leftovers(output) == []
     assert not (output / "large.npy").exists()
     status, out, _ = ended(source, "-o", output, *MEDIAN)
@@ -141,9 +140,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_no_half_file(tmp_path: Path, sm
     status, out, err = ended(source, "-o", output, *MEDIAN)
     assert status in (1, 3)
     assert "No space left on device" in err
-    assert all(
-        re.search("cannot be written: (No space left on device|not enough room)", line) for line in err.splitlines()
-    )
+    assert all(line.endswith("cannot be written: No space left on device") for line in err.splitlines())
     assert " failed" in out
     assert leftovers(output) == []
     there, expected = results(output), results(roomy)
