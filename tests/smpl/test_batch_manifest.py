@@ -65,7 +65,7 @@ def test_the_last_line_of_a_source_counts_and_alone_stays(tmp_path: Path):
 @pytest.mark.parametrize("cut", [1, 2, 30, -1])
 def test_a_line_that_was_not_written_whole_is_cut_off(tmp_path: Path, cut: int):
     path = written(tmp_path / "manifest.jsonl", record("a"), record("b"))
-    line = json.dumps(record("c")).encode()
+    line = json.dumps(record("c", notes=["longer than what will be added"] * 9)).encode()
     whole = path.read_bytes()
     path.write_bytes(whole + line[:cut])
     manifest = Manifest(path)

@@ -96,8 +96,7 @@ def test_a_file_that_there_is_no_room_for_is_said_and_done_when_there_is(tmp_pat
     status, out, err = ended(source, "-o", output, *MEDIAN, preexec_fn=limit_file_sizes)
     assert status == 3
     assert "4 files: 3 refined, 0 unchanged, 1 failed" in out
-    assert err == f"error: {output / 'large.npy'}: cannot be written: File too large
-"
+    assert err == f"error: {output / 'large.npy'}: cannot be written: File too large\n"
     assert leftovers(output) == []
     assert not (output / "large.npy").exists()
     status, out, _ = ended(source, "-o", output, *MEDIAN)
