@@ -149,7 +149,8 @@ class Output:
                 if target.exists():
                     if not target.is_dir():
                         raise ValueError(f"{target}: cannot be written: it is a file, and this result is a folder")
-                    target.rename(staged.with_name(f"{_STAGE}old"))
+                    self._exchange(staged, target)
+                    return
             elif target.exists() and not target.is_file():
                 raise ValueError(f"{target}: cannot be written: it is no file, and this result is one")
             staged.replace(target)
@@ -158,6 +159,17 @@ class Output:
             raise ValueError(f"{target}: cannot be written: {reason(error)}") from error
         finally:
             self.drop(staged)
+
+    def _exchange(self, staged: Path, target: Path) -> None:
+        """Put a folder in the place of one that is there, which comes back if that fails."""
+        old = staged.with_name(f"{_STAGE}old")
+        target.rename(old)
+        try:
+            staged.replace(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        self._unsettled.add(target.parent)
 
     def settle(self) -> None:
         """Have the disk know where all results are that were put.

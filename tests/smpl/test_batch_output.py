@@ -55,6 +55,22 @@ def test_a_folder_replaces_a_folder_with_all_that_is_in_it(tmp_path: Path):
     assert names(tmp_path) == ["take", "take/2.json"]
 
 
+def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (tmp_path / "take").mkdir()
+    (tmp_path / "take" / "mine.json").write_bytes(b"")
+    with Output(tmp_path) as output:
+        path = output.stage("take")
+        path.mkdir(parents=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", refuse)
+            with pytest.raises(ValueError, match=r"take: cannot be written: Input/output error"):
+                output.put(path, "take")
+    assert names(tmp_path) == ["take", "take/mine.json"]
+
+
 def test_what_was_not_put_is_removed_at_the_end(tmp_path: Path):
     with Output(tmp_path) as output:
         staged(output, "a/b.npy")
