@@ -169,7 +169,9 @@ def _uninterrupted() -> Iterator[None]:
 
 def _work(connection: Connection, refining: Refining) -> None:
     """Do jobs until the other side closes the connection or is gone."""
+    # Who started this one ends it, whatever is sent to all at once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     warnings.filterwarnings("ignore", category=RuntimeWarning)
     with contextlib.suppress(EOFError, OSError):  # nobody is there any more
         connection.send(None)

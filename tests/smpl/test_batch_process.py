@@ -44,7 +44,7 @@ def test_one_that_is_interrupted_tidies_up_and_goes_on(tmp_path: Path, number: i
     # As the terminal does it: to all processes of the program.
     os.killpg(running.pid, number)
     out, err = running.communicate(timeout=60)
-    assert running.returncode == status
+    assert running.returncode == status, (out, err)
     assert "Traceback" not in err
     assert leftovers(output) == []
     done = results(output)
