@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from smpl_tools.plain_json import plain
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -119,21 +121,7 @@ def counted(count: int, thing: str) -> str:
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout; numbers that JSON does not know become null."""
-    print(json.dumps(_plain(document), indent=2, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (str, bool, int)) or value is None:
-        return value
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value)
+    print(json.dumps(plain(document), indent=2, allow_nan=False))
 
 
 def comma_list(values: list[str] | None) -> list[str]:

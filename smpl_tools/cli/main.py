@@ -12,6 +12,7 @@ import typer
 
 from smoothnet_core import __version__
 from smpl_tools.cli._shared import INTERRUPTED, complain, one_line_errors
+from smpl_tools.cli.batch import batch
 from smpl_tools.cli.convert import convert
 from smpl_tools.cli.evaluate import evaluate
 from smpl_tools.cli.experiments import experiments
@@ -59,7 +60,22 @@ def _options(
         print(context.get_help())
 
 
-_COMMANDS = [refine, convert, fit, mesh, info, formats, models, evaluate, plot, train, experiments, pairs, stream]
+_COMMANDS = [
+    refine,
+    batch,
+    convert,
+    fit,
+    mesh,
+    info,
+    formats,
+    models,
+    evaluate,
+    plot,
+    train,
+    experiments,
+    pairs,
+    stream,
+]
 for _command in _COMMANDS:
     app.command()(one_line_errors(_command))
 

@@ -10,20 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from smpl_tools.cli._paths import check_free, plan
+from smpl_tools.cli._refining import (
+    BackendOption,
+    FpsOption,
+    JudgeOption,
+    KeepContactsOption,
+    KindOption,
+    MethodOption,
+    ModelOption,
+    OrderOption,
+    PartsOption,
+    PersonOption,
+    StrengthOption,
+    refining,
+)
 from smpl_tools.cli._shared import (
     SOME_FAILED,
-    comma_list,
     complain,
     console,
     counted,
-    fps_option,
-    kind_option,
     number,
-    one_name_of,
-    order_option,
     print_json,
     printable,
-    share,
     table,
 )
 
@@ -31,12 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from smpl_tools.contacts.keep_motion import PersonContacts
+    from smpl_tools.refine_file import RefinedFile
     from smpl_tools.refine_motion import MotionReport
 
-METHODS = ("smoothnet", "repair", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
-BACKENDS = ("auto", "numpy", "torch")
-JUDGES = ("rotations", "joints")
-PARTS = ("root", "body", "hands", "face", "shape", "camera")
 # A longer table says no more to a reader; --json has all of it.
 _MOST_ROWS = 24
 
@@ -50,68 +55,25 @@ def refine(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing outputs (never an input).")] = False,
-    method: Annotated[
-        str,
-        typer.Option(metavar="NAME", help=f"One of {', '.join(METHODS)}.", callback=one_name_of(METHODS)),
-    ] = "smoothnet",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE", help="Shipped model or file of weights; for smoothnet only. Default: default."
-        ),
-    ] = None,
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"{', '.join(BACKENDS)}; for smoothnet only. Default: auto.",
-            callback=one_name_of(BACKENDS),
-        ),
-    ] = None,
-    judge: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="What rotations are refined by: rotations, each by itself, or joints, where they place them.",
-            callback=one_name_of(JUDGES),
-        ),
-    ] = "rotations",
-    strength: Annotated[
-        float, typer.Option(help="From 0, which leaves the motion as it is, to 1.", callback=share)
-    ] = 1.0,
-    fps: Annotated[float | None, fps_option("the file says")] = None,
-    kind: Annotated[str | None, kind_option("a plain array holds")] = None,
-    order: Annotated[str | None, order_option()] = None,
-    parts: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAMES", help=f"Comma-separated, of {', '.join(PARTS)}. Default: root,body."),
-    ] = None,
-    person: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Refine only this person; may be repeated.")
-    ] = None,
-    keep_contacts: Annotated[
-        bool, typer.Option("--keep-contacts", help="Keep feet that stand on the ground in place.")
-    ] = False,
+    method: MethodOption = "smoothnet",
+    model: ModelOption = None,
+    backend: BackendOption = None,
+    judge: JudgeOption = "rotations",
+    strength: StrengthOption = 1.0,
+    fps: FpsOption = None,
+    kind: KindOption = None,
+    order: OrderOption = None,
+    parts: PartsOption = None,
+    person: PersonOption = None,
+    keep_contacts: KeepContactsOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
     """Refine motions and write them in their own formats.
 
     The inputs stay as they are. With several inputs the others are done when one fails, and the exit status is 3.
     """
-    if method != "smoothnet" and (model is not None or backend is not None):
-        raise typer.BadParameter(f"--model and --backend go with --method smoothnet, not with {method}")
-    chosen = comma_list(parts) or ["root", "body"]
-    for part in chosen:
-        one_name_of(PARTS, "--parts")(part)
     outputs = plan(inputs, output)
-
-    from smoothnet_core import load_model
-
-    settings: dict[str, Any] = {"method": method, "judge": judge, "strength": strength}
-    settings |= {"parts": chosen, "person": person or None}
-    if method == "smoothnet":
-        # Once for all inputs; and a model that is not there is no fault of theirs.
-        settings |= {"model": load_model(model or "default"), "backend": backend or "auto"}
+    settings = refining(method, model, backend, judge, strength, fps, kind, order, parts, person, keep_contacts)
     if output is not None and len(inputs) > 1:
         output.mkdir(exist_ok=True)
 
@@ -119,9 +81,7 @@ def refine(
     with _Bar(len(inputs)) as bar:
         for source, target in zip(inputs, outputs, strict=True):
             try:
-                report, feet, notes = _refine_one(
-                    source, target, force, kind, order, fps, settings, keep_contacts, bar.start(source)
-                )
+                became = _refine_one(source, target, force, settings, bar.start(source))
             except (ValueError, OSError, ImportError, MemoryError) as error:
                 if len(inputs) == 1 and not json:
                     raise
@@ -129,11 +89,10 @@ def refine(
                     complain(error)
                 failed.append({"input": str(source), "error": str(error)})
                 continue
-            kept = [one.as_dict() for one in feet]
-            done.append({"input": str(source), "output": str(target), **report.as_dict(), "feet": kept, "notes": notes})
+            done.append({"input": str(source), "output": str(target), **became.as_dict()})
             if not json:
                 with bar.hidden():
-                    _show(source, target, report, feet, notes)
+                    _show(source, target, became.report, became.feet, became.notes)
     if json:
         print_json({"refined": done, "failed": failed})
     if failed:
@@ -141,33 +100,13 @@ def refine(
 
 
 def _refine_one(
-    source: Path,
-    target: Path,
-    force: bool,
-    kind: str | None,
-    order: str | None,
-    fps: float | None,
-    settings: dict[str, Any],
-    keep_contacts: bool,
-    progress: Callable[[float], None],
-) -> tuple[MotionReport, tuple[PersonContacts, ...], tuple[str, ...]]:
-    from smpl_tools import formats
-    from smpl_tools.refine_motion import refine_motion
+    source: Path, target: Path, force: bool, settings: dict[str, Any], progress: Callable[[float], None]
+) -> RefinedFile:
+    from smpl_tools.refine_file import refine_file
 
     # Before the work, and once more before writing: the work can take long.
     check_free(target, force)
-    motion = formats.read(source, kind=kind, fps=fps, order=order, mapped=True)
-    feet: tuple[PersonContacts, ...] = ()
-    remarks: tuple[str, ...] = ()
-    with formats.rewriting(motion, target) as file:
-        refined, report = refine_motion(motion, progress=progress, out=file.out, **settings)
-        if keep_contacts:
-            from smpl_tools.contacts.keep_motion import keep_contacts_motion
-
-            refined, feet, remarks = keep_contacts_motion(refined, person=settings["person"], fps=fps)
-        check_free(target, force)
-        file.write(refined)
-    return report, feet, (*motion.notes, *remarks)
+    return refine_file(source, target, before_writing=lambda: check_free(target, force), progress=progress, **settings)
 
 
 class _Bar:

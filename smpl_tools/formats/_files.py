@@ -79,7 +79,13 @@ def replacing(path: Path, *, readable: bool = False) -> Iterator[BinaryIO]:
             raise ValueError(f"{path}: cannot be written: it is not a regular file")
         try:
             with temporary.open("x+b" if readable else "xb") as file:
-                yield file
+                try:
+                    yield file
+                except OSError as error:
+                    if error.errno is None:
+                        # NumPy says how much of an array it could write, not why: the system is asked again.
+                        file.write(bytes(2**24))
+                    raise
                 file.flush()
                 os.fsync(file.fileno())
             if target.exists():

@@ -15,7 +15,7 @@ import pytest
 import smoothnet_core
 from smoothnet_core._checks import MissingExtraError
 from smpl_tools import formats
-from smpl_tools.cli import _shared, refine
+from smpl_tools.cli import _refining, _shared
 from smpl_tools.cli.evaluate import UNITS
 from smpl_tools.cli.plot import SUFFIXES
 from smpl_tools.evaluation import UNITS as KNOWN_UNITS
@@ -24,7 +24,7 @@ from smpl_tools.plotting import SUFFIXES as KNOWN_SUFFIXES
 from smpl_tools.refine_motion import METHODS
 from tests.smpl.cli_helpers import Program, body, saved
 
-COMMANDS = ("refine", "info", "models", "evaluate", "pairs", "plot", "train", "experiments", "stream")
+COMMANDS = ("refine", "batch", "info", "models", "evaluate", "pairs", "plot", "train", "experiments", "stream")
 PROGRAM = [sys.executable, "-c", "from smpl_tools.cli.main import run; run()"]
 
 
@@ -41,8 +41,8 @@ def external(*arguments: object, **given: object) -> subprocess.CompletedProcess
 
 
 def test_names_written_out_for_a_fast_start_are_those_of_the_library():
-    assert refine.PARTS == PARTS
-    assert refine.METHODS == METHODS
+    assert _refining.PARTS == PARTS
+    assert _refining.METHODS == METHODS
     assert set(_shared.KINDS) == set(VALUE_SHAPES)
     assert set(UNITS) == set(KNOWN_UNITS)
     assert SUFFIXES == KNOWN_SUFFIXES

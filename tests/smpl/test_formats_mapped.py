@@ -38,7 +38,7 @@ def take(path: Path, shape: tuple[int, ...] = (300, 4, 3), dtype: str = "<f4", o
 
 
 def refined(source: Path, target: Path, kind: str | None = None, **settings: object) -> None:
-    _refine_one(source, target, False, kind, None, None, {**SETTINGS, **settings}, False, lambda done: None)
+    _refine_one(source, target, False, {**SETTINGS, **settings, "kind": kind}, lambda done: None)
 
 
 def whole(source: Path, kind: str | None = None, **settings: object) -> bytes:

@@ -14,7 +14,7 @@ from smoothnet_core import refine
 from smoothnet_core._steady_rotations import steadied
 from smoothnet_core.tracks import prepare
 from smpl_tools import formats, joint_tracks
-from smpl_tools.cli import refine as cli
+from smpl_tools.cli import _refining as cli
 from smpl_tools.experiments import joints as study
 from smpl_tools.experiments.frame import Bench
 from smpl_tools.experiments.joint_takes import ERRORS, clean_takes, paired_takes, scores, with_errors
