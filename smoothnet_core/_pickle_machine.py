@@ -18,8 +18,15 @@ from typing import Any
 import numpy as np
 
 from smoothnet_core._reading import Refusal, one_line
+from smoothnet_core.limits import LimitError, exceeded, limit
 
 _KEY_TYPES = (str, int, bool, float, complex, bytes, type(None))
+# Keys whose hashes nobody can choose to be the same, beside whole numbers of 64 bits and floats.
+_SCATTERED = (str, bytes, bool, float, type(None))
+# Of others, whose hashes can be made the same: so many that comparing each with each takes no time.
+_OTHER_KEYS = 5_000
+# However small a file, so many operations may be in what it unpacks to; and so many for each of its bytes.
+_FREE_OPERATIONS, _OPERATIONS_A_BYTE = 2**20, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +55,26 @@ class Draft:
 
 
 class Allowance:
-    """The bytes that may still be allocated for what a file declares; shared by nested streams of one file."""
+    """What a file may still make, shared by its nested streams.
 
-    def __init__(self, amount: int) -> None:
+    Args:
+        amount: bytes that may be allocated for what it declares.
+        packed: bytes of the file as it is stored, which bound the operations it may hold.
+
+    Attributes:
+        operations: that may still be read.
+        other_keys: keys that may still be used whose hashes may all be the same.
+    """
+
+    def __init__(self, amount: int, packed: int) -> None:
         self._left = amount
+        self._most = min(limit("objects"), _FREE_OPERATIONS + _OPERATIONS_A_BYTE * packed)
+        self.operations = self._most
+        self.other_keys = _OTHER_KEYS
+
+    def no_operation_left(self) -> LimitError:
+        """Return the error of a stream that goes on."""
+        return exceeded("operations of the pickle", "objects", self._most, "more")
 
     def add(self, amount: int) -> None:
         """Allow ``amount`` bytes more."""
@@ -100,6 +123,7 @@ class Machine:
             Refusal: it asks for anything that is not in ``types``.
             Exception: of almost any kind, from a damaged stream.
         """
+        allowance = self.allowance
         while True:
             code = self.stream.read(1)
             if not code:
@@ -108,6 +132,9 @@ class Machine:
                 break
             if code not in _OPERATIONS:
                 raise ValueError(f"byte {code!r} at offset {self.stream.tell() - 1} is no pickle operation")
+            allowance.operations -= 1
+            if allowance.operations < 0:
+                raise allowance.no_operation_left()
             read_argument, operation = _OPERATIONS[code]
             operation(self, None if read_argument is None else read_argument(self.stream))
         value = self._pop()
@@ -181,8 +208,14 @@ class Machine:
     def key(self, value: Any) -> Any:
         """Return ``value`` if it may be a key of a dict or a member of a set: a scalar, or a flat tuple of scalars.
 
-        Deeper tuples are refused because hashing one that repeats itself takes exponential time.
+        Deeper tuples are refused because hashing one that repeats itself takes exponential time; many keys of kinds
+        whose hashes can be chosen, because looking one up among others of its hash takes as long as there are others.
         """
+        if type(value) in _SCATTERED or (type(value) is int and -(2**63) <= value < 2**64):
+            return value
+        self.allowance.other_keys -= 1
+        if self.allowance.other_keys < 0:
+            raise Refusal(f"more than {_OTHER_KEYS:,} keys are neither text nor numbers of 64 bits")
         parts = value if type(value) in (tuple, frozenset) else (value,)
         self.allowance.spend(len(parts))
         if not all(type(part) in _KEY_TYPES or isinstance(part, np.generic) for part in parts):

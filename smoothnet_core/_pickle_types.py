@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from smoothnet_core._pickle_machine import Draft, Machine, Named, Types
 from smoothnet_core._reading import Refusal, show
+from smoothnet_core.limits import check_limit
 
 Order = Literal["C", "F"]
+
+_LAST_CHARACTER = 0x10FFFF
 
 _DTYPE_CODE = re.compile(r"[<>=|]?(\?|b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SUV]\d{1,9}|O[48]?)")
 _FACTORIES: dict[str, Callable[[], Any]] = {
@@ -36,7 +39,8 @@ def checked_shape(shape: Any) -> tuple[int, ...]:
     """Return ``shape`` as a tuple of ``int``.
 
     Raises:
-        ValueError: it is no tuple of up to 64 integers from 0 to 2**63 - 1.
+        ValueError: it is no tuple of up to 64 integers from 0 to 2**63 - 1, or that of an empty array which would be
+            huge along its other axes.
     """
     if (
         not isinstance(shape, tuple)
@@ -44,7 +48,27 @@ def checked_shape(shape: Any) -> tuple[int, ...]:
         or not all(isinstance(n, (int, np.integer)) and 0 <= n < 2**63 for n in shape)
     ):
         raise ValueError("an array shape that is no tuple of up to 64 integers >= 0")
-    return tuple(int(n) for n in shape)
+    dims = tuple(int(n) for n in shape)
+    if 0 in dims:
+        # It takes no memory itself, but names of its joints or numbers of its frames would.
+        check_limit("elements along the other axes of an empty array", "objects", math.prod(n for n in dims if n))
+    return dims
+
+
+def checked_text(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array if all of its text is text: numbers beyond Unicode's break whatever looks at them.
+
+    Raises:
+        ValueError: a character has a number that no character has.
+    """
+    if array.dtype.names is not None:
+        for name in array.dtype.names:
+            checked_text(array[name])
+    elif array.dtype.kind == "U" and array.size and array.dtype.itemsize:
+        codes = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if codes.max() > _LAST_CHARACTER:
+            raise ValueError("a text in an array has a character that does not exist")
+    return array
 
 
 def array_from_bytes(machine: Machine, data: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
@@ -63,7 +87,7 @@ def array_from_bytes(machine: Machine, data: Any, dtype: Any, shape: Any, order:
         raise ValueError(f"array order {show(order)}, expected C or F")
     if not data:
         return np.empty(dims, dtype)
-    return np.frombuffer(bytearray(data), dtype).reshape(dims, order=order)
+    return checked_text(np.frombuffer(bytearray(data), dtype).reshape(dims, order=order))
 
 
 def _array_of_objects(machine: Machine, items: Any, shape: Any, order: Order) -> NDArray[Any]:

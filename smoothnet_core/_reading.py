@@ -7,22 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DEFAULT_MAX_BYTES = 8 * 2**30
+from smoothnet_core.limits import LimitError, check_limit, exceeded, limit, unpacked_bytes
 
 
 class Refusal(ValueError):
     """The file asks for something that is never done; the message starts where ``PATH: refused:`` ends."""
 
 
+def most_bytes(max_bytes: int | None) -> int:
+    """Return the most bytes to read: those that the caller says, else the limit."""
+    return limit("bytes") if max_bytes is None else max_bytes
+
+
 def checked_size(path: Path, max_bytes: int) -> int:
     """Return how many bytes a file has.
 
     Raises:
-        Refusal: more than ``max_bytes``.
+        LimitError: more than ``max_bytes``.
     """
     size = path.stat().st_size
     if size > max_bytes:
-        raise Refusal(f"the file has {size:,} bytes, expected at most {max_bytes:,}")
+        raise exceeded("bytes of the file", "bytes", max_bytes, size)
     return size
 
 
@@ -30,22 +35,27 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     """Return the bytes of a file of at most ``max_bytes``.
 
     Raises:
-        Refusal: it is larger.
+        LimitError: it is larger.
     """
     checked_size(path, max_bytes)
     return path.read_bytes()
 
 
-def members(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, zipfile.ZipInfo]:
+def members(path: Path, archive: zipfile.ZipFile, max_bytes: int) -> dict[str, zipfile.ZipInfo]:
     """Return a zip archive's files by name, in their order.
 
     Raises:
-        Refusal: their declared sizes exceed ``max_bytes`` together.
+        LimitError: they are too many, or their declared sizes exceed ``max_bytes`` together, or what a file of this
+            size may grow to.
     """
+    check_limit("members of the archive", "members", len(archive.infolist()))
     found = {info.filename: info for info in archive.infolist() if not info.is_dir()}
     declared = sum(info.file_size for info in found.values())
     if declared > max_bytes:
-        raise Refusal(f"its members declare {declared:,} bytes, expected at most {max_bytes:,}")
+        raise exceeded("bytes that its members declare", "bytes", max_bytes, declared)
+    most = unpacked_bytes(path.stat().st_size, max_bytes)
+    if declared > most:
+        raise exceeded(f"bytes that its members declare in a file of {path.stat().st_size:,}", "growth", most, declared)
     return found
 
 
@@ -63,7 +73,7 @@ def reading(path: Path, kind: str, expected: str) -> Iterator[None]:
     """
     try:
         yield
-    except Refusal as error:
+    except (Refusal, LimitError) as error:
         raise ValueError(f"{path}: refused: {one_line(error)}") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or one_line(error)}") from error

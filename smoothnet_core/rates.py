@@ -10,6 +10,7 @@ from scipy.linalg import get_lapack_funcs
 from scipy.ndimage import gaussian_filter1d
 
 from smoothnet_core._low_pass import low_passed
+from smoothnet_core.limits import check_limit
 
 Array = NDArray[np.float64]
 
@@ -54,7 +55,9 @@ def refine_at_rate(
         (T, N, D).
     """
     frames = len(values)
-    count = max(2, int(np.ceil((frames - 1) * model_fps / fps - 1e-6)) + 1)
+    # A rate may be so low that the number of frames is none.
+    count = max(2, int(min(np.ceil((frames - 1) * model_fps / fps - 1e-6), 2.0**62)) + 1)
+    check_limit(f"frames at the {model_fps:g} frames a second of the weights", "frames", count)
     # Each number over time lies by itself in memory, as filters and splines read and write it.
     tracks = np.ascontiguousarray(values.transpose(1, 2, 0))
     # The last frame of the network's clock may lie after the track's end by less than a frame.

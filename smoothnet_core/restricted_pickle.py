@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from smoothnet_core._pickle_machine import Allowance, Machine, Types
 from smoothnet_core._pickle_objects import OBJECT_TYPES
-from smoothnet_core._pickle_types import JOBLIB_TYPES, PLAIN_TYPES, checked_shape
-from smoothnet_core._reading import DEFAULT_MAX_BYTES, Refusal, checked_size, members, read_bytes, reading, reason
+from smoothnet_core._pickle_types import JOBLIB_TYPES, PLAIN_TYPES, checked_shape, checked_text
+from smoothnet_core._reading import Refusal, checked_size, members, most_bytes, read_bytes, reading, reason
+from smoothnet_core.limits import LimitError, exceeded, unpacked_bytes
 from smoothnet_core.torch_files import MAGIC_NUMBER, PICKLED_TENSOR_TYPES
 
 _TYPES = {**PLAIN_TYPES, **JOBLIB_TYPES, **PICKLED_TENSOR_TYPES, **OBJECT_TYPES}
@@ -55,7 +56,7 @@ _COMPRESSORS: dict[bytes, Callable[[], Any]] = {
 }
 
 
-def load_pickle(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> Any:
+def load_pickle(path: str | PathLike[str], *, max_bytes: int | None = None) -> Any:
     """Return what a pickle or a joblib file holds, without running anything it asks for.
 
     Python numbers, text and containers come back as themselves, arrays (memory maps and matrices too) as new
@@ -66,19 +67,21 @@ def load_pickle(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
 
     Args:
         path: the file.
-        max_bytes: most bytes to read, after decompression.
+        max_bytes: most bytes to read, after decompression; None for the limit of :mod:`smoothnet_core.limits`.
 
     Raises:
         ValueError: the file cannot be read, is damaged, is larger, or asks for anything else; one line with the path.
     """
     path = Path(path)
     with reading(path, "pickle", "a complete pickle or joblib file"):
-        content = _decompressed(read_bytes(path, max_bytes), max_bytes)
+        most = most_bytes(max_bytes)
+        packed = read_bytes(path, most)
+        content = _decompressed(packed, most)
         if content[:4] == b"PK\x03\x04":
             raise ValueError("it is a zip archive, as .npz and .pt files are")
         if content[:4] == b"\x04\x22\x4d\x18":
             raise ValueError("it is compressed with lz4, which is not read")
-        value = _load(io.BytesIO(content))
+        value = _load(io.BytesIO(content), len(packed))
         if type(value) is int and value == MAGIC_NUMBER:
             raise ValueError("it is a PyTorch file")
         return value
@@ -87,14 +90,14 @@ def load_pickle(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
 def load_npy(
     path: str | PathLike[str],
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: int | None = None,
     tensors: list[NDArray[Any]] | None = None,
 ) -> NDArray[Any]:
     """Return the array of a ``.npy`` file; the objects of an object array are read as :func:`load_pickle` reads them.
 
     Args:
         path: the file.
-        max_bytes: most bytes to read.
+        max_bytes: most bytes to read; None for the limit.
         tensors: receives those of the arrays in it that the file holds as PyTorch tensors.
 
     Raises:
@@ -102,17 +105,17 @@ def load_npy(
     """
     path = Path(path)
     with reading(path, ".npy file", "a NumPy array"):
-        size = checked_size(path, max_bytes)
+        size = checked_size(path, most_bytes(max_bytes))
         with path.open("rb") as file:
-            return _parse_npy(file, size, tensors)
+            return _parse_npy(file, size, size, tensors)
 
 
-def load_npz(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -> dict[str, NDArray[Any]]:
+def load_npz(path: str | PathLike[str], *, max_bytes: int | None = None) -> dict[str, NDArray[Any]]:
     """Return the arrays of an ``.npz`` file by name, in their order, object arrays as in :func:`load_npy`.
 
     Args:
         path: the file, compressed or not.
-        max_bytes: most bytes that its members may declare together.
+        max_bytes: most bytes that its members may declare together; None for the limit.
 
     Raises:
         ValueError: as :func:`load_pickle`; also for a member that is no array.
@@ -120,21 +123,21 @@ def load_npz(path: str | PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES) -
     path = Path(path)
     arrays = {}
     with reading(path, ".npz file", "a zip archive of NumPy arrays"), zipfile.ZipFile(path) as archive:
-        for name, info in members(archive, max_bytes).items():
+        for name, info in members(path, archive, most_bytes(max_bytes)).items():
             try:
                 with archive.open(info) as member:
-                    arrays[name.removesuffix(".npy")] = _parse_npy(member, info.file_size)
-            except Refusal as error:
-                raise Refusal(f"member {name}: {error}") from None
+                    arrays[name.removesuffix(".npy")] = _parse_npy(member, info.file_size, min(info.compress_size, path.stat().st_size))
+            except (Refusal, LimitError) as error:
+                raise type(error)(f"member {name}: {error}") from None
             except Exception as error:
                 raise ValueError(f"member {name}: {reason(error)}") from error
     return arrays
 
 
-def _load(stream: io.BytesIO, types: Types = _TYPES) -> Any:
+def _load(stream: io.BytesIO, packed: int, types: Types = _TYPES) -> Any:
     # Arrays are copied out of the file, some by way of text and bytes, and views of tensors may repeat elements: a few
     # times the file's size, never more.
-    allowance = Allowance(2**24 + 8 * len(stream.getbuffer()))
+    allowance = Allowance(2**24 + 8 * len(stream.getbuffer()), packed)
     return Machine(stream, types, allowance).load()
 
 
@@ -152,10 +155,16 @@ def _noting(tensors: list[NDArray[Any]]) -> Types:
 
 
 def _decompressed(content: bytes, max_bytes: int) -> bytes | bytearray:
+    """Return what a compressed pickle unpacks to; a plain one as it is.
+
+    Raises:
+        LimitError: more than ``max_bytes``, or than a file of this size may grow to.
+    """
     make = next((make for magic, make in _COMPRESSORS.items() if content.startswith(magic)), None)
     if make is None:
         return content
     engine, rest, made = make(), content, bytearray()
+    most = unpacked_bytes(len(content), max_bytes)
     while not engine.eof:
         step = engine.decompress(rest, _STEP)
         # zlib hands back what it has not read yet; the other two keep it.
@@ -163,8 +172,9 @@ def _decompressed(content: bytes, max_bytes: int) -> bytes | bytearray:
         if not step and not rest and not engine.eof:
             raise EOFError("its compressed data end too early")
         made += step
-        if len(made) > max_bytes:
-            raise Refusal(f"it unpacks to more than {max_bytes:,} bytes")
+        if len(made) > most:
+            name = "bytes" if most == max_bytes else "growth"
+            raise exceeded(f"bytes that {len(content):,} unpack to", name, most, "more")
     return made
 
 
@@ -188,11 +198,13 @@ def npy_layout(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return checked_shape(shape), fortran, dtype
 
 
-def _parse_npy(file: IO[bytes], size: int, tensors: list[NDArray[Any]] | None = None) -> NDArray[Any]:
+def _parse_npy(
+    file: IO[bytes], size: int, packed: int, tensors: list[NDArray[Any]] | None = None
+) -> NDArray[Any]:
     """Return the array of an ``.npy`` of ``size`` bytes, read to its end: an archive checks its members there."""
     shape, fortran, dtype = npy_layout(file)
     if dtype.hasobject:
-        array = _load(io.BytesIO(file.read()), _TYPES if tensors is None else _noting(tensors))
+        array = _load(io.BytesIO(file.read()), packed, _TYPES if tensors is None else _noting(tensors))
         if not isinstance(array, np.ndarray) or array.shape != shape:
             raise ValueError(f"its header declares objects of shape {shape}, which do not follow")
         return array
@@ -210,6 +222,7 @@ def _parse_npy(file: IO[bytes], size: int, tensors: list[NDArray[Any]] | None = 
         array = content.view(dtype).reshape(shape, order="F" if fortran else "C")
     while file.read(_STEP):
         pass
+    checked_text(array)
     return array
 
 

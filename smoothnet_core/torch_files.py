@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core._pickle_machine import Allowance, Machine, Named, Types
 from smoothnet_core._pickle_types import PLAIN_TYPES, checked_shape
-from smoothnet_core._reading import DEFAULT_MAX_BYTES, Refusal, members, read_bytes, reading, show
+from smoothnet_core._reading import Refusal, members, most_bytes, read_bytes, reading, show
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _LEGACY_VERSION = 1001
@@ -55,7 +55,7 @@ _DTYPES = {
 def load_torch(
     path: str | PathLike[str],
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: int | None = None,
     storages: dict[str, NDArray[Any]] | None = None,
 ) -> Any:
     """Return what ``torch.save`` wrote, tensors and parameters as NumPy arrays, without running anything.
@@ -65,7 +65,8 @@ def load_torch(
 
     Args:
         path: the file, a zip container or the layout before PyTorch 1.6.
-        max_bytes: most bytes that the file, or the members of the container together, may have.
+        max_bytes: most bytes that the file, or the members of the container together, may have; None for
+            the limit.
         storages: receives the storages (1-D) of a zip container by their member's name; the returned tensors are views
             of them. Nothing is added for the layout before PyTorch 1.6.
 
@@ -75,14 +76,14 @@ def load_torch(
     path = Path(path)
     with reading(path, "PyTorch file", "what torch.save writes"):
         if zipfile.is_zipfile(path):
-            return _load_container(path, max_bytes, {} if storages is None else storages)
-        content = read_bytes(path, max_bytes)
-        return _load_legacy(content, Allowance(_REPEATED_BYTES + 8 * len(content)))
+            return _load_container(path, most_bytes(max_bytes), {} if storages is None else storages)
+        content = read_bytes(path, most_bytes(max_bytes))
+        return _load_legacy(content, Allowance(_REPEATED_BYTES + 8 * len(content), len(content)))
 
 
 def _load_container(path: Path, max_bytes: int, storages: dict[str, NDArray[Any]]) -> Any:
     with zipfile.ZipFile(path) as archive:
-        files = members(archive, max_bytes)
+        files = members(path, archive, max_bytes)
         roots = [name.removesuffix("data.pkl") for name in files if name.endswith("/data.pkl")]
         if len(roots) != 1:
             raise ValueError(f"the archive has {len(roots)} members data.pkl, expected 1")
@@ -91,7 +92,8 @@ def _load_container(path: Path, max_bytes: int, storages: dict[str, NDArray[Any]
         if mark not in (b"little", b"big"):
             raise ValueError(f"byte order {mark!r}, expected little or big")
         program = archive.read(f"{root}data.pkl")
-        allowance = Allowance(_REPEATED_BYTES + 4 * len(program))
+        packed = min(files[f"{root}data.pkl"].compress_size, path.stat().st_size)
+        allowance = Allowance(_REPEATED_BYTES + 4 * len(program), packed)
 
         def persistent(identity: Any) -> NDArray[Any]:
             _, storage, key, _, count = _storage_identity(identity, 5)
@@ -129,7 +131,7 @@ def _load_legacy(content: bytes | bytearray, allowance: Allowance) -> Any:
     start = stream.tell()
     declared: dict[str, tuple[str, int]] = {}
     storages: dict[str, NDArray[Any]] = {}
-    room = Allowance(len(content))
+    room = Allowance(len(content), len(content))
 
     def declare(identity: Any) -> NDArray[Any]:
         _, storage, key, _, count, view = _storage_identity(identity, 6)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core.limits import check_limit
 from smoothnet_core.tracks import FASTEST_FPS, number
 
 # Rates of colour television and of what has to fit it: 1000/1001 of a whole number (SMPTE ST 12-1 for 24 to 60).
@@ -148,6 +149,9 @@ def resample_frames(frames: ArrayLike, fps_in: float, fps_out: float, *, origin:
     since = old - start
     ratio = rate_ratio(fps_in, fps_out, int(np.abs(since).max()) if len(old) else 0)
     up, down = ratio.numerator, ratio.denominator
+    check_limit(f"frames at {fps_out:g} frames a second", "frames", len(old) * down // up)
+    if len(old) and int(np.abs(since).max() + 1) * max(up, down) >= 2**62:
+        raise mismatch("frame numbers to change the rate of", "smaller ones, or rates of shorter numbers", old[-1])
     # New frame k is at k * up / down old frames. Each row has those from itself to the next frame.
     first = -(-since * down // up)
     stop = -(-(since + 1) * down // up)

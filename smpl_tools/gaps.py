@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core.tracks import prepare
-from smpl_tools.motion import Motion, Person, Track
+from smpl_tools.motion import Motion, Person, Track, time_span
 
 
 def missing(person: Person) -> int:
@@ -62,8 +62,8 @@ def filled(motion: Motion) -> Motion:
 
 
 def _filled(person: Person) -> Person:
-    first, last = int(person.frames[0]), int(person.frames[-1])
-    frames = np.arange(first, last + 1, dtype=np.int64)
+    first = int(person.frames[0])
+    frames = first + np.arange(time_span(person.frames, f"person {person.id} with gaps filled"), dtype=np.int64)
     rows = person.frames - first
     tracks = {name: _filled_track(track, rows, len(frames)) for name, track in person.tracks.items()}
     return dataclasses.replace(person, tracks=tracks, frames=frames)

@@ -18,7 +18,7 @@ from smoothnet_core import _rotation_planes as planes
 from smoothnet_core._low_pass import low_passed
 from smoothnet_core._vectors import empty_over_time, parts, to_planes
 from smoothnet_core.tracks import Prepared, prepare, settled
-from smpl_tools.motion import Motion, Track
+from smpl_tools.motion import Motion, Track, time_span
 
 Array = NDArray[np.float64]
 
@@ -68,13 +68,19 @@ def pieces(frames: NDArray[np.int64], fps: float) -> list[slice]:
 
     Returns:
         Slices of rows that together cover all of them; none for T = 0.
+
+    Raises:
+        ValueError: a rate is so high that what is bridged would be more frames than the limit.
     """
     if len(frames) and int(frames[-1]) - int(frames[0]) == len(frames) - 1:
         return [slice(0, len(frames))]
     missing = np.diff(frames) - 1
     cuts = np.flatnonzero(missing > BRIDGED_SECONDS * fps) + 1
     edges = [0, *cuts.tolist(), len(frames)]
-    return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
+    found = [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
+    for rows in found:
+        time_span(frames[rows], "a take")
+    return found
 
 
 def sampled(seen: NDArray[np.bool_]) -> slice | NDArray[np.int64]:

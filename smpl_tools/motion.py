@@ -16,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core.limits import check_limit
 
 Kind = Literal["position", "axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d", "channels"]
 Part = Literal["root", "body", "hands", "face", "shape", "camera"]
 Up = Literal["y", "z", "-y"]
 
+# Differences of such numbers are exact, as whole numbers and as floats.
+_LAST_FRAME = 2**52
 PARTS: tuple[Part, ...] = ("root", "body", "hands", "face", "shape", "camera")
 DEFAULT_PARTS: tuple[Part, ...] = ("root", "body")
 UPS: tuple[Up, ...] = ("y", "z", "-y")
@@ -33,6 +36,21 @@ VALUE_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
     "rotation_6d": ((6,),),
     "channels": ((),),
 }
+
+
+def time_span(frames: NDArray[np.int64], what: str = "a motion") -> int:
+    """Return how many frames there are from the first of some frame numbers to the last.
+
+    Args:
+        frames: (T,) strictly increasing.
+        what: is made of so many frames, for the error.
+
+    Raises:
+        ValueError: they are more than the limit: two numbers in a file can be as far apart as it likes.
+    """
+    length = int(frames[-1]) - int(frames[0]) + 1 if len(frames) else 0
+    check_limit(f"frames of {what}, missing ones included", "frames", length)
+    return length
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +125,8 @@ class Person:
         for name, track in self.tracks.items():
             if len(track.values) != len(self.frames):
                 raise mismatch(f"frames of track {name!r} of person {self.id}", len(self.frames), len(track.values))
+        if len(self.frames) and max(abs(int(self.frames[0])), abs(int(self.frames[-1]))) >= _LAST_FRAME:
+            raise mismatch(f"frame numbers of person {self.id}", f"below {_LAST_FRAME:,}", "a greater number")
         if not (self.frames[1:] > self.frames[:-1]).all():
             raise mismatch(f"frame numbers of person {self.id}", "strictly increasing", "a repeated or falling number")
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core.limits import check_limit
 
 Array = NDArray[np.float64]
 
@@ -116,6 +117,8 @@ def assign_people(
     numbers = []
     for frame, poses, size in zip(map(int, frames), detections, sizes, strict=True):
         people = [person for person in people if frame - person.frame <= max_gap + 1]
+        # Each is compared with each.
+        check_limit(f"people in frame {frame}, and known from those before", "people", max(len(poses), len(people)))
         ids = np.full(len(poses), -1, np.int64)
         visible = np.flatnonzero(np.isfinite(poses).all(axis=-1).any(axis=-1))
         for row, column in _matches(people, frame, poses[visible], np.maximum(size[visible], floor), floor):

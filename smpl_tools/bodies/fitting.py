@@ -14,7 +14,7 @@ from smpl_tools.bodies.fit_joints import fit_joints
 from smpl_tools.bodies.fit_result import Fit
 from smpl_tools.bodies.fit_vertices import fit_vertices
 from smpl_tools.bodies.point_sets import POINT_SETS, Shares
-from smpl_tools.motion import Motion, Person, Skeleton
+from smpl_tools.motion import Motion, Person, Skeleton, time_span
 from smpl_tools.poses import Poses, poses
 
 __all__ = ["Fit", "FittedPerson", "fit_joints", "fit_motion", "fit_vertices"]
@@ -84,8 +84,7 @@ def _fitted(
         raise mismatch("unit of the positions", "metres in one unit, as the file does not say", "none")
     # On the whole timeline, so that poses on both sides of a gap are not taken for neighbours.
     rows = pose.frames - (pose.frames[0] if len(pose.frames) else 0)
-    length = int(rows[-1]) + 1 if len(rows) else 0
-    points = np.full((length, len(pose.joints), 3), np.nan)
+    points = np.full((time_span(pose.frames, "a fit"), len(pose.joints), 3), np.nan)
     points[rows] = pose.positions * unit
     weights = np.zeros(points.shape[:2])
     weights[rows] = _confidence(person, pose)

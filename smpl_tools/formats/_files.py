@@ -17,6 +17,9 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from smoothnet_core._reading import one_line
+from smoothnet_core.limits import check_limit, limit
+
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 NPY_MAGIC = b"\x93NUMPY"
 # Longer headers than NumPy itself reads; what a header declares about its own length is not believed.
@@ -26,20 +29,33 @@ _HEADER_BYTES = 2**16
 def reason(error: BaseException) -> str:
     """Return the one-line reason of an exception."""
     text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return one_line(text) or type(error).__name__
 
 
-def read_bytes(path: Path, limit: int = -1) -> bytes:
-    """Return the bytes of a file, or its first ``limit``.
+def read_bytes(path: Path, first: int | None = None) -> bytes:
+    """Return the bytes of a file of text, or the ``first`` of any file.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: it cannot be read, or is larger than the limit.
     """
+    most = limit("text") if first is None else first
     try:
         with path.open("rb") as file:
-            return file.read(limit)
+            size = os.fstat(file.fileno()).st_size
+            if first is None:
+                check_limit(f"{path}: bytes", "text", size)
+            return file.read(min(most, size))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
+
+
+def check_values(path: Path, data: bytes, between: bytes) -> None:
+    """Refuse a text that holds too many values, told by the bytes that stand between or around them.
+
+    Raises:
+        ValueError: they are more than the limit.
+    """
+    check_limit(f"{path}: values", "objects", sum(map(data.count, (bytes([byte]) for byte in between))))
 
 
 def _target(path: Path) -> Path:
@@ -176,6 +192,7 @@ def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     headers = {}
     try:
         with zipfile.ZipFile(path) as archive:
+            check_limit("members of the archive", "members", len(archive.infolist()))
             for info in archive.infolist():
                 if not info.filename.endswith(".npy"):
                     continue

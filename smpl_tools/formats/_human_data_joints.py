@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smpl_tools.formats._names import numbered
 from smpl_tools.motion import Track, Up
 
 _SIDES = ("left", "right")
@@ -95,7 +96,7 @@ def keypoints_track(
     stated = arrays.get(f"{key}_convention")
     known = stated is None or str(stated[()]) == "human_data"
     joints = np.arange(count, dtype=np.int64)
-    names: tuple[str, ...] = tuple(f"joint_{k}" for k in range(count))
+    names = numbered("joint", count)
     if known and count == len(HUMAN_DATA):
         names = HUMAN_DATA
         if there is not None and mask is not None and len(mask) == count:

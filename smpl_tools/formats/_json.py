@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from smpl_tools.formats._files import reason
+from smpl_tools.formats._files import check_values, reason
 
 # How programs lay out their JSON: OpenPose itself, Python, Python with an indent.
 _STYLES: tuple[dict[str, Any], ...] = ({"separators": (",", ":")}, {}, {"indent": 4})
@@ -16,8 +16,9 @@ def parsed(path: Path, data: bytes) -> Any:
     """Return the document of a file's bytes.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: it is not JSON, or holds more values than the limit.
     """
+    check_values(path, data, b",[{")
     try:
         return json.loads(data)
     except RecursionError:
@@ -30,5 +31,17 @@ def written(document: Any, data: bytes, before: Any) -> bytes:
     """Return a document's bytes, laid out as the bytes ``data`` of the document ``before`` are, else closely packed."""
     text = data.decode(json.detect_encoding(data), "surrogatepass")
     body = text.rstrip()
-    style = next((s for s in _STYLES if json.dumps(before, **s) == body), _STYLES[0])
-    return (json.dumps(document, **style) + text[len(body) :]).encode()
+    style = next((s for s in _STYLES if dumped(before, **s) == body), _STYLES[0])
+    return (dumped(document, **style) + text[len(body) :]).encode()
+
+
+def dumped(document: Any, **style: Any) -> str:
+    """Return a document's text.
+
+    Raises:
+        ValueError: it is nested more deeply than can be written.
+    """
+    try:
+        return json.dumps(document, **style)
+    except RecursionError:
+        raise ValueError("JSON to write: nested too deeply") from None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core.limits import check_limit
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -22,6 +23,16 @@ def unique_names(names: Sequence[str]) -> list[str]:
         taken.add(new)
         result.append(new)
     return result
+
+
+def numbered(name: str, count: int) -> tuple[str, ...]:
+    """Return the names of joints or channels that have none of their own: ``name_0``, ``name_1``, ...
+
+    Raises:
+        ValueError: they are more than the limit.
+    """
+    check_limit(f"joints or channels ({name})", "joints", count)
+    return tuple(f"{name}_{k}" for k in range(count))
 
 
 def listed(names: Iterable[str], limit: int = 12) -> str:

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from smoothnet_core._pickle_machine import Named
 from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._files import replacing
 
@@ -55,9 +56,30 @@ def content_of(path: Path) -> Any:
 
 
 class _Pickler(_PythonPickler):
-    """Names NumPy's functions as NumPy 1 did, which NumPy 2 knows too: many an estimator still runs on NumPy 1."""
+    """Names NumPy's functions as NumPy 1 did, which NumPy 2 knows too: many an estimator still runs on NumPy 1.
+
+    What a file only names, such as PyTorch's data types, is named again.
+    """
+
+    def dump(self, obj: Any) -> None:
+        """Write a pickle.
+
+        Raises:
+            ValueError: what is to be written is nested more deeply than can be.
+        """
+        try:
+            super().dump(obj)
+        except RecursionError:
+            raise ValueError("pickle to write: nested too deeply") from None
+
+    def reducer_override(self, obj: Any) -> Any:
+        return obj.name if isinstance(obj, Named) else NotImplemented
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
+        if isinstance(obj, Named):
+            self.write(pickle.GLOBAL + f"{obj.module}\n{obj.name}\n".encode())
+            self.memoize(obj)
+            return
         module = getattr(obj, "__module__", None) or ""
         if not module.startswith(_NEW_NUMPY):
             super().save_global(obj, name)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core.limits import check_limit
 from smpl_tools.formats._changes import merged
 from smpl_tools.motion import Person
 
@@ -145,6 +146,7 @@ def timeline(people: Sequence[Person], what: str) -> list[tuple[int, list[tuple[
     if not seen:
         raise mismatch(f"people for {what}", "at least one", "nobody")
     first, last = min(int(f[0]) for f in seen), max(int(f[-1]) for f in seen)
+    check_limit(f"frames of {what}, missing ones included", "frames", last - first + 1)
     if first < 0:
         raise mismatch(f"frame numbers for {what}", "0 and more", str(first))
     there: dict[int, list[tuple[int, int]]] = {frame: [] for frame in range(first, last + 1)}

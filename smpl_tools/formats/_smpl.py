@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
 from smpl_tools.coordinates import PELVIS, with_up
+from smpl_tools.formats._names import numbered
 from smpl_tools.motion import Motion, Person, Track
 
 Array = NDArray[Any]
@@ -110,7 +111,7 @@ def take_shape(value: Any, frames: int) -> tuple[Array | None, Track | None]:
         return one_shape(value), None
     if np.isfinite(value).all() and (value == value[0]).all():
         return one_shape(value[:1]), None
-    return None, Track(value, "channels", "shape", tuple(f"betas_{k}" for k in range(value.shape[1])))
+    return None, Track(value, "channels", "shape", numbered("betas", value.shape[1]))
 
 
 def camera_view(person: Person) -> tuple[Person, Person]:

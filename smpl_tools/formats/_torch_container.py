@@ -128,7 +128,7 @@ class _TensorPickler(_Pickler):
             storage = _Storage(elements, str(self._count))
             self._count += 1
             return _REBUILD, (storage, 0, obj.shape, tuple(strides), False, OrderedDict())
-        return NotImplemented
+        return super().reducer_override(obj)
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         if not isinstance(obj, _Named):

@@ -30,6 +30,8 @@ NAME = "aist"
 FPS = 60.0
 UP: Up = "y"
 METRES = 0.01
+# What a metre may measure at least, and one by this at most: further on its reciprocal is no number.
+_SMALLEST = 1e-30
 _POSES, _TRANS, _SCALING = "smpl_poses", "smpl_trans", "smpl_scaling"
 _KEYPOINTS = ("keypoints3d", "keypoints3d_optim")
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
@@ -68,6 +70,8 @@ def read(path: Path, options: Options) -> Motion:
         scaling = _array(path, content, _SCALING, ())
         if scaling.shape != (1,):
             raise mismatch(f"{path}: {_SCALING}", "one number", f"{len(scaling)}")
+        if not _SMALLEST < float(scaling[0]) < 1 / _SMALLEST:
+            raise mismatch(f"{path}: {_SCALING}", "a positive number", f"{scaling[0]:g}")
         metres = 1.0 / float(scaling[0])
         skeleton = dataclasses.replace(SMPL, offsets=SMPL.offsets / metres, metres=metres)
         flat = isinstance(content[_POSES], np.ndarray) and content[_POSES].ndim == 2

@@ -24,7 +24,7 @@ from smoothnet_core.restricted_pickle import load_npz
 from smpl_tools.formats._changes import changed, check_shape, row_blocks
 from smpl_tools.formats._files import ZIP_MAGIC, Rows, npz_compressed, npz_headers, write_npz
 from smpl_tools.formats._format import Format, Options
-from smpl_tools.formats._names import listed
+from smpl_tools.formats._names import listed, numbered
 from smpl_tools.formats._smpl import gender_of, one_shape
 from smpl_tools.formats.amass_new import make_blender, make_smpl_h, make_smpl_x
 from smpl_tools.motion import Motion, Part, Person, Track, Up
@@ -128,7 +128,7 @@ def read(path: Path, options: Options) -> Motion:
         array = arrays.get(key)
         if array is not None and array.dtype.kind == "f" and array.ndim == 2 and len(array) == frames and array.size:
             places[name] = [_Place(key, 0, array.shape[1])]
-            tracks[name] = Track(array, "channels", part, tuple(f"{name}_{k}" for k in range(array.shape[1])))
+            tracks[name] = Track(array, "channels", part, numbered(name, array.shape[1]))
     fps = _rate(arrays)
     if fps is None:
         notes.append("the file does not state its frame rate")

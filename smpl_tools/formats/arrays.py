@@ -25,9 +25,9 @@ from smpl_tools.formats._changes import check_shape, merged, row_blocks
 from smpl_tools.formats._files import NPY_MAGIC, ZIP_MAGIC, npz_compressed, npz_headers, replacing, write_npz
 from smpl_tools.formats._format import Format, Options, Rewriting
 from smpl_tools.formats._mapped import few_pages, mapped_npy, mapped_output
-from smpl_tools.formats._names import listed, unique_names
+from smpl_tools.formats._names import listed, numbered, unique_names
 from smpl_tools.formats._smpl import only_person
-from smpl_tools.motion import VALUE_SHAPES, Motion, Person, Track
+from smpl_tools.motion import VALUE_SHAPES, Motion, Person, Track, time_span
 
 NAME = "array"
 # Where several arrays could be the motion, the one array with one of these names is it.
@@ -79,7 +79,7 @@ def read(path: Path, options: Options) -> Motion:
     if not shape[1]:
         raise mismatch(f"{what}: shape", "at least one joint or channel", array.shape)
     values = array.reshape(shape)
-    names = tuple(f"{'channel' if kind == 'channels' else 'joint'}_{j}" for j in range(shape[1]))
+    names = numbered("channel" if kind == "channels" else "joint", shape[1])
     stated = source.arrays.get("joints")
     if stated is not None and stated.dtype.kind == "U" and stated.shape == (shape[1],):
         names = tuple(unique_names(stated.tolist()))
@@ -202,8 +202,7 @@ def make(motion: Motion, path: Path) -> None:
     person = only_person(motion, "a plain array")
     track = person.tracks[TRACK]
     first = int(person.frames[0]) if len(person.frames) else 0
-    length = int(person.frames[-1]) - first + 1 if len(person.frames) else 0
-    values = np.full((length, *track.values.shape[1:]), np.nan, track.values.dtype)
+    values = np.full((time_span(person.frames, "a plain array"), *track.values.shape[1:]), np.nan, track.values.dtype)
     values[person.frames - first] = track.values
     if path.suffix.lower() == ".npy":
         with replacing(path) as file:

@@ -68,7 +68,7 @@ def read(path: Path, options: Options) -> Motion:
     """Read a BVH file: one person, or one for each ROOT with the root's name as id.
 
     Raises:
-        ValueError: not a whole BVH file, or more than ``bvh_text.MAX_JOINTS`` joints.
+        ValueError: not a whole BVH file, or more joints than the limit.
     """
     text = parse(path)
     joints = text.joints
@@ -78,13 +78,14 @@ def read(path: Path, options: Options) -> Motion:
     longest = max(math.hypot(*j.offset) for j in joints)
     still = _STILL * longest if math.isfinite(longest) else 0.0
     moving = [_varies(text.values[:, _columns(j, "position")], still) for j in joints]
-    firsts = sorted(set(roots))
+    members: dict[int, list[int]] = {}
+    for index, root in enumerate(roots):
+        members.setdefault(root, []).append(index)
     people, slots = [], []
-    for first in firsts:
-        own = [k for k, root in enumerate(roots) if root == first]
+    for first, own in members.items():
         layout = _layout([joints[k] for k in own], [moving[k] for k in own])
         tracks = {name: _track(name, s, text.values) for name, s in layout.items()}
-        ident = joints[first].name if len(firsts) > 1 else "0"
+        ident = joints[first].name if len(members) > 1 else "0"
         people.append(Person(ident, tracks, np.arange(len(text.values), dtype=np.int64)))
         slots.append(layout)
     fps = frame_rate(path, text.frame_time)

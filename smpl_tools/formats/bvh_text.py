@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
-from smpl_tools.formats._files import read_bytes
+from smoothnet_core.limits import check_limit
+from smpl_tools.formats._files import check_values, read_bytes
 from smpl_tools.formats._names import unique_names
 
-MAX_JOINTS = 10_000
 # Lines handled at a time: bounds the memory that the tokens of a long file take.
 _BLOCK = 512
 _CHANNELS = {f"{axis}{kind}".lower(): f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation")}
@@ -85,7 +85,9 @@ def parse(path: Path) -> BvhText:
         ValueError: not the text of a whole BVH file; the message names the line.
     """
     # Bytes that are not UTF-8 survive as surrogates, so that the same bytes can be written.
-    text = read_bytes(path).decode("utf-8", "surrogateescape")
+    data = read_bytes(path)
+    check_values(path, data, b"\r\n{")
+    text = data.decode("utf-8", "surrogateescape")
     joints, position, line = _Header(path, text).joints()
     match = _MOTION.match(text, position)
     if match is None:
@@ -152,8 +154,7 @@ class _Header:
             if key == "}" and stack:
                 stack.pop()
             elif key in ("root", "joint") and stack[-1:] != [_END_SITE] and (key == "root") == (not stack):
-                if len(names) == MAX_JOINTS:
-                    raise mismatch(f"{self._path}: joints", f"at most {MAX_JOINTS}", "more")
+                check_limit(f"{self._path}: joints", "joints", len(names) + 1)
                 parents.append(stack[-1] if stack else -1)
                 stack.append(len(names))
                 names.append(_readable(name) or f"joint {len(names)}")

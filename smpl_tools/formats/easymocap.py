@@ -31,7 +31,7 @@ from smpl_tools.coordinates import PELVIS
 from smpl_tools.formats._files import read_bytes, replacing_folder
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._json import parsed, written
-from smpl_tools.formats._names import frame_numbers
+from smpl_tools.formats._names import frame_numbers, numbered
 from smpl_tools.formats._records import Field, Part, Place, Records, at, rewritten
 from smpl_tools.formats.easymocap_new import make
 from smpl_tools.motion import Kind, Motion, Person, Skeleton, Track, Up
@@ -235,7 +235,7 @@ def _track(name: str, values: NDArray[np.float64]) -> Track:
         return Track(values[:, None], "position", "root", ("pelvis",), metres=1.0, up=UP)
     kind, part, joints = _KINDS[name]
     if kind == "channels":
-        return Track(values, kind, part, tuple(f"{name}_{k}" for k in range(values.shape[1])))
+        return Track(values, kind, part, numbered(name, values.shape[1]))
     vectors = values.reshape(len(values), -1, 3)
     up = UP if part == "root" else None
     return Track(vectors, kind, part, joints[: vectors.shape[1]], up=up)

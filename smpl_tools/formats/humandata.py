@@ -29,7 +29,7 @@ from smpl_tools.formats._files import ZIP_MAGIC, npz_compressed, npz_headers, wr
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._human_data_joints import keypoints_track
 from smpl_tools.formats._human_data_rows import people_rows
-from smpl_tools.formats._names import listed
+from smpl_tools.formats._names import listed, numbered
 from smpl_tools.formats._smpl import gender_of
 from smpl_tools.formats.humandata_new import make
 from smpl_tools.motion import UPS, Motion, Part, Person, Skeleton, Track, Up
@@ -172,7 +172,7 @@ def _model_tracks(
         if "hand" in key and numbers != 45:
             name, joints = key.replace("pose", "pca"), None
         if joints is None:
-            names = tuple(f"{name}_{k}" for k in range(numbers))
+            names = numbered(name, numbers)
             tracks[name] = Track(array.reshape(len(array), numbers), "channels", part, names)
             columns.append(_Column(model, key, name))
             continue

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core.limits import check_limit
 from smpl_tools.formats._changes import merged
-from smpl_tools.formats._files import read_bytes, replacing
+from smpl_tools.formats._files import check_values, read_bytes, reason, replacing
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.motion import Motion, Person, Track
 
@@ -119,11 +120,16 @@ def read(path: Path, options: Options) -> Motion:
     Raises:
         ValueError: no such header, a line of another length, or a cell that is no number; the message names the line.
     """
-    text = read_bytes(path).decode("utf-8-sig", "replace")
+    data = read_bytes(path)
+    check_values(path, data, b",;\t\n\r")
+    text = data.decode("utf-8-sig", "replace")
     line_end = "\r\n" if "\r\n" in text else "\n"
     first = text.split("\n", 1)[0].strip("\r")
     separator = max(_SEPARATORS, key=first.count)
-    cells = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+    try:
+        cells = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a readable table: {reason(error)}") from None
     header = _header(cells[0]) if cells else None
     if header is None:
         raise mismatch(f"{path}: first line", "names of columns such as left_wrist_x, left_wrist_y", repr(first[:60]))
@@ -138,10 +144,13 @@ def read(path: Path, options: Options) -> Motion:
         if column >= 0:
             numbers = _numbers(path, body, [column], cells[0])[:, 0]
             confidence[:, joint] = np.clip(np.nan_to_num(numbers), 0.0, 1.0)
-    names = np.array([row[header.person].strip() if header.person is not None else "0" for row in body], str)
+    check_limit(f"{path}: joints", "joints", len(header.joints))
+    lines: dict[str, list[int]] = {}
+    for number, row in enumerate(body):
+        lines.setdefault(row[header.person].strip() if header.person is not None else "0", []).append(number)
     people, rows = [], []
-    for ident in dict.fromkeys(names.tolist()):
-        own = np.flatnonzero(names == ident)
+    for ident, numbers in lines.items():
+        own = np.array(numbers, np.int64)
         track = Track(values[own], "position", "body", header.joints, confidence[own] if trust else None)
         frames = np.arange(len(own), dtype=np.int64)
         if header.frame is not None:
@@ -208,6 +217,11 @@ def _rate(
             )
             unit, taken = smaller[1], () if smaller[0] is None else (f"column {name} taken for {smaller[0]}",)
         rate = float((person.frames[-1] - person.frames[0]) / ((times[-1] - times[0]) * unit))
+        if not 0 < rate < np.inf:
+            # Times that are missing at the ends, or do not rise.
+            rate = float(1 / (np.median(steps) * unit))
+        if not 0 < rate < np.inf:
+            continue
         short = round(rate, 2)
         return (short if short > 0 and abs(rate / short - 1) < _ROUNDING else rate), taken
     return None, ("the file does not state its frame rate",)

@@ -22,7 +22,7 @@ from smpl_tools.formats._files import ZIP_MAGIC, npz_compressed, npz_headers, wr
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._smpl import only_person
 from smpl_tools.joint_names import picked
-from smpl_tools.motion import Motion, Person, Track
+from smpl_tools.motion import Motion, Person, Track, time_span
 
 NAME = "mediapipe"
 # The metres stand first: they are what is measured where one track is chosen.
@@ -139,8 +139,7 @@ def landmarks_of(person: Person) -> NDArray[np.float64]:
     track = picked(person.tracks["joints"], LANDMARKS, what="MediaPipe's landmarks", optional=True)
     confidence = np.ones(track.values.shape[:2]) if track.confidence is None else track.confidence
     rows = person.frames - person.frames[:1]
-    length = int(rows[-1]) + 1 if len(rows) else 0
-    landmarks = np.zeros((length, len(LANDMARKS), 4))
+    landmarks = np.zeros((time_span(person.frames, "MediaPipe's landmarks"), len(LANDMARKS), 4))
     landmarks[rows] = np.concatenate([track.values, confidence[..., None]], axis=2)
     landmarks[np.isnan(landmarks[..., :3]).all(axis=(1, 2))] = 0.0
     return landmarks

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
 from smpl_tools.formats._changes import merged
-from smpl_tools.formats._files import read_bytes, reason, replacing
+from smpl_tools.formats._files import read_bytes, replacing
 from smpl_tools.formats._format import Format, Options
+from smpl_tools.formats._json import dumped, parsed
 from smpl_tools.formats._smpl import only_person
 from smpl_tools.formats.mediapipe import LANDMARKS, landmarks_of, motion_of, track_of
 from smpl_tools.motion import Motion
@@ -59,12 +60,7 @@ def read(path: Path, options: Options) -> Motion:
     Raises:
         ValueError: not JSON of such a layout; the message names the frame.
     """
-    try:
-        document = json.loads(read_bytes(path))
-    except RecursionError:
-        raise ValueError(f"{path}: not readable JSON: nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not readable JSON: {reason(error)}") from None
+    document = parsed(path, read_bytes(path))
     arrays, frames = {}, {}
     for key, known in _KEYS.items():
         found = _frames(document, known)
@@ -146,7 +142,7 @@ def write(motion: Motion, path: Path) -> None:
     """
     source: _Source = motion.source
     # A copy through text: what was read stays as it is.
-    document = json.loads(json.dumps(source.document))
+    document = json.loads(dumped(source.document))
     for key, track in motion.people[0].tracks.items():
         old = source.arrays[key]
         new = merged(key, old, np.concatenate([track.values, old[..., 3:]], axis=-1))
@@ -168,7 +164,7 @@ def write(motion: Motion, path: Path) -> None:
 
 def _save(document: Any, path: Path) -> None:
     with replacing(path) as file:
-        file.write(json.dumps(document, separators=(",", ":")).encode())
+        file.write(dumped(document, separators=(",", ":")).encode())
 
 
 def make(motion: Motion, path: Path) -> None:

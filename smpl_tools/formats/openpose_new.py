@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
+from smoothnet_core.limits import check_limit
 from smpl_tools.formats._files import replacing_folder
 from smpl_tools.formats._openpose_joints import BODY_25, BODY_25B, COCO_18, FACE, HAND
 from smpl_tools.joint_names import is_numbered, normal_name, picked
@@ -40,6 +41,7 @@ def make(motion: Motion, path: Path) -> None:
     fields = [_person_fields(person) for person in motion.people]
     first = min(int(person.frames[0]) for person in motion.people if len(person.frames))
     last = max(int(person.frames[-1]) for person in motion.people if len(person.frames))
+    check_limit("frames of OpenPose files, missing ones included", "frames", last - first + 1)
     if first < 0:
         raise mismatch("frame numbers for OpenPose files", "0 and more", str(first))
     rows = [{int(frame): row for row, frame in enumerate(person.frames)} for person in motion.people]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch
 from smpl_tools.formats._format import Format, Options
+from smpl_tools.formats._names import numbered
 from smpl_tools.formats._pickles import content_of, described, dump, is_pickle
 from smpl_tools.formats._records import Field, Part, Place, Records, at, rewritten, timeline, whole_numbers
 from smpl_tools.formats._smpl import pose, shapes, translation
@@ -94,7 +95,7 @@ def read(path: Path, options: Options) -> Motion:
 
 def _frame_numbers(content: Mapping[Any, Any]) -> NDArray[np.int64]:
     times = [frame.get("time") for frame in content.values()]
-    if all(isinstance(time, (int, np.integer)) for time in times):
+    if all(isinstance(time, (int, np.integer)) and abs(int(time)) < 2**52 for time in times):
         numbers = np.array(times, np.int64)
         if (np.diff(numbers) > 0).all():
             return numbers
@@ -178,7 +179,7 @@ def _track(name: str, values: NDArray[Any]) -> Track:
         return Track(values, "position", "root", ("pelvis",), metres=1.0, up=_CAMERA)
     if name == "camera_bbox":
         return Track(values, "channels", "camera", ("scale", "x", "y"))
-    return Track(values, "channels", "shape", tuple(f"betas_{k}" for k in range(values.shape[1])))
+    return Track(values, "channels", "shape", numbered("betas", values.shape[1]))
 
 
 def _shown(name: Any) -> str:

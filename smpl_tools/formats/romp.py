@@ -24,7 +24,7 @@ from smoothnet_core.restricted_pickle import load_npz
 from smpl_tools.formats._files import ZIP_MAGIC, npz_compressed, npz_headers, write_npz
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._matched import matched, max_gap
-from smpl_tools.formats._names import listed
+from smpl_tools.formats._names import listed, numbered
 from smpl_tools.formats._records import Field, Part, Place, Records, at, rewritten
 from smpl_tools.formats.romp_new import make
 from smpl_tools.motion import Motion, Person, Track, Up
@@ -285,7 +285,7 @@ def _tracks(path: Path, ident: str, key: str, values: NDArray[Any]) -> dict[str,
     if key == _PLACE:
         return {"transl": Track(values[:, None], "position", "root", ("pelvis",), metres=1.0, up=_CAMERA)}
     name, part = ("betas", "shape") if key == _SHAPE else (key, "camera")
-    return {name: Track(values, "channels", part, tuple(f"{name}_{k}" for k in range(values.shape[1])))}
+    return {name: Track(values, "channels", part, numbered(name, values.shape[1]))}
 
 
 def write(motion: Motion, path: Path) -> None:

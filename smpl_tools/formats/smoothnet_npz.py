@@ -24,7 +24,7 @@ from smoothnet_core.restricted_pickle import load_npz
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._files import ZIP_MAGIC, npz_compressed, npz_headers, write_npz
 from smpl_tools.formats._format import Format, Options
-from smpl_tools.formats._names import listed, unique_names
+from smpl_tools.formats._names import listed, numbered, unique_names
 from smpl_tools.formats._smpl import pose, shapes, take_shape, translation
 from smpl_tools.motion import Kind, Motion, Part, Person, Track
 from smpl_tools.skeleton import SMPL
@@ -149,7 +149,8 @@ def _scale(scaling: NDArray[Any] | None, sequence: int) -> float | None:
     if not isinstance(entry, np.ndarray) or entry.dtype.kind != "f" or not entry.size:
         return None
     first = float(entry.flat[0])
-    return 1.0 / first if math.isfinite(first) and first > 0 and (entry == first).all() else None
+    # The reciprocal of the smallest numbers is none.
+    return 1.0 / first if 1e-30 < first < 1e30 and (entry == first).all() else None
 
 
 def _floats(entry: Any) -> Any:
@@ -181,7 +182,7 @@ def _tracks(what: str, key: str, entry: NDArray[Any]) -> dict[str, Track]:
             "global_orient": Track(values[:, :1], "axis_angle", "root", SMPL.joints[:1]),
             "body_pose": Track(values[:, 1:], "axis_angle", "body", SMPL.joints[1:]),
         }
-    names = ("pelvis",) if key == "trans" else tuple(f"{spec.track}_{j}" for j in range(joints))
+    names = ("pelvis",) if key == "trans" else numbered(spec.track, joints)
     metres = 1.0 if key in ("joints_3d", "keypoints_3d") else None
     return {spec.track: Track(values, spec.kind, spec.part, names, metres=metres)}
 

@@ -25,7 +25,7 @@ from smoothnet_core.restricted_pickle import load_pickle
 from smpl_tools.formats._files import read_bytes, replacing_folder
 from smpl_tools.formats._format import Format, Options
 from smpl_tools.formats._matched import matched, max_gap
-from smpl_tools.formats._names import frame_numbers
+from smpl_tools.formats._names import frame_numbers, numbered
 from smpl_tools.formats._pickles import described, dump, is_pickle
 from smpl_tools.formats._records import Field, Part, Records, rewritten
 from smpl_tools.formats.smplifyx_new import make
@@ -229,7 +229,7 @@ def _track(key: str, values: NDArray[Any], turned: bool, placed: bool) -> tuple[
 
 
 def _channels(name: str, values: NDArray[Any], part: Any) -> Track:
-    return Track(values, "channels", part, tuple(f"{name}_{k}" for k in range(values.shape[1])))
+    return Track(values, "channels", part, numbered(name, values.shape[1]))
 
 
 def _is_turned(content: dict[str, Any]) -> bool:

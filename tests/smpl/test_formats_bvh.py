@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
 from smpl_tools.formats import bvh, detect, read, write
-from smpl_tools.formats.bvh_text import MAX_JOINTS
+from smoothnet_core.limits import limit
 from smpl_tools.skeleton import person_positions
 from tests.helpers import shared
 
@@ -365,9 +365,10 @@ def test_a_chain_of_the_greatest_depth_is_read_and_a_longer_one_refused(tmp_path
         root = "HIERARCHY\nROOT r\n{\nOFFSET 0 0 0\nCHANNELS 3 Xrotation Yrotation Zrotation\n"
         return root + opened + "}\n" * count + table
 
-    assert len(bones(read(saved(tmp_path, chain(MAX_JOINTS)))).joints) == MAX_JOINTS
-    with pytest.raises(ValueError, match="joints: expected at most 10000, received more"):
-        read(saved(tmp_path, chain(MAX_JOINTS + 1)))
+    most = limit("joints")
+    assert len(bones(read(saved(tmp_path, chain(most)))).joints) == most
+    with pytest.raises(ValueError, match=r"joints: expected at most 20,000, received 20,001 \(SMOOTHNET_LIMITS=joints="):
+        read(saved(tmp_path, chain(most + 1)))
 
 
 def test_one_long_line_is_read_in_linear_time(tmp_path):
