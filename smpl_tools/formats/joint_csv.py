@@ -83,7 +83,11 @@ def matches(path: Path, head: bytes) -> bool:
 
 
 def _split(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator), [])
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    # A line end within the line.
+    except csv.Error:
+        return []
 
 
 def _plain(name: str) -> str:
