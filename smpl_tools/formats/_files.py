@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._reading import one_line
-from smoothnet_core.limits import check_limit, limit
+from smoothnet_core.limits import LimitError, check_limit, limit
 
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 NPY_MAGIC = b"\x93NUMPY"
@@ -199,6 +199,8 @@ def npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
                 with archive.open(info) as member:
                     start = io.BytesIO(member.read(_HEADER_BYTES))
                 headers[info.filename.removesuffix(".npy")] = npy_header(start)
+    except LimitError as error:
+        raise ValueError(f"{path}: refused: {error}") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
     except zipfile.BadZipFile as error:

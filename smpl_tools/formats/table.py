@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core.limits import LimitError
 from smoothnet_core.rotations import ORDERS
 from smpl_tools.formats import (
     aist,
@@ -157,6 +158,9 @@ def read(
             assert chosen.read is not None  # of all that are detected or can be named here
             _head(path)
             motion = chosen.read(path, Options(kind, fps, order, mapped))
+    except LimitError as error:
+        # Some limits are looked at where nobody knows the file.
+        raise error if str(path) in str(error) else LimitError(f"{path}: {error}") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {reason(error)}") from None
     motion = dataclasses.replace(motion, path=path)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import shutil
+import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,8 +25,30 @@ from smpl_tools.motion import VALUE_SHAPES, Motion
 FOLDERS = {"openpose": ".json", "easymocap": ".json", "smplifyx": ".pkl"}
 
 
+SECONDS_EACH = 5.0
+
+
 class Finding(AssertionError):
     """A file came to something it may not come to."""
+
+
+class Late(BaseException):
+    """A file took longer than it may; no reader catches this."""
+
+
+def _late(*_: object) -> None:
+    raise Late
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Stop the block after ``SECONDS_EACH`` of the processor's time: a machine may be busy with other things."""
+    signal.signal(signal.SIGPROF, _late)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS_EACH)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def outcome(name: str, data: bytes, folder: Path, rng: Random, good: bytes = b"") -> str:
@@ -41,9 +65,10 @@ def outcome(name: str, data: bytes, folder: Path, rng: Random, good: bytes = b""
         Finding: neither a whole motion nor a refusal in one line.
     """
     try:
-        if name in READERS:
-            return _refused_or(lambda: READERS[name](_placed(folder / "file", data)), folder)
-        return _of_format(name, data, folder, rng, good)
+        with in_time():
+            if name in READERS:
+                return _refused_or(lambda: READERS[name](_placed(folder / "file", data)))
+            return _of_format(name, data, folder, rng, good)
     finally:
         for entry in folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -55,7 +80,7 @@ def _placed(path: Path, data: bytes) -> Path:
     return path
 
 
-def _refused_or(call: Callable[[], Any], folder: Path) -> str:
+def _refused_or(call: Callable[[], Any]) -> str:
     try:
         call()
     except ValueError as error:

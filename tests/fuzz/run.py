@@ -9,7 +9,6 @@ import argparse
 import collections
 import json
 import resource
-import signal
 import sys
 import tempfile
 import time
@@ -22,7 +21,6 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.outcomes import READERS, outcome, quiet
 from tests.fuzz.seeds import seeds
 
-SECONDS_EACH = 5.0
 # Beyond what reading needs; an allocation of more fails.
 BYTES = 4 * 2**30
 # A reader below the formats reads the files of these.
@@ -33,14 +31,6 @@ _SEEDS_OF = {
     "torch": ("gvhmr", "weights"),
     "body-model": ("pickle", "amass"),
 }
-
-
-class _Late(BaseException):
-    """An input took longer than it may."""
-
-
-def _alarm(*_: object) -> None:
-    raise _Late
 
 
 def starts_of(name: str) -> tuple[bytes, ...]:
@@ -67,7 +57,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     chosen = args.only or names()
     quiet()
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
-    signal.signal(signal.SIGPROF, _alarm)
     counts: dict[str, collections.Counter[str]] = {name: collections.Counter() for name in chosen}
     slowest: dict[str, float] = dict.fromkeys(chosen, 0.0)
     grown: dict[str, int] = dict.fromkeys(chosen, 0)
@@ -77,11 +66,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         while done < args.inputs and time.monotonic() - begun < args.seconds:
             for name in chosen:
                 started, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-                signal.setitimer(signal.ITIMER_PROF, SECONDS_EACH)
                 try:
                     counts[name][one(name, number, Path(folder))[0]] += 1
                 except BaseException as error:
-                    signal.setitimer(signal.ITIMER_PROF, 0)
                     if isinstance(error, (KeyboardInterrupt, SystemExit)):
                         raise
                     counts[name]["finding"] += 1
@@ -92,8 +79,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                         key, {"name": name, "number": number, "error": str(error)[:300], "where": where[-4:], "times": 0}
                     )
                     known["times"] += 1
-                finally:
-                    signal.setitimer(signal.ITIMER_PROF, 0)
                 took = time.process_time() - started
                 slowest[name] = max(slowest[name], took)
                 grown[name] = max(grown[name], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
