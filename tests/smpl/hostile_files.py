@@ -1,4 +1,7 @@
-"""Small files that declare or unpack to far more than they hold, by a title: the file's name and its bytes."""
+"""Small files that declare or unpack to far more than they hold, by a title: the file's name and its bytes.
+
+``python -m tests.smpl.hostile_files FOLDER`` reads those that were written there, and prints what came of each.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,19 @@ import io
 import json
 import lzma
 import pickle
+import resource
 import struct
+import sys
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from smpl_tools.formats import read
 
 HUGE = 10**12
 
@@ -130,8 +140,8 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "torch file of 10^12 numbers": ("a.pt", lambda: torch_file(HUGE), "a storage of 1,000,000,000,000 x 4 bytes, found 4 bytes"),
     "zlib bomb": ("a.pkl", lambda: zlib.compress(b"\x80\x04]" * 5 * 10**7, 9), "growth=NUMBER moves this limit"),
     "gzip bomb of lists": ("a.pkl", lambda: gzip.compress(b"\x80\x04" + b"]" * 6 * 10**7), "operations of the pickle: expected at most"),
-    "bz2 bomb": ("a.pkl", lambda: bz2.compress(b"\x80\x04" + bytes(10**8)), "growth=NUMBER moves this limit"),
-    "xz bomb": ("a.pkl", lambda: lzma.compress(b"\x80\x04" + bytes(10**8)), "growth=NUMBER moves this limit"),
+    "bz2 bomb": ("a.pkl", lambda: bz2.compress(b"\x80\x04" + bytes(7 * 10**7)), "growth=NUMBER moves this limit"),
+    "xz bomb": ("a.pkl", lambda: lzma.compress(b"\x80\x04" + bytes(7 * 10**7)), "growth=NUMBER moves this limit"),
     "deep pickle": ("a.pkl", lambda: _DEEP, "a pickle of a list"),
     "keys of one hash": ("a.pkl", lambda: collisions(50_000), "more than 5,000 keys are neither text nor numbers of 64 bits"),
     "keys of one hash in tuples": ("a.pkl", lambda: pickled({(k, -k): 0 for k in range(6000)}), "more than 5,000 keys"),
@@ -160,3 +170,23 @@ def torch_file(count: int) -> bytes:
         archive.writestr("a/data.pkl", program)
         archive.writestr("a/data/0", bytes(4))
     return file.getvalue()
+
+
+def read_all(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return by title what reading a file in its folder came to, in seconds of the processor and MiB of the process."""
+    seen = {}
+    for index, (title, (name, *_)) in enumerate(BOMBS.items()):
+        path, begun = folder / str(index) / name, time.process_time()
+        try:
+            read(path)
+            message = ""
+        except ValueError as error:
+            message = str(error)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        seen[title] = {"message": message, "seconds": time.process_time() - begun, "MiB": peak}
+    return seen
+
+
+if __name__ == "__main__":
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"before": before, "seen": read_all(Path(sys.argv[1]))}))
