@@ -23,6 +23,7 @@ from tests.fuzz.seeds import seeds
 
 # Beyond what reading needs; an allocation of more fails.
 BYTES = 4 * 2**30
+_SLICE_SECONDS = 0.1
 # A reader below the formats reads the files of these.
 _SEEDS_OF = {
     "pickle": ("pickle", "wham", "aist", "phalp"),
@@ -61,36 +62,53 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     slowest: dict[str, float] = dict.fromkeys(chosen, 0.0)
     grown: dict[str, int] = dict.fromkeys(chosen, 0)
     findings: dict[str, dict[str, Any]] = {}
-    begun, number, done = time.monotonic(), args.first, 0
+    numbers = dict.fromkeys(chosen, args.first)
+    begun, done, round_ = time.monotonic(), 0, 0
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         while done < args.inputs and time.monotonic() - begun < args.seconds:
             for name in chosen:
-                started, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-                try:
-                    counts[name][one(name, number, Path(folder))[0]] += 1
-                except BaseException as error:
-                    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                # As much time for each, so that what is read fast is read more often.
+                slice_ends = time.process_time() + _SLICE_SECONDS
+                while time.process_time() < slice_ends and done < args.inputs:
+                    before, started = _peak(), time.process_time()
+                    try:
+                        counts[name][one(name, numbers[name], Path(folder))[0]] += 1
+                    except (KeyboardInterrupt, SystemExit):
                         raise
-                    counts[name]["finding"] += 1
-                    trace = traceback.extract_tb(error.__traceback__)
-                    where = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in trace if "fuzz" not in f.filename]
-                    key = f"{name}: {type(error).__name__} at {where[-1] if where else str(error)[:60]}"
-                    known = findings.setdefault(
-                        key, {"name": name, "number": number, "error": str(error)[:300], "where": where[-4:], "times": 0}
-                    )
-                    known["times"] += 1
-                took = time.process_time() - started
-                slowest[name] = max(slowest[name], took)
-                grown[name] = max(grown[name], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-                done += 1
-            number += 1
-            if args.record and number % 2000 == 0:
-                _save(args.record, begun, number, counts, slowest, grown, findings)
-    return _save(args.record, begun, number, counts, slowest, grown, findings)
+                    except BaseException as error:
+                        counts[name]["finding"] += 1
+                        _note(findings, name, numbers[name], error)
+                    slowest[name] = max(slowest[name], time.process_time() - started)
+                    grown[name] = max(grown[name], _peak() - before)
+                    numbers[name] += 1
+                    done += 1
+            round_ += 1
+            if args.record and round_ % 10 == 0:
+                _save(args.record, begun, numbers, counts, slowest, grown, findings)
+    return _save(args.record, begun, numbers, counts, slowest, grown, findings)
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _note(findings: dict[str, dict[str, Any]], name: str, number: int, error: BaseException) -> None:
+    """Keep the first of the findings that came about at one place in one way."""
+    trace = traceback.extract_tb(error.__traceback__)
+    where = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in trace if "fuzz" not in f.filename]
+    key = f"{name}: {type(error).__name__} at {where[-1] if where else str(error)[:60]}"
+    new = {"name": name, "number": number, "error": str(error)[:300], "where": where[-4:], "times": 0}
+    findings.setdefault(key, new)["times"] += 1
 
 
 def _save(
-    record: Path | None, begun: float, number: int, counts: Any, slowest: Any, grown: Any, findings: Any
+    record: Path | None,
+    begun: float,
+    numbers: dict[str, int],
+    counts: dict[str, collections.Counter[str]],
+    slowest: dict[str, float],
+    grown: dict[str, int],
+    findings: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     readers = {
         name: {**counts[name], "slowest s": round(slowest[name], 3), "largest growth MiB": round(grown[name] / 1024, 1)}
@@ -100,8 +118,9 @@ def _save(
     seen = {
         "inputs": total,
         "seconds": round(time.monotonic() - begun, 1),
-        "next": number,
-        "peak MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "processor seconds": round(time.process_time(), 1),
+        "next": max(numbers.values()),
+        "peak MiB": round(_peak() / 1024, 1),
         "readers": readers,
         "findings": findings,
     }
