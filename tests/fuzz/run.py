@@ -30,7 +30,7 @@ _SEEDS_OF = {
     "npy": ("npy", "tram", "array"),
     "npz": ("amass", "humandata", "romp"),
     "torch": ("gvhmr", "weights"),
-    "body-model": ("pickle", "amass"),
+    "body-model": ("body-model", "pickle", "amass"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -14,14 +15,19 @@ from typing import Any
 import numpy as np
 
 from smoothnet_core.checkpoints import Weights, write_safetensors
+from smoothnet_core.restricted_pickle import load_npz
 from smpl_tools.convert import make, makeable, prepared_for
 from smpl_tools.formats import FORMATS
+from smpl_tools.formats._torch_container import write_container
 from tests.core import test_any_input
+from tests.helpers import REPOSITORY
 from tests.smpl import test_survival
+from tests.smpl.body_files import write_smpl
 
 # By format, the cases of ``tests.smpl.test_survival`` that differ in what a reader has to do.
 _CASES = ("translation", "hands", "jaw and eyes", "changing betas", "people", "gaps", "confidence", "joint names")
 _FRAMES = 3
+_TAKES = REPOSITORY / "assets" / "takes"
 
 
 @cache
@@ -33,8 +39,9 @@ def seeds() -> dict[str, tuple[bytes, ...]]:
             if FORMATS[name].read is None:
                 continue
             found[name] = list(_made(name, Path(folder)))
-    for name, more in _others().items():
-        found.setdefault(name, []).extend(more)
+    for more in (_others(), _captured()):
+        for name, files in more.items():
+            found.setdefault(name, []).extend(files)
     return {name: tuple(dict.fromkeys(files)) for name, files in found.items()}
 
 
@@ -71,6 +78,7 @@ def _others() -> dict[str, list[bytes]]:
     frames = {"frames": [{"worldLandmarks": _landmarks(rng), "landmarks": _landmarks(rng)}, {"landmarks": []}]}
     published = test_any_input.PUBLISHED
     weights = {"state_dict": dict(published.tensors), "epoch": 3}
+    saved = _through_file(lambda path: write_container(path, weights))
     return {
         "bvh": [_BVH.encode()],
         "mediapipe-json": [json.dumps(frames).encode(), json.dumps(frames["frames"]).encode()],
@@ -80,10 +88,24 @@ def _others() -> dict[str, list[bytes]]:
         "array": [_npy(rng.normal(size=(2, 3, 4)).astype(">f4")), _npy(np.asfortranarray(rng.normal(size=(4, 5, 3))))],
         "pickle": [pickle.dumps(_plain(rng), protocol) for protocol in (0, 2, 4, 5)],
         "npy": [_npy(np.array([{"a": np.ones(2)}, None, [1, "x"]], object)), _npy(np.arange(3))],
-        "weights": [_safetensors(Weights(published.tensors, published.metadata)), pickle.dumps(weights, 2)],
+        "weights": [_safetensors(Weights(published.tensors, published.metadata)), saved],
+        "body-model": [_through_file(lambda path: write_smpl(path, vertices=49))],
         "live-json": [json.dumps({"time": 0.1, "frame": {"a": [0, 1, 2], "b": [3, None, 5]}, "mask": [1, 0]}).encode()],
         "live-csv": [b"time,a_x,a_y,a_z\n0,1,2,3\n0.1,2,3,4\n"],
     }
+
+
+def _captured() -> dict[str, list[bytes]]:
+    """Return the beginnings of the takes that come with the project, which real systems recorded."""
+    text = (_TAKES / "reactidle_000.bvh").read_text(encoding="utf-8")
+    head, table = text.split("Frame Time:")
+    lines = table.splitlines(keepends=True)[: 1 + _FRAMES]
+    head = re.sub(r"Frames:\s*[0-9]+", f"Frames: {_FRAMES}", head)
+    arrays = load_npz(_TAKES / "dance_smplh.npz")
+    frames = len(arrays["poses"])
+    archive = io.BytesIO()
+    np.savez(archive, **{key: a[:_FRAMES] if a.shape[:1] == (frames,) else a for key, a in arrays.items()})
+    return {"bvh": [f"{head}Frame Time:{''.join(lines)}".encode()], "amass": [archive.getvalue()]}
 
 
 def _landmarks(rng: np.random.Generator) -> list[dict[str, float]]:
@@ -106,7 +128,7 @@ def _safetensors(weights: Weights) -> bytes:
     return _through_file(lambda path: write_safetensors(path, weights))
 
 
-def _through_file(write: Callable[[Path], None]) -> bytes:
+def _through_file(write: Callable[[Path], Any]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         write(path)
