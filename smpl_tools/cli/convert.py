@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from smpl_tools.motion import Motion
 
 
+# A file system allows 255 for the whole name.
+_NAME_BYTES = 120
+
+
 def convert(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="Motion file or folder.")],
     output: Annotated[
@@ -162,7 +166,9 @@ def _write(
 
 
 def _file_name(ident: str) -> str:
-    return re.sub(r"[^\w.-]", "_", ident) or "_"
+    """Return a part of a file's name made of a person's id, whatever that is: no separators, and not too long."""
+    name = re.sub(r"[^\w.-]", "_", ident) or "_"
+    return name.encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore")
 
 
 def _target(motion: Motion, output: Path, to: str | None) -> str:

@@ -25,6 +25,15 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return result
 
 
+def on_one_line(names: Iterable[str], without: str = "") -> list[str]:
+    """Return the names as text can hold them: line ends and what cannot be printed, and these characters, become ``_``.
+
+    Names that would be the same, or empty, are told apart by numbers.
+    """
+    plain = ["".join(c if c.isprintable() and c not in without else "_" for c in name) for name in names]
+    return unique_names([name if name.strip() else "_" for name in plain])
+
+
 def numbered(name: str, count: int) -> tuple[str, ...]:
     """Return the names of joints or channels that have none of their own: ``name_0``, ``name_1``, ...
 

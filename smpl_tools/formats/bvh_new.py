@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smpl_tools.euler import continuous_euler, matrix_to_euler
 from smpl_tools.formats._files import replacing
+from smpl_tools.formats._names import on_one_line
 from smpl_tools.formats._smpl import only_person
 from smpl_tools.motion import Motion, Skeleton
 from smpl_tools.rigs.plain_form import rig_arrays
@@ -80,6 +81,7 @@ def _depth_first(children: list[list[int]]) -> Iterator[int]:
 def _hierarchy(skeleton: Skeleton, children: list[list[int]], moving: set[int]) -> Iterator[str]:
     """Yield the lines of the hierarchy."""
     yield "HIERARCHY"
+    names = on_one_line(skeleton.joints, "{}")
     open_joints: list[int] = []
     for joint in _depth_first(children):
         while open_joints and open_joints[-1] != skeleton.parents[joint]:
@@ -87,7 +89,7 @@ def _hierarchy(skeleton: Skeleton, children: list[list[int]], moving: set[int]) 
             yield "\t" * len(open_joints) + "}"
         outside = "\t" * len(open_joints)
         inside = outside + "\t"
-        yield f"{outside}{'JOINT' if joint else 'ROOT'} {skeleton.joints[joint]}"
+        yield f"{outside}{'JOINT' if joint else 'ROOT'} {names[joint]}"
         yield outside + "{"
         yield f"{inside}OFFSET {_numbers(skeleton.offsets[joint])}"
         yield f"{inside}CHANNELS " + (f"6 {_POSITIONS} {_CHANNELS}" if joint in moving else f"3 {_CHANNELS}")

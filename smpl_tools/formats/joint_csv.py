@@ -24,6 +24,7 @@ from smoothnet_core.limits import check_limit
 from smpl_tools.formats._changes import merged
 from smpl_tools.formats._files import check_values, read_bytes, reason, replacing
 from smpl_tools.formats._format import Format, Options
+from smpl_tools.formats._names import on_one_line
 from smpl_tools.motion import Motion, Person, Track
 
 NAME = "csv"
@@ -311,7 +312,7 @@ def _alike(tracks: list[Track]) -> list[Track]:
 def _column_names(track: Track, several: bool, timed: bool) -> list[str]:
     axes = ["x", "y", "z"][: track.values.shape[2]] + ([] if track.confidence is None else ["confidence"])
     start = ["person"] * several + ["frame"] + ["time"] * timed
-    return start + [f"{joint}_{axis}" for joint in track.joints for axis in axes]
+    return start + [f"{joint}_{axis}" for joint in on_one_line(track.joints) for axis in axes]
 
 
 FORMAT = Format(
