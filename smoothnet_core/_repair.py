@@ -90,7 +90,7 @@ def repair(
 def _network(values: Array, observed: NDArray[np.bool_], fps: float | None, by_number: bool) -> Array:
     """Return what the network makes of vectors (T, N, D), or of each of their numbers, by itself."""
     if by_number or values.shape[2] == 1:
-        shape = (len(values), -1)
+        shape = (len(values), values.shape[1] * values.shape[2])
         seen = observed.repeat(values.shape[2], axis=1)
         answer = refine(values.reshape(shape), kind="channels", fps=fps, mask=seen, model="deglitch")
     elif values.shape[2] == 9:
