@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 BLENDERS := 4.2 4.5 5.0 $(shell $(PY) -c 'import sys; print("5.2" if sys.version_info[:2] == (3, 13) else "")' 2>/dev/null)
 
 .PHONY: demo test check test-base test-oldest test-blender extension bench bench-quick bench-noblas weights weights-published
-.PHONY: pairs takes clean
+.PHONY: pairs takes fuzz clean
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-bpy-%/stamp
 
@@ -52,6 +52,9 @@ test-blender-%: .venv-bpy-%/stamp
 extension: .venv-extension/stamp # the archives that are installed in Blender, into dist/, checked
 	.venv-extension/bin/python -m blender_addon.packaging.build_extension
 	.venv-extension/bin/python -m blender_addon.packaging.check_extension dist/smoothnet-*.zip
+
+fuzz: .venv/stamp # damaged files through every reader, for a minute (FUZZ="--seconds 3600" for longer)
+	$(PYTEST) .venv/bin/python -m tests.fuzz.run $(or $(FUZZ),--seconds 60)
 
 bench: .venv/stamp # how fast refining is, as ratios; on a machine that does nothing else, ten minutes
 	.venv/bin/python benchmarks/speed.py $(BENCH)

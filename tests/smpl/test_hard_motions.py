@@ -12,13 +12,14 @@ import pytest
 
 from smpl_tools.contacts.keep_motion import keep_contacts_motion
 from smpl_tools.formats import read
+from smpl_tools.formats.bvh_text import parse
 from smpl_tools.motion import Motion
 from smpl_tools.refine_motion import refine_motion
 from tests.helpers import REPOSITORY
 from tests.smpl.cli_helpers import Program
 from tests.smpl.plain_motions import base, points_person, smpl_parts, smpl_person, with_track
 
-BVH, POSES = (REPOSITORY / "assets" / "takes" / name for name in ("reactidle_000.bvh", "dance_smplh.npz"))
+BVH = REPOSITORY / "assets" / "takes" / "reactidle_000.bvh"
 METHODS = ("smoothnet", "repair", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
 
 
@@ -74,17 +75,19 @@ def test_poses_of_hard_numbers(title, method):
     finite_where_finite(refined, motion)
     json.dumps(report.as_dict())
     if method == "smoothnet":
-        finite_where_finite(refine_motion(motion, judge="joints")[0], motion)
-        try:
-            finite_where_finite(keep_contacts_motion(refined)[0], motion)
-        except ValueError as error:
-            assert "\n" not in str(error)
+        # What NumPy remarks on numbers out of range is no news here.
+        with np.errstate(all="ignore"):
+            finite_where_finite(refine_motion(motion, judge="joints")[0], motion)
+            try:
+                finite_where_finite(keep_contacts_motion(refined)[0], motion)
+            except ValueError as error:
+                assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize("title", CHANGES)
 @pytest.mark.parametrize("size", [2, 3])
 def test_joints_of_hard_numbers(title, size):
-    motion = with_values(base("joints", points_person(frames=40, size=size), fps=30.0), CHANGES[title])
+    motion = with_values(base("joints", points_person(frames=20, size=size), fps=30.0), CHANGES[title])
     for method in METHODS:
         finite_where_finite(refine_motion(motion, method=method)[0], motion)
 
@@ -107,44 +110,45 @@ def test_nobody_comes_back():
     assert report.tracks == ()
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "1e30", "5e-324", "1e300"])
-def test_a_file_of_hard_numbers_by_the_program(tmp_path, capsys, value):
+def short_take(path, value: str | None = None):
+    """Write the first 60 frames of a captured take, with a value put into some of them."""
     lines = BVH.read_text(encoding="utf-8").splitlines(keepends=True)
     start = next(k for k, line in enumerate(lines) if line.startswith("Frame Time")) + 1
-    for row in range(start, start + 60, 7):
+    lines[start - 2] = "Frames: 60\n"
+    del lines[start + 60 :]
+    for row in range(start, start + 60, 7) if value is not None else ():
         cells = lines[row].split()
         cells[row % len(cells)] = value
         lines[row] = " ".join(cells) + "\n"
-    path = tmp_path / "take.bvh"
     path.write_text("".join(lines), encoding="utf-8")
-    program = Program(capsys)
-    for method in ("smoothnet", "repair"):
-        out = tmp_path / f"{method}.bvh"
-        ran = program("refine", path, "-o", out, "--method", method, "--json")
-        assert ran.status == 0, ran
-        json.loads(ran.out, parse_constant=lambda constant: pytest.fail(constant))
-        again = read(out)
-        for name, track in read(path).people[0].tracks.items():
-            there = np.isfinite(track.values)
-            assert np.isfinite(again.people[0].tracks[name].values[there]).all()
+    return path
 
 
-def _bytes_of(folder, *inputs, threads: int, extra: tuple[str, ...] = ()) -> list[bytes]:
+@pytest.mark.parametrize("value", ["nan", "inf", "1e30", "5e-324", "1e300"])
+def test_a_file_of_hard_numbers_by_the_program(tmp_path, capsys, value):
+    path, out = short_take(tmp_path / "take.bvh", value), tmp_path / "out.bvh"
+    ran = Program(capsys)("refine", path, "-o", out, "--json")
+    assert ran.status == 0, ran
+    json.loads(ran.out, parse_constant=lambda constant: pytest.fail(constant))
+    before, after = parse(path).values, parse(out).values
+    assert np.isfinite(after[np.isfinite(before)]).all()
+    assert len(read(out).people[0].frames) == 60
+
+
+def _refined(folder, inputs, threads: int, method: str) -> dict[str, bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
     folder.mkdir()
     command = [sys.executable, "-c", "from smpl_tools.cli.main import run; run()", "refine", *map(str, inputs)]
-    subprocess.run([*command, "-o", str(folder), *extra], check=True, cwd=REPOSITORY, env=environment, capture_output=True)
-    return [(folder / path.name).read_bytes() for path in inputs]
+    command += ["-o", str(folder), "--method", method]
+    subprocess.run(command, check=True, cwd=REPOSITORY, env=environment, capture_output=True)
+    return {path.name: (folder / path.name).read_bytes() for path in inputs}
 
 
-@pytest.mark.parametrize("extra", [(), ("--method", "repair"), ("--model", "fast")], ids=" ".join)
-def test_one_thread_or_two_alone_or_among_others_give_the_same_bytes(tmp_path, extra):
-    # Of an archive the members: the time of its writing stands in it.
-    alone = [_bytes_of(tmp_path / f"{path.stem}1", path, threads=1, extra=extra)[0] for path in (BVH,)]
-    both = _bytes_of(tmp_path / "both", POSES, BVH, threads=2, extra=extra)
-    again = _bytes_of(tmp_path / "again", BVH, POSES, threads=1, extra=extra)
-    assert alone[0] == both[1] == again[0]
-    folders = (tmp_path / "both", tmp_path / "again")
-    one, other = (read(folder / POSES.name).people[0].tracks for folder in folders)
-    for name, track in one.items():
-        np.testing.assert_array_equal(track.values, other[name].values)
+@pytest.mark.parametrize("method", ["smoothnet", "repair"])
+def test_one_thread_or_two_alone_or_among_others_give_the_same_bytes(tmp_path, method):
+    take, other = short_take(tmp_path / "take.bvh"), short_take(tmp_path / "other.bvh", "nan")
+    points = tmp_path / "points.npy"
+    np.save(points, np.random.default_rng(0).normal(size=(200, 70, 3)).astype(np.float32))
+    together = _refined(tmp_path / "together", [points, other, take], 2, method)
+    for name in together:
+        assert _refined(tmp_path / f"alone {name}", [tmp_path / name], 1, method) == {name: together[name]}
