@@ -75,7 +75,9 @@ def check_limit(what: str, name: str, received: int) -> None:
 def exceeded(what: str, name: str, bound: int, received: object) -> LimitError:
     """Return the error of a limit that was exceeded."""
     shown = f"{received:,}" if isinstance(received, int) and abs(received) < 10**30 else str(received)[:40]
-    return LimitError(f"{what}: expected at most {bound:,}, received {shown} ({VARIABLE}={name}=NUMBER moves this limit)")
+    return LimitError(
+        f"{what}: expected at most {bound:,}, received {shown} ({VARIABLE}={name}=NUMBER moves this limit)"
+    )
 
 
 def unpacked_bytes(packed: int, most: int) -> int:

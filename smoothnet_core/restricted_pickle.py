@@ -126,7 +126,9 @@ def load_npz(path: str | PathLike[str], *, max_bytes: int | None = None) -> dict
         for name, info in members(path, archive, most_bytes(max_bytes)).items():
             try:
                 with archive.open(info) as member:
-                    arrays[name.removesuffix(".npy")] = _parse_npy(member, info.file_size, min(info.compress_size, path.stat().st_size))
+                    arrays[name.removesuffix(".npy")] = _parse_npy(
+                        member, info.file_size, min(info.compress_size, path.stat().st_size)
+                    )
             except (Refusal, LimitError) as error:
                 raise type(error)(f"member {name}: {error}") from None
             except Exception as error:
@@ -198,9 +200,7 @@ def npy_layout(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return checked_shape(shape), fortran, dtype
 
 
-def _parse_npy(
-    file: IO[bytes], size: int, packed: int, tensors: list[NDArray[Any]] | None = None
-) -> NDArray[Any]:
+def _parse_npy(file: IO[bytes], size: int, packed: int, tensors: list[NDArray[Any]] | None = None) -> NDArray[Any]:
     """Return the array of an ``.npy`` of ``size`` bytes, read to its end: an archive checks its members there."""
     shape, fortran, dtype = npy_layout(file)
     if dtype.hasobject:

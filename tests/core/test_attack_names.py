@@ -11,7 +11,8 @@ import pytest
 
 from smoothnet_core.restricted_pickle import load_npy, load_npz, load_pickle
 from smoothnet_core.torch_files import load_torch
-from tests.core.attack_names import WAYS, by_name
+from tests.core.attack_names import by_name
+from tests.core.attack_ways import WAYS
 from tests.core.attacks import binary, runs, shell, text, touch
 from tests.core.test_restricted_pickle import _npy
 from tests.core.test_torch_files import MAGIC, archive, storage, tensor

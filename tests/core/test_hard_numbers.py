@@ -1,4 +1,4 @@
-"""Numbers that are hard for whoever computes with them, through the refiner with every shipped model, and all filters."""
+"""Numbers that are hard to compute with, through the refiner with every shipped model, and all filters."""
 
 from __future__ import annotations
 
@@ -103,9 +103,13 @@ def test_nothing_but_zeros_and_nothing_at_all(call):
             else:
                 np.testing.assert_array_equal(result, zeros)
         else:
-            with pytest.raises(ValueError, match="at least one observed value, received none: all of it is NaN, masked o"):
+            with pytest.raises(
+                ValueError, match="at least one observed value, received none: all of it is NaN, masked o"
+            ):
                 call(zeros, kind=kind)
-        with pytest.raises(ValueError, match="track: expected at least one observed value, received none: all of it is"):
+        with pytest.raises(
+            ValueError, match="track: expected at least one observed value, received none: all of it is"
+        ):
             call(np.full_like(zeros, np.nan), kind=kind)
 
 
@@ -123,10 +127,12 @@ def test_hard_numbers_anywhere(call, kind, dtype, data):
     with np.errstate(over="ignore", under="ignore"):
         track = track.astype(dtype)
     before = track.copy()
+    fps = data.draw(st.sampled_from([None, 24, 30, 60, 120]))
     try:
-        result = call(track, kind=kind, fps=data.draw(st.sampled_from([None, 24, 30, 60, 120])))
-    except ValueError as error:
-        assert "at least one observed value" in str(error)
+        result = call(track, kind=kind, fps=fps)
+    except ValueError:
+        with pytest.raises(ValueError, match="at least one observed value"):
+            call(track, kind=kind, fps=fps)
         return
     np.testing.assert_array_equal(track, before)
     assert result.shape == track.shape

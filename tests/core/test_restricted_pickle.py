@@ -345,10 +345,15 @@ def test_unpacked_size_is_bounded(tmp_path):
         path = tmp_path / "a.pkl"
         path.write_bytes(pack(raw))
         assert load_pickle(path, max_bytes=10**6 + 100) == bytes(10**6)
-        with pytest.raises(ValueError, match=rf"^{path}: refused: bytes that [\d,]+ unpack to: expected at most 100,000, received more \(SMOOTH"):
+        with pytest.raises(
+            ValueError,
+            match=rf"^{path}: refused: bytes that [\d,]+ unpack to: expected at most 100,000, received more \(SMOOTH",
+        ):
             load_pickle(path, max_bytes=100_000)
         path.write_bytes(raw)
-        with pytest.raises(ValueError, match=r"refused: bytes of the file: expected at most 100,000, received 1,000,\d+ \("):
+        with pytest.raises(
+            ValueError, match=r"refused: bytes of the file: expected at most 100,000, received 1,000,\d+ \("
+        ):
             load_pickle(path, max_bytes=100_000)
 
 
@@ -439,7 +444,8 @@ def test_members_that_declare_too_much_are_refused(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, a=np.zeros(10**6), b=np.zeros(10**6))
     with pytest.raises(
-        ValueError, match=rf"^{path}: refused: bytes that its members declare: expected at most 1,000, received 16,000,\d+ \("
+        ValueError,
+        match=rf"^{path}: refused: bytes that its members declare: expected at most 1,000, received 16,000,\d+ \(",
     ):
         load_npz(path, max_bytes=1000)
 

@@ -28,7 +28,9 @@ _FLOATS = [
 ] + [struct.pack("<d", value) for value in (1e300, 5e-324, -0.0)]
 _NPY = b"\x93NUMPY"
 # Pickle opcodes, the ones that make, call and refer among them.
-_OPCODES = [bytes([c]) for c in b"().0125CEGIJKLMNPQRSTUVX]abcdeghijloqrstu}\x81\x82\x85\x86\x87\x88\x8c\x8f\x91\x92\x93\x94"]
+_OPCODES = [
+    bytes([c]) for c in b"().0125CEGIJKLMNPQRSTUVX]abcdeghijloqrstu}\x81\x82\x85\x86\x87\x88\x8c\x8f\x91\x92\x93\x94"
+]
 
 
 def mutated(data: bytes, rng: Random, pool: tuple[bytes, ...] = ()) -> bytes:
@@ -170,9 +172,22 @@ def _npy(data: bytes, rng: Random, pool: tuple[bytes, ...]) -> bytes:
     if how < 0.5:
         sort = rng.randrange(5)
         if sort < 3:
-            header = _swap(header, re.compile(rb"[0-9]+"), rng, (b"0", b"1", b"3", b"1000000000000", b"24", b"72", b"4"))
+            header = _swap(
+                header, re.compile(rb"[0-9]+"), rng, (b"0", b"1", b"3", b"1000000000000", b"24", b"72", b"4")
+            )
         elif sort == 3:
-            kinds = (b"'<f4'", b"'<f8'", b"'>f8'", b"'|O'", b"'<i8'", b"'<U4'", b"'<f2'", b"'<c16'", b"'<M8[s]'", b"'|V0'")
+            kinds = (
+                b"'<f4'",
+                b"'<f8'",
+                b"'>f8'",
+                b"'|O'",
+                b"'<i8'",
+                b"'<U4'",
+                b"'<f2'",
+                b"'<c16'",
+                b"'<M8[s]'",
+                b"'|V0'",
+            )
             header = re.sub(rb"'[<>|=][a-zA-Z][^']*'", lambda _: rng.choice(kinds), header, count=1)
         else:
             header = header.replace(b"False", b"True") if rng.random() < 0.5 else _text(header, rng)

@@ -1,4 +1,4 @@
-"""Good files to begin from: made by the writers of every format, a few frames each, and what no writer of ours makes."""
+"""Good files to begin from, of a few frames: made by the writers of every format, captured, and in other layouts."""
 
 from __future__ import annotations
 

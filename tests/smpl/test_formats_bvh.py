@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
-from smpl_tools.formats import bvh, detect, read, write
 from smoothnet_core.limits import limit
+from smpl_tools.formats import bvh, detect, read, write
 from smpl_tools.skeleton import person_positions
 from tests.helpers import shared
 
@@ -367,7 +367,9 @@ def test_a_chain_of_the_greatest_depth_is_read_and_a_longer_one_refused(tmp_path
 
     most = limit("joints")
     assert len(bones(read(saved(tmp_path, chain(most)))).joints) == most
-    with pytest.raises(ValueError, match=r"joints: expected at most 20,000, received 20,001 \(SMOOTHNET_LIMITS=joints="):
+    with pytest.raises(
+        ValueError, match=r"joints: expected at most 20,000, received 20,001 \(SMOOTHNET_LIMITS=joints="
+    ):
         read(saved(tmp_path, chain(most + 1)))
 
 

@@ -66,7 +66,10 @@ def test_a_limit_is_moved_by_the_environment(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("joint=5", "limit in SMOOTHNET_LIMITS: expected one of bytes, text, growth, members, objects, joints, frames, pe"),
+        (
+            "joint=5",
+            "limit in SMOOTHNET_LIMITS: expected one of bytes, text, growth, members, objects, joints, frames, pe",
+        ),
         ("joints", "SMOOTHNET_LIMITS, joints: expected a positive number, received ''"),
         ("joints=-1", "SMOOTHNET_LIMITS, joints: expected a positive number, received '-1'"),
         ("joints=inf", "SMOOTHNET_LIMITS, joints: expected a positive number, received 'inf'"),
@@ -119,7 +122,9 @@ def test_two_frames_far_apart_become_no_file_of_all_between(tmp_path, to):
         make(prepared_for(motion, to)[0], to, path)
         assert path.stat().st_size < 10**4
         return
-    with pytest.raises(ValueError, match=r"expected at most 5,000,000, received 1,000,000,001 \(SMOOTHNET_LIMITS=frames="):
+    with pytest.raises(
+        ValueError, match=r"expected at most 5,000,000, received 1,000,000,001 \(SMOOTHNET_LIMITS=frames="
+    ):
         make(prepared_for(motion, to)[0], to, path)
     assert not path.exists()
 
@@ -129,7 +134,9 @@ def test_gaps_of_years_are_not_filled_and_are_refined_apart(tmp_path):
     motion = read(tmp_path / "take.pkl")
     _, report = refine_motion(motion)
     assert report.splits == 2
-    with pytest.raises(ValueError, match="frames of person 0 with gaps filled, missing ones included: expected at most"):
+    with pytest.raises(
+        ValueError, match="frames of person 0 with gaps filled, missing ones included: expected at most"
+    ):
         prepared_for(motion, "aist", fill=True)
     # At a rate at which half a second is a billion frames, nothing is bridged that would not fit.
     with pytest.raises(ValueError, match="frames of a take, missing ones included: expected at most 5,000,000"):
@@ -147,5 +154,7 @@ def test_a_rate_near_zero_does_not_make_years_of_frames(rate):
 
 def test_an_empty_array_of_usual_size_is_read(tmp_path):
     path = tmp_path / "a.npz"
-    path.write_bytes(npz(poses=npy_of((0, 156), "<f8"), verts=npy_of((0, 10_475, 3), "<f4"), trans=npy_of((0, 3), "<f8")))
+    path.write_bytes(
+        npz(poses=npy_of((0, 156), "<f8"), verts=npy_of((0, 10_475, 3), "<f4"), trans=npy_of((0, 3), "<f8"))
+    )
     assert len(read(path).people[0].frames) == 0

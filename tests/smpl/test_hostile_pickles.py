@@ -13,7 +13,7 @@ import pytest
 from smoothnet_core import load_model
 from smpl_tools.bodies.model_files import load_body_model
 from smpl_tools.formats import FORMATS, read
-from tests.core.attack_names import WAYS
+from tests.core.attack_ways import WAYS
 from tests.core.attacks import ATTACKS, OBJECT_ATTACKS
 from tests.smpl.cli_helpers import Program
 
@@ -50,7 +50,7 @@ def torch_file(attack: bytes) -> bytes:
 
 
 def files(folder, attack):
-    """Return every file or folder that holds the attack, with the formats that are asked to read it; None: by content."""
+    """Return every file or folder with the attack in it, and the formats that are to read it; None: by content."""
     poses = array(np.zeros((2, 156)))
     contents = {
         "a.pkl": (attack, (None, *PICKLES)),
@@ -76,14 +76,14 @@ def test_no_reader_runs_anything(tmp_path, title):
     tried = 0
     for path, formats in files(tmp_path, attack):
         for name in formats:
-            with pytest.raises(ValueError, match="^[^\n]*$") as caught:
+            with pytest.raises(ValueError, match=r"^[^\n]*$") as caught:
                 read(path, format=name)
             assert str(caught.value).startswith(str(path))
             tried += 1
     assert tried == 30
     for load in (load_body_model, load_model):
         for name in ("a.pkl", "packed.pkl", "a.npz", "a.pt"):
-            with pytest.raises(ValueError, match="^[^\n]*$"):
+            with pytest.raises(ValueError, match=r"^[^\n]*$"):
                 load(tmp_path / name)
     assert not canary.exists()
 
