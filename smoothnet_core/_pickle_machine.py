@@ -216,7 +216,7 @@ class Machine:
         self.allowance.other_keys -= 1
         if self.allowance.other_keys < 0:
             raise Refusal(f"more than {_OTHER_KEYS:,} keys are neither text nor numbers of 64 bits")
-        parts = value if type(value) in (tuple, frozenset) else (value,)
+        parts: Any = value if type(value) in (tuple, frozenset) else (value,)
         self.allowance.spend(len(parts))
         if not all(type(part) in _KEY_TYPES or isinstance(part, np.generic) for part in parts):
             raise ValueError(f"a {type(value).__name__} is used as a key, expected numbers, text or a tuple of them")
