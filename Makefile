@@ -74,6 +74,8 @@ bench-noblas: .venv/stamp .venv-noblas/stamp # the models also under a NumPy wit
 	touch $@
 
 weights: .venv/stamp # train the shipped weights again; `body` needs what `make pairs` makes
+	mkdir -p data
+	.venv/bin/smoothnet train --preset default-first --data ../shared/data --data data -o data/default-first.safetensors --force
 	for name in default live fast deglitch body body-h36m body-smpl; do \
 		.venv/bin/smoothnet train --preset $$name --data ../shared/data --data data -o assets/models/$$name.safetensors --force || exit 1; \
 	done

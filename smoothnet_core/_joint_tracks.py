@@ -182,7 +182,8 @@ def _by_body(given: Given, how: How, joints: Sequence[str] | None) -> Callable[[
 def _straight_quats(given: Given, how: How) -> Callable[[Array], Array | None] | None:
     """Return what refines quaternions without a trip through matrices; None for anything else, and for gaps."""
     all_seen = given.mask is None and given.confidence is None
-    if given.kind != "quat_wxyz" or not all_seen or how.network.architecture != "vector_filter":
+    plain = given.kind == "quat_wxyz" and given.flat.size > 0
+    if not plain or not all_seen or how.network.architecture != "vector_filter":
         return None
     steady = partial(_at_rate, how, partial(_steady, _own_rate(how)))
     return lambda quats: refine_quats(quats, steady)

@@ -18,6 +18,7 @@ from smoothnet_core._hits import without_hits
 from smoothnet_core._refine import refine
 from smoothnet_core._vectors import as_matrices
 from smoothnet_core.inference.blas import product
+from smoothnet_core.inference.blas_threads import one_thread
 from smoothnet_core.tracks import checked_strength, prepare, settled
 
 Array = NDArray[np.float64]
@@ -30,6 +31,8 @@ _PIECE, _SHARED, _TOGETHER = 1024, 64, 96
 _FEWEST = 8
 
 
+# Of two threads BLAS does not add up as one does, and the same take is to give the same bits everywhere.
+@one_thread()
 def repair(
     track: Any,
     *,

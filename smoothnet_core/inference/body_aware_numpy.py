@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core.inference.convolution import convolved
+from smoothnet_core.inference.threads import each
 from smoothnet_core.joint_sets import mirrored
 
 Array = NDArray[np.floating]
@@ -22,8 +23,8 @@ ROUGHNESS_SCALE, ROUGHEST = 4.0, 2.0
 QUALITIES = 3
 # Standard deviation in frames of the Gaussian that corrections are smoothed by, and how far its weights reach.
 CORRECTION_SIGMA, CORRECTION_RADIUS = 1.5, 6
-# Windows whose hidden activations are held at once.
-_BLOCK = 128
+# Windows that one thread refines at once.
+_BLOCK = 16
 
 
 def forward(
@@ -43,13 +44,15 @@ def forward(
         (N, W, 3 J).
     """
     result = windows.copy()
-    for start in range(0, len(windows), _BLOCK):
-        rows = slice(start, start + _BLOCK)
+
+    def refine(rows: slice) -> None:
         correction = _correction(tensors, root, windows[rows], quality[rows])
         joints = quality[rows].reshape(*quality[rows].shape[:2], -1, QUALITIES)
         sides = joints[:, :, list(swap)].reshape(quality[rows].shape)
         image = _correction(tensors, root, _mirrored(windows[rows], swap), sides)
         result[rows] += (correction + _mirrored(image, swap)) / 2
+
+    each(refine, [slice(start, start + _BLOCK) for start in range(0, len(windows), _BLOCK)])
     return result
 
 

@@ -20,7 +20,7 @@ from smoothnet_core.training.batches import Mix, Pair, Sampler
 from smoothnet_core.training.body_batches import BodyBatches
 from smoothnet_core.training.hit_batches import HitBatches
 from smoothnet_core.training.loop import Batches
-from smoothnet_core.training.losses import aligned_error, loss, published_loss
+from smoothnet_core.training.losses import aligned_error, lengths, loss, published_loss
 from smoothnet_core.training.quiet_units import without_quiet_units
 from smoothnet_core.training.settings import (
     BodySettings,
@@ -82,8 +82,8 @@ def crop_run(
         mix: of both; None for the default one.
 
     Raises:
-        ValueError: a crop is shorter than the window, a clip is not in 3D, none is as long as a crop, or units of
-            another network than the vector filter are to be left out.
+        ValueError: a crop is too short for its windows, a clip is not in 3D, none is as long as a crop, the weights to
+            begin from have other sizes, or units of another network than the vector filter are to be left out.
     """
     if settings.crop < sizes.window:
         raise mismatch("training setting crop", f"at least the window, {sizes.window} frames", settings.crop)
@@ -93,10 +93,24 @@ def crop_run(
         if pair.groundtruth.shape[2] != 3:
             raise mismatch(f"paired clip {pair.name}", "3D positions, which crops turn", pair.groundtruth.shape)
 
+    later = settings.hop // 2
+    if settings.agreement and settings.crop < sizes.window + later:
+        expected = f"at least the window and half a hop, {sizes.window + later} frames, with an agreement"
+        raise mismatch("training setting crop", expected, settings.crop)
+
     def crop_loss(network: nn.Module, batch: Any) -> Tensor:
-        run = partial(architecture.run, network)
-        how = {"window": sizes.window, "hop": settings.hop, "blend": architecture.blend}
-        return loss(refine_crops(run, batch.estimate, batch.quality, **how), batch.groundtruth, settings.loss)
+        def refined(start: int) -> tuple[Tensor, Tensor]:
+            run = partial(architecture.run, network)
+            how = {"window": sizes.window, "hop": settings.hop, "blend": architecture.blend}
+            result = refine_crops(run, batch.estimate[:, start:], batch.quality[:, start:], **how)
+            return result, loss(result, batch.groundtruth[:, start:], settings.loss)
+
+        result, value = refined(0)
+        if not settings.agreement:
+            return value
+        other, other_value = refined(later)
+        apart = lengths((result[:, later:] - other).diff(n=2, dim=1)).mean()
+        return (value + other_value) / 2 + settings.agreement * apart
 
     schedule = Schedule(
         settings.steps,
@@ -106,6 +120,8 @@ def crop_run(
     )
     batches = Sampler(pairs, clean, mix or Mix(), settings)
     network = _built(architecture, sizes, settings.seed)
+    if settings.first:
+        _load_first(network, settings.first)
     if not settings.kept_units or settings.kept_units >= sizes.hidden:
         return Run(network, batches, crop_loss, schedule, sizes)
 
@@ -130,20 +146,13 @@ def end_run(
     """Return a run on crops as streams see them: at each latency a frame is blended of the windows that end by then.
 
     The loss is that of :func:`crop_run`, its mean over latencies. Arguments and errors as there; besides, a
-    ``ValueError`` where the weights to begin from have other sizes, or a crop leaves too few frames.
+    ``ValueError`` where a crop leaves too few frames.
     """
     least = sizes.window + settings.latencies + _SHORTEST_TRACK
     if settings.crop < least:
         expected = f"at least {least} frames for {settings.latencies} latencies"
         raise mismatch("training setting crop", expected, settings.crop)
     run = crop_run(architecture, sizes, settings, pairs, clean, mix)
-    if settings.first:
-        first = load_model(settings.first)
-        tensors = {name: torch.from_numpy(np.array(tensor)) for name, tensor in first.tensors.items()}
-        own = {name: tuple(tensor.shape) for name, tensor in run.network.state_dict().items()}
-        if own != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:
-            raise mismatch(f"weights {first.name} to begin from", "tensors of the sizes that are trained", "others")
-        run.network.load_state_dict(tensors)
 
     def end_loss(network: nn.Module, batch: Any) -> Tensor:
         total: Any = 0.0
@@ -278,6 +287,16 @@ def _windows(batch: Any, window: int, hop: int) -> tuple[Tensor, Tensor]:
     estimate, quality = (torch.from_numpy(values) for values in (batch.estimate, batch.quality))
     index = torch.from_numpy(window_starts(estimate.shape[1], window, hop))[:, None] + torch.arange(window)
     return estimate[:, index].flatten(0, 1), quality[:, index].flatten(0, 1)
+
+
+def _load_first(network: nn.Module, name: str) -> None:
+    """Give a network the weights that it begins from."""
+    first = load_model(name)
+    tensors = {name: torch.from_numpy(np.array(tensor)) for name, tensor in first.tensors.items()}
+    own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    if own != {name: tuple(tensor.shape) for name, tensor in tensors.items()}:
+        raise mismatch(f"weights {first.name} to begin from", "tensors of the sizes that are trained", "others")
+    network.load_state_dict(tensors)
 
 
 def _built(architecture: Architecture, sizes: Any, seed: int) -> nn.Module:

@@ -149,6 +149,9 @@ class Settings:
         crop: frames a crop; several windows, so that the loss sees what blending makes of them.
         joints: joints drawn from a clean clip for one crop.
         kept_units: units of each hidden layer that stay after training, those that say most; 0 for all.
+        first: weights to begin from, a shipped name or a file; none if empty.
+        agreement: weight of the acceleration that is between a crop's refinement and that of the same crop cut into
+            windows half a hop later: so much of the noise that is left comes from where windows happen to begin.
         select_every: steps between selection scores.
         seed: of everything random.
         loss: weights of its terms.
@@ -162,6 +165,8 @@ class Settings:
     crop: int = 72
     joints: int = 15
     kept_units: int = 0
+    first: str = ""
+    agreement: float = 0.0
     select_every: int = 500
     seed: int = 0
     loss: LossWeights = field(default_factory=LossWeights)
@@ -171,8 +176,13 @@ class Settings:
         check_positive("training setting", self, (*counts, "fps", "learning_rate"))
         if self.crop < _SHORTEST_CROP:
             raise mismatch("training setting crop", f"at least {_SHORTEST_CROP} frames", self.crop)
-        if self.kept_units < 0:
-            raise mismatch("training setting kept_units", "a number that is not negative", self.kept_units)
+        for name in ("kept_units", "agreement"):
+            if getattr(self, name) < 0:
+                raise mismatch(f"training setting {name}", "a number that is not negative", getattr(self, name))
+        if self.agreement and self.hop < 2:
+            raise mismatch(
+                "training setting agreement", "0 with a hop of 1, which windows have no half of", self.agreement
+            )
 
 
 @dataclass(frozen=True)
@@ -180,21 +190,24 @@ class EndSettings(Settings):
     """One training run on crops for streams, which see a frame near the end of a window.
 
     Attributes:
-        fps, hop, steps, learning_rate, batch, crop, joints, select_every, seed, loss: as for :class:`Settings`.
-        first: weights to begin from, a shipped name or a file; none if empty.
+        fps, hop, steps, learning_rate, batch, crop, joints, first, select_every, seed, loss: as for
+            :class:`Settings`, whose ``agreement`` must be 0.
         latencies: how many latencies are trained for, from 0 on.
         none: how much a latency of 0 counts, beside 1 for each other one.
     """
 
     learning_rate: float = 1e-3
     batch: int = 12
-    first: str = ""
     latencies: int = 8
     none: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive("training setting", self, ("latencies",))
+        if self.agreement:
+            raise mismatch(
+                "training setting agreement", "0 for streams, which have a window at every frame", self.agreement
+            )
         if self.none < 0:
             raise mismatch("training setting none", "a number that is not negative", self.none)
 

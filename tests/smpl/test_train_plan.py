@@ -198,7 +198,10 @@ def test_presets():
         assert plan.training == WindowSettings(30.0, 1, 70, 128, 1e-4, 0.95)
         assert plan.architecture == ("motion_aware" if name == "motion-aware" else "smoothnet")
     default = read_preset("default")
-    assert (default.architecture, default.sizes) == ("vector_filter", Sizes(32, 128, 192, 128))
+    assert (default.architecture, default.sizes) == ("vector_filter", Sizes(32, 128, 128, 128))
+    first = read_preset("default-first")
+    assert (first.sizes.hidden, first.training.kept_units) == (192, default.sizes.hidden)
+    assert default.training.first == "data/default-first.safetensors"
     assert isinstance(default.training, Settings)
     assert default.select is None
     body = read_preset("body")
