@@ -21,7 +21,7 @@ class MotionAware:
     """The tensors as they are needed; arguments as those of :class:`Published`."""
 
     centred = False
-    columns = Published.columns
+    columns, least_size = Published.columns, Published.least_size
 
     def __init__(self, tensors: Mapping[str, Array], weights: Array) -> None:
         self.weights = weights

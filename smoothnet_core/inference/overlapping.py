@@ -117,8 +117,7 @@ class _Job:
 
     def stretches(self) -> list[_Stretch]:
         count, size = self.track.shape[1:]
-        # Of single numbers as few as of pairs: networks keep more of each window than its numbers.
-        most = max(1, self.network.columns // max(2, size))
+        most = max(1, self.network.columns // max(self.network.least_size, size))
         shared = self.parts - 1
         least = min(self.regular, _FOR_EACH_SHARED * max(1, shared))
         together = max(1, min(count, most // least))

@@ -29,6 +29,7 @@ class Network(Protocol):
 
     Attributes:
         columns: numbers side by side in memory that it likes to be given: as many as stay in the cache.
+        least_size: of vectors with fewer numbers it likes no more windows than of those with so many.
         centred: whether it sees each window relative to its own middle, and answers with what is to be added to it.
         dtype: what it computes in.
         weights: (W,) that the frames of its answers are multiplied by, see
@@ -36,6 +37,7 @@ class Network(Protocol):
     """
 
     columns: int
+    least_size: int
     centred: bool
     dtype: np.dtype[Any]
     weights: Array
@@ -160,7 +162,7 @@ def run_windows(network: Network, windows: Array, quality: Array | None = None) 
     if windows.dtype != network.dtype:
         raise mismatch("type of the windows", network.dtype, windows.dtype)
     result = np.empty_like(windows)
-    at_once = max(1, network.columns // windows.shape[2])
+    at_once = max(1, network.columns // max(network.least_size, windows.shape[2]))
     for start in range(0, len(windows), at_once):
         part = slice(start, start + at_once)
         inner = windows[part].transpose(1, 2, 0)

@@ -30,6 +30,7 @@ class Published:
 
     centred = False
     columns = _COLUMNS
+    least_size = 1
 
     def __init__(self, tensors: Mapping[str, Array], weights: Array) -> None:
         self.weights = weights
@@ -58,8 +59,10 @@ class Published:
         flat = rows.reshape(self.window, -1)
         answer = room("answer", flat.shape, self.dtype)
         pieces: list[tuple[_Layers, Array, Array]] = []
-        for start in range(0, flat.shape[1], _AT_ONCE):
-            windows, out = flat[:, start : start + _AT_ONCE], answer[:, start : start + _AT_ONCE]
+        # Pieces of one size, as nearly as may be.
+        at_once = -(-flat.shape[1] // max(1, -(-flat.shape[1] // _AT_ONCE)))
+        for start in range(0, flat.shape[1], max(1, at_once)):
+            windows, out = flat[:, start : start + at_once], answer[:, start : start + at_once]
             count = windows.shape[1]
             pieces.append((kept((self, count), lambda count=count: _Layers(self, count)), windows, out))
 

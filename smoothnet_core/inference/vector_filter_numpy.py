@@ -33,6 +33,8 @@ class VectorFilter:
     """
 
     centred = True
+    # Of each window it keeps more than its numbers.
+    least_size = 2
 
     def __init__(self, tensors: Mapping[str, Array], weights: Array) -> None:
         self.weights = weights
@@ -71,7 +73,7 @@ class _Steps:
         wide = room("wide", (probes + filters, flat.shape[1]), dtype)
         probed, filtered = (own.reshape(-1, size, count) for own in (wide[:probes], wide[probes:]))
         # Below each a row of ones, which their biases are multiplied by: shared by windows of all numbers up to one.
-        width = max(count, network.columns // size)
+        width = max(count, network.columns // max(network.least_size, size))
         heights = (probes, len(network.trusted), hidden)
         wide_ones = kept((network, width), lambda: [np.ones((height + 1, width), dtype) for height in heights])
         features, first, second = (own[:, :count] for own in wide_ones)
