@@ -1,13 +1,15 @@
-"""What a batch costs: files a second against workers and against files, and from that what a million sequences cost.
+"""What a batch costs: files a second against workers and against files, and what a million sequences cost by that.
 
-    python benchmarks/scale.py [--files 10 100 1000 10000] [--workers 1 2] [--frames 120] [--json FILE] [--document FILE]
+    python benchmarks/scale.py [--files 10 100 1000 10000] [--workers 1 2] [--frames 120]
+                               [--json FILE] [--document FILE]
 
-Makes folders of small arrays (frames x 24 joints x 3, float32), and runs ``smoothnet batch`` over each as a whole process, start-up
-included, into an empty folder, then once more, when nothing is left to do. Counted are seconds of the clock and of the
-processor, the peak of resident memory of the main process and of the largest worker, and bytes of the results. ``--document`` puts the tables between
+Makes folders of small arrays (frames x 24 joints x 3, float32) and runs ``smoothnet batch`` over each into an empty
+folder, as a whole process, start-up included; then once more, when nothing is left to do. Counted are seconds of the
+clock and of the processor, and the most memory that one of the processes held. ``--document`` puts the tables between
 the markers of a document.
 
-The cost of a file is the slope of a straight line through the runs of one number of workers, what is left at no file the start.
+What a file costs is the slope of a straight line through the runs with as many workers; what that leaves at no file is
+the start.
 """
 
 from __future__ import annotations
