@@ -252,7 +252,9 @@ class _State:
         if self.averaged is not None:
             self.averaged.load_state_dict(under("average", tensors))
         self.fabric.strategy.precision.load_state_dict(values["scaler"])
-        for part, drawn in zip(self.own, values["batches"][self.fabric.global_rank :: self.fabric.world_size], strict=True):
+        for part, drawn in zip(
+            self.own, values["batches"][self.fabric.global_rank :: self.fabric.world_size], strict=True
+        ):
             part.restore(drawn)
         torch.set_rng_state(tensors["generator"])
         self.best = under("best", tensors)
