@@ -47,7 +47,7 @@ _WHOLE = Share()
 class Run:
     """The first four arguments of :func:`smoothnet_core.training.loop.train`, and what is done with its tensors.
 
-    Each recipe takes the data, see :mod:`smoothnet_core.training.shards`, and which parts of every batch are drawn here.
+    Each recipe takes the data and which parts of every batch are drawn here, see :mod:`smoothnet_core.training.shards`.
 
     Attributes:
         network: to train.
