@@ -110,17 +110,23 @@ def train_model(
         "configuration": plan.resolved(),
     }
     fixed = architecture.fixed(plan.sizes)
-    trained = train(
-        run.network,
-        run.batches,
-        run.loss,
-        run.schedule,
-        select=None if plan.select is None else selection_score(kept_back, plan.select.score, metadata, fixed),
-        folder=folder,
-        settings={**plan.resolved(), "clips": clips},
-        report=lambda step, value: report(step, run.schedule.steps, value),
-        fabric=fabric,
-    )
+    try:
+        trained = train(
+            run.network,
+            run.batches,
+            run.loss,
+            run.schedule,
+            select=None if plan.select is None else selection_score(kept_back, plan.select.score, metadata, fixed),
+            folder=folder,
+            settings={**plan.resolved(), "clips": clips},
+            report=lambda step, value: report(step, run.schedule.steps, value),
+            fabric=fabric,
+        )
+    except KeyboardInterrupt:
+        # All stop together, and one says so.
+        if first:
+            raise
+        return None
     if not first:
         return None
     metadata["selected"] = {"step": trained.step, "steps": run.schedule.steps, "score": trained.score}

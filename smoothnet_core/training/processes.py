@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +24,8 @@ STRATEGIES = ("auto", "ddp")
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 # What each machine is told where nothing else starts the processes.
 _NODE_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+# Tells a process that was started here by which one.
+_STARTED_BY = "SMOOTHNET_STARTED_BY"
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,25 @@ def launched(processes: Processes) -> Fabric:
         if missing:
             expected = "the environment variables " + ", ".join(_NODE_VARIABLES)
             raise mismatch("training on several machines", expected, "none named " + ", ".join(missing))
-    fabric.launch()
+    # What Fabric says of each process that has come.
+    for name in ("distributed", "rank_zero"):
+        logging.getLogger(f"lightning_fabric.utilities.{name}").setLevel(logging.WARNING)
+    if _STARTED_BY in os.environ:
+        threading.Thread(target=_end_with, args=(int(os.environ[_STARTED_BY]),), daemon=True).start()
+    os.environ[_STARTED_BY] = str(os.getpid())
+    try:
+        fabric.launch()
+    finally:
+        del os.environ[_STARTED_BY]
     return fabric
+
+
+def _end_with(parent: int) -> None:
+    """End this process once the one that started it has: while it waits for that one, nothing else would tell it."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    print("error: training cannot go on, since the process that started this one has ended", file=sys.stderr)
+    os._exit(1)
 
 
 @contextmanager
@@ -103,10 +126,8 @@ def noticing_lost_processes(fabric: Fabric) -> Iterator[None]:
         lost = ("gloo", "nccl", "connection", "recv", "socket", "timed out")
         if fabric.world_size == 1 or not any(word in str(error).lower() for word in lost):
             raise
-        text = " ".join(str(error).split())
         raise ConnectionError(
-            f"training cannot go on, since another of its {fabric.world_size} processes has ended or does not answer: "
-            f"{text}"
+            f"training cannot go on, since another of its {fabric.world_size} processes has ended or does not answer"
         ) from error
 
 
@@ -142,9 +163,11 @@ def take_mean_of_parts(fabric: Fabric, rows: Sequence[Tensor], network: nn.Modul
     import torch
 
     own = torch.stack(list(rows))
-    gathered = fabric.all_gather(own)
-    assert isinstance(gathered, torch.Tensor)
-    parts = gathered.reshape(fabric.world_size, *own.shape).transpose(0, 1).flatten(0, 1)
+    gathered = [own]
+    if fabric.world_size > 1:
+        gathered = [torch.empty_like(own) for _ in range(fabric.world_size)]
+        torch.distributed.all_gather(gathered, own)
+    parts = torch.stack(gathered, dim=1).flatten(0, 1)
     mean = parts[0, values:].clone()
     for part in parts[1:]:
         mean += part[values:]
