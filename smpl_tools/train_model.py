@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from smoothnet_core import filters
-from smoothnet_core._checks import mismatch, one_of, require
+from smoothnet_core._checks import mismatch, require
 from smoothnet_core.checkpoints import Weights, write_safetensors
 from smoothnet_core.model import Model
 from smoothnet_core.training.processes import Processes, launched
@@ -162,8 +162,8 @@ def _data(plan: Plan, data: Sequence[Path], first: bool) -> tuple[Shards, list[P
         # Only the first process takes scores.
         for number in range(plan.shards):
             kept_back += [clip for clip in read(shard=number).pairs if clip.subject in subjects]
-        for subject in subjects:
-            one_of("select subjects", subject, sorted({clip.subject for clip in kept_back}))
+        if missing := sorted(set(subjects) - {clip.subject for clip in kept_back}):
+            raise mismatch("select subjects", "subjects of the sources", ", ".join(missing))
     return [partial(shard_of, number) for number in range(plan.shards)], kept_back, None
 
 

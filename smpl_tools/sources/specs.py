@@ -69,9 +69,7 @@ def read_sources(
             found = _paired(data, given, every) if kind == "paired" else _published(data, kind, given)[every]
             result.pairs.extend(clip if fps is None else at_rate(clip, fps) for clip in found)
         if shards > 1 and not found:
-            raise mismatch(
-                f"source {number} ({kind}), shard {shard + 1} of {shards}", "a clip; take fewer shards", "none"
-            )
+            raise mismatch(f"source {number} ({kind}), shard {shard + 1} of {shards}", "a clip (take fewer)", "none")
     return result
 
 
