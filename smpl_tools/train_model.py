@@ -16,7 +16,7 @@ from smoothnet_core import filters
 from smoothnet_core._checks import mismatch, require
 from smoothnet_core.checkpoints import Weights, write_safetensors
 from smoothnet_core.model import Model
-from smoothnet_core.training.processes import Processes, launched
+from smoothnet_core.training.processes import Processes, launched, noticing_lost_processes
 from smoothnet_core.training.shards import Shard, Shards, Share, in_memory
 from smpl_tools.formats._files import replacing
 from smpl_tools.paired_scores import paired_scores, score_table
@@ -79,7 +79,8 @@ def train_model(
     if first and fresh and folder.exists():
         shutil.rmtree(folder)
     # A run goes on in the parts in which it was begun, by whatever number of processes.
-    begun = fabric.broadcast(begun_parts(folder) if first else None)
+    with noticing_lost_processes(fabric):
+        begun = fabric.broadcast(begun_parts(folder) if first else None)
     plan = replace(plan, parts=plan.parts or begun or fabric.world_size)
     share = Share(fabric.global_rank, fabric.world_size, plan.parts)
 

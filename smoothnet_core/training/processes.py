@@ -61,8 +61,9 @@ def launched(processes: Processes) -> Fabric:
     every further process of this machine.
 
     Raises:
-        ValueError: there is no such accelerator or too few devices, it cannot do the precision, or processes of several
-            machines are not told where they meet.
+        ValueError: there is no such accelerator or too few devices, it cannot do the precision, processes of several
+            machines are not told where they meet, or another number of processes was started.
+        ConnectionError: they did not find each other.
         MissingExtraError: Lightning Fabric is not installed.
     """
     require("lightning_fabric", "train")
@@ -73,13 +74,16 @@ def launched(processes: Processes) -> Fabric:
     cuda = processes.accelerator in ("cuda", "auto") and torch.cuda.is_available()
     if processes.precision == "16-mixed" and not cuda:
         raise mismatch("precision", "32 or bf16-mixed without CUDA", "16-mixed")
-    several = processes.devices * processes.num_nodes > 1
+    count = processes.devices * processes.num_nodes
+    # Processes that do not know of each other would write into each other's files.
+    if (started := os.environ.get("WORLD_SIZE", str(count))) != str(count):
+        raise mismatch("devices times machines", f"{started}, the processes that were started", count)
     try:
         fabric = Fabric(
             accelerator=processes.accelerator,
             devices=processes.devices,
             num_nodes=processes.num_nodes,
-            strategy="ddp" if several else processes.strategy,
+            strategy="ddp" if count > 1 else processes.strategy,
             precision="32-true" if processes.precision == "32" else processes.precision,  # pyright: ignore
         )
     except (MisconfigurationException, RuntimeError) as error:
@@ -99,6 +103,10 @@ def launched(processes: Processes) -> Fabric:
     os.environ[_STARTED_BY] = str(os.getpid())
     try:
         fabric.launch()
+    except RuntimeError as error:
+        raise ConnectionError(
+            f"the {count} processes did not find each other: {' '.join(str(error).split())}"
+        ) from None
     finally:
         del os.environ[_STARTED_BY]
     return fabric

@@ -228,3 +228,7 @@ def test_what_this_machine_cannot_do_is_refused(monkeypatch):
     message = r"MASTER_ADDR, MASTER_PORT, NODE_RANK, received none named MASTER_ADDR, NODE_RANK$"
     with pytest.raises(ValueError, match=message):
         launched(Processes(num_nodes=2))
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    message = r"^devices times machines: expected 4, the processes that were started, received 1$"
+    with pytest.raises(ValueError, match=message):
+        launched(Processes())
