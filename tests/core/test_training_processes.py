@@ -15,7 +15,7 @@ pytest.importorskip("lightning_fabric")
 pytest.importorskip("tensorboard")
 
 from smoothnet_core.training.loop import train  # noqa: E402 -- after the check that it can be imported
-from smoothnet_core.training.processes import Processes, launched  # noqa: E402
+from smoothnet_core.training.processes import Processes, launched, row_of, take_mean_of_parts  # noqa: E402
 from smoothnet_core.training.run_state import begun_parts  # noqa: E402
 from smoothnet_core.training.settings import Schedule  # noqa: E402
 from smoothnet_core.training.shards import Share  # noqa: E402
@@ -232,3 +232,16 @@ def test_what_this_machine_cannot_do_is_refused(monkeypatch):
     message = r"^devices times machines: expected 4, the processes that were started, received 1$"
     with pytest.raises(ValueError, match=message):
         launched(Processes())
+
+
+def test_gradients_become_the_mean_of_the_parts():
+    """Seen here, since Adam hardly cares about a gradient's size."""
+    layer = torch.nn.Linear(2, 1)
+    layer.bias.requires_grad_(False)
+    rows = []
+    for number, gradient in enumerate(([1.0, 2.0], [3.0, -4.0], [5.0, 8.0])):
+        layer.weight.grad = torch.tensor([gradient])
+        rows.append(row_of((10.0 + number, 0.0), layer))
+    told = take_mean_of_parts(launched(Processes()), rows, layer, 2)
+    assert layer.weight.grad.tolist() == [[3.0, 2.0]]
+    assert told.tolist() == [[10.0, 0.0], [11.0, 0.0], [12.0, 0.0]]
