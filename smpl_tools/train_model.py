@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ from smoothnet_core import filters
 from smoothnet_core._checks import mismatch, require
 from smoothnet_core.checkpoints import Weights, write_safetensors
 from smoothnet_core.model import Model
+from smoothnet_core.training.processes import Processes, launched, noticing_lost_processes
+from smoothnet_core.training.shards import Shard, Shards, Share, in_memory
 from smpl_tools.formats._files import replacing
 from smpl_tools.paired_scores import paired_scores, score_table
 from smpl_tools.selection import CARD_MEASURES, keep_back, model_refiner, selection_score
 from smpl_tools.sources import PairedClip, as_pair, read_sources
 from smpl_tools.train_plan import Plan, read_plan
+
+_ONE_PROCESS = Processes()
 
 
 def run_folder(output: Path) -> Path:
@@ -33,8 +38,9 @@ def train_model(
     output: Path,
     *,
     fresh: bool = False,
+    processes: Processes = _ONE_PROCESS,
     report: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-) -> str:
+) -> str | None:
     """Train, score on the validation data, and write the weights and what belongs to them.
 
     Beside ``NAME.safetensors`` appear the model card ``NAME.md``, the exact configuration ``NAME.yaml`` (a file of that
@@ -46,13 +52,17 @@ def train_model(
         data: the folders that the plan's paths are relative to; the first that holds one counts.
         output: a ``.safetensors`` file.
         fresh: begin again in place of continuing.
+        processes: what trains; several are started here, see :func:`smoothnet_core.training.processes.launched`, and
+            only the first of them writes and reports.
         report: called with the step, the number of steps, and the running loss.
 
     Returns:
-        The model card.
+        The model card; None in other processes than the first.
 
     Raises:
-        ValueError: the plan or its data are not as they should be, or an interrupted run had another plan.
+        ValueError: the plan, its data or the processes are not as they should be, or an interrupted run had another
+            plan.
+        ConnectionError: another process has ended or does not answer.
         MissingExtraError: torch, Lightning Fabric or tensorboard is not installed.
         KeyboardInterrupt: on Ctrl-C; the state has been saved.
     """
@@ -61,26 +71,33 @@ def train_model(
     from smoothnet_core.training.architectures import ARCHITECTURES
     from smoothnet_core.training.loop import train
     from smoothnet_core.training.recipes import body_run, crop_run, end_run, hit_run, window_run
-    from smoothnet_core.training.run_state import remove_state
+    from smoothnet_core.training.run_state import begun_parts, remove_state
+
+    given, folder = plan, run_folder(output)
+    fabric = launched(processes)
+    first = fabric.is_global_zero
+    if first and fresh and folder.exists():
+        shutil.rmtree(folder)
+    # A run goes on in the parts in which it was begun, by whatever number of processes.
+    with noticing_lost_processes(fabric):
+        begun = fabric.broadcast(begun_parts(folder) if first else None)
+    plan = replace(plan, parts=plan.parts or begun or fabric.world_size)
+    share = Share(fabric.global_rank, fabric.world_size, plan.parts)
 
     architecture = ARCHITECTURES[plan.architecture]
-    sources = read_sources(plan.sources, data, plan.training.fps)
     rate = plan.training.fps if architecture.states_rate else None
-    validation = read_sources(plan.validation, data, rate).pairs
-    training, kept_back = keep_back(sources.pairs, plan.select)
+    shards, kept_back, clips = _data(plan, data, first)
+    validation = read_sources(plan.validation, data, rate).pairs if first else []
     for clip in [*kept_back, *validation]:
         if clip.groundtruth.shape[2] != 3:
             received = f"{clip.groundtruth.shape[2]} numbers a joint"
             raise mismatch(f"clip {clip.name}, on which scores are taken", "3D positions", received)
-    pairs = [as_pair(clip) for clip in training]
     if plan.recipe in ("crops", "ends"):
         crops = crop_run if plan.recipe == "crops" else end_run
-        run = crops(architecture, plan.sizes, plan.training, pairs, sources.clean, plan.mix)
-    elif plan.recipe == "hits":
-        run = hit_run(architecture, plan.sizes, plan.training, sources.clean)
+        run = crops(architecture, plan.sizes, plan.training, shards, plan.mix, share)
     else:
-        runs = {"windows": window_run, "bodies": body_run}
-        run = runs[plan.recipe](architecture, plan.sizes, plan.training, pairs)
+        runs = {"windows": window_run, "bodies": body_run, "hits": hit_run}
+        run = runs[plan.recipe](architecture, plan.sizes, plan.training, shards, share)
     metadata = {
         "architecture": plan.architecture,
         "name": plan.name,
@@ -94,20 +111,25 @@ def train_model(
         "configuration": plan.resolved(),
     }
     fixed = architecture.fixed(plan.sizes)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    folder = run_folder(output)
-    if fresh and folder.exists():
-        shutil.rmtree(folder)
-    trained = train(
-        run.network,
-        run.batches,
-        run.loss,
-        run.schedule,
-        select=None if plan.select is None else selection_score(kept_back, plan.select.score, metadata, fixed),
-        folder=folder,
-        settings={**plan.resolved(), "clips": len(pairs)},
-        report=lambda step, value: report(step, run.schedule.steps, value),
-    )
+    try:
+        trained = train(
+            run.network,
+            run.batches,
+            run.loss,
+            run.schedule,
+            select=None if plan.select is None else selection_score(kept_back, plan.select.score, metadata, fixed),
+            folder=folder,
+            settings={**plan.resolved(), "clips": clips},
+            report=lambda step, value: report(step, run.schedule.steps, value),
+            fabric=fabric,
+        )
+    except KeyboardInterrupt:
+        # All stop together, and one says so.
+        if first:
+            raise
+        return None
+    if not first:
+        return None
     metadata["selected"] = {"step": trained.step, "steps": run.schedule.steps, "score": trained.score}
     metadata |= architecture.metadata(run.sizes)
     tensors = {**run.finish(trained.tensors), **fixed}
@@ -116,11 +138,34 @@ def train_model(
     with replacing(output.with_suffix(".md")) as file:
         file.write(card.encode())
     configuration = output.with_suffix(".yaml")
-    if not _states(configuration, plan):
+    if not _states(configuration, given) and not _states(configuration, plan):
         with replacing(configuration) as file:
             file.write(plan.as_yaml().encode())
     remove_state(folder)
     return card
+
+
+def _data(plan: Plan, data: Sequence[Path], first: bool) -> tuple[Shards, list[PairedClip], int | None]:
+    """Return the training data, the clips kept back from them, and how many clips there are where all are in memory."""
+    read = partial(read_sources, plan.sources, data, plan.training.fps, shards=plan.shards)
+    if plan.shards == 1:
+        sources = read()
+        training, kept_back = keep_back(sources.pairs, plan.select)
+        return in_memory([as_pair(clip) for clip in training], sources.clean), kept_back, len(training)
+    subjects = [] if plan.select is None else plan.select.subjects
+
+    def shard_of(number: int) -> Shard:
+        sources = read(shard=number)
+        return Shard([as_pair(clip) for clip in sources.pairs if clip.subject not in subjects], sources.clean)
+
+    kept_back = []
+    if subjects and first:
+        # Only the first process takes scores.
+        for number in range(plan.shards):
+            kept_back += [clip for clip in read(shard=number).pairs if clip.subject in subjects]
+        if missing := sorted(set(subjects) - {clip.subject for clip in kept_back}):
+            raise mismatch("select subjects", "subjects of the sources", ", ".join(missing))
+    return [partial(shard_of, number) for number in range(plan.shards)], kept_back, None
 
 
 def _states(path: Path, plan: Plan) -> bool:

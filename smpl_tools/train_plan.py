@@ -17,7 +17,7 @@ from smpl_tools.selection import Selection, selection_from
 _PRESETS = Path(__file__).parent / "presets"
 _TEXTS = ("name", "version", "about", "data", "licence")
 _NEEDED = (*_TEXTS, "architecture", "recipe", "sources", "validation")
-_OPTIONAL = ("sizes", "training", "mix", "select")
+_OPTIONAL = ("sizes", "training", "mix", "select", "shards", "parts")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Plan:
         sizes: of the network.
         training: settings of the recipe.
         mix: of the sources of crops; None for the other recipes.
+        shards: into which the sources are dealt out, to be read one after the other; 1 reads all at once.
+        parts: of every batch, see :class:`smoothnet_core.training.shards.Share`; 0 for as many as processes.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Plan:
     sizes: Any
     training: Any
     mix: Mix | None
+    shards: int = 1
+    parts: int = 0
 
     def resolved(self) -> dict[str, Any]:
         """Return the configuration that makes this plan, with nothing left to defaults."""
@@ -61,6 +65,10 @@ class Plan:
         content["select"] = content["select"] or "none"
         if self.mix is None:
             del content["mix"]
+        if self.shards == 1:
+            del content["shards"]
+        if self.parts <= 1:
+            del content["parts"]
         return content
 
     def as_yaml(self) -> str:
@@ -123,7 +131,14 @@ def plan_from(content: Any) -> Plan:
         for kind in [source.get("kind") for source in content["sources"] if isinstance(source, Mapping)]:
             if (kind == "clean") != (recipe == "hits"):
                 raise mismatch("sources", f"{takes} alone with the recipe {recipe}", f"one of the kind {kind}")
+    counts = {"shards": content.get("shards", 1), "parts": content.get("parts", 0)}
+    for key, value in counts.items():
+        if key in content and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise mismatch(key, "a positive whole number", repr(value))
     select = selection_from(content.get("select"))
+    if counts["shards"] > 1 and select is not None and isinstance(select.subjects, str):
+        expected = "none, or subjects by name, where the data are read in shards"
+        raise mismatch("select", expected, repr(content.get("select")))
     if recipe == "hits" and select is not None:
         raise mismatch("select", "none with the recipe hits, which keeps no subjects back", repr(content.get("select")))
     return Plan(
@@ -132,6 +147,7 @@ def plan_from(content: Any) -> Plan:
         sizes=sizes,
         training=training,
         mix=numbers_from(Mix, content.get("mix", {}), "mix") if with_mix else None,
+        **counts,
     )
 
 

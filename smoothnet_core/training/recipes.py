@@ -16,7 +16,7 @@ from smoothnet_core._checks import mismatch
 from smoothnet_core.model import load_model
 from smoothnet_core.models.sizes import Sizes
 from smoothnet_core.training.architectures import Architecture, refine_crops, streamed_crops
-from smoothnet_core.training.batches import Mix, Pair, Sampler
+from smoothnet_core.training.batches import Mix, Sampler
 from smoothnet_core.training.body_batches import BodyBatches
 from smoothnet_core.training.hit_batches import HitBatches
 from smoothnet_core.training.loop import Batches
@@ -30,7 +30,8 @@ from smoothnet_core.training.settings import (
     Settings,
     WindowSettings,
 )
-from smoothnet_core.training.window_batches import WindowBatches
+from smoothnet_core.training.shards import Shard, Shards, Share, drawn
+from smoothnet_core.training.window_batches import WindowBatches, count_windows
 from smoothnet_core.windows import window_starts
 
 # Batches from which is told what the units of a trained network say.
@@ -39,14 +40,18 @@ _HEARD_BATCHES = 200
 # Frames of which an acceleration and a speed can be taken.
 _SHORTEST_TRACK = 8
 
+_WHOLE = Share()
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """The first four arguments of :func:`smoothnet_core.training.loop.train`, and what is done with its tensors.
 
+    Each recipe takes the data and which parts of every batch are drawn here, see :mod:`smoothnet_core.training.shards`.
+
     Attributes:
         network: to train.
-        batches: what it is trained on.
+        batches: what it is trained on, one for each of this process's parts.
         loss: of the network and a batch.
         schedule: of the training.
         finish: returns the tensors of the weights from those that came of the training.
@@ -54,7 +59,7 @@ class Run:
     """
 
     network: nn.Module
-    batches: Batches
+    batches: Sequence[Batches]
     loss: Callable[[nn.Module, Any], Tensor]
     schedule: Schedule
     sizes: Any
@@ -65,9 +70,9 @@ def crop_run(
     architecture: Architecture,
     sizes: Any,
     settings: Settings,
-    pairs: Sequence[Pair],
-    clean: Sequence[NDArray[Any]] = (),
+    data: Shards,
     mix: Mix | None = None,
+    share: Share = _WHOLE,
 ) -> Run:
     """Return a run on random crops of paired and clean motion.
 
@@ -77,9 +82,9 @@ def crop_run(
         architecture: of the network.
         sizes: of the network.
         settings: of the run.
-        pairs: paired clips at ``settings.fps``.
-        clean: clean tracks (T, J, 3) in metres at ``settings.fps``.
+        data: paired clips and clean tracks at ``settings.fps``.
         mix: of both; None for the default one.
+        share: of this process.
 
     Raises:
         ValueError: a crop is too short for its windows, a clip is not in 3D, none is as long as a crop, the weights to
@@ -89,9 +94,13 @@ def crop_run(
         raise mismatch("training setting crop", f"at least the window, {sizes.window} frames", settings.crop)
     if settings.kept_units and not isinstance(sizes, Sizes):
         raise mismatch("training setting kept_units", "0 for other networks than vector_filter", settings.kept_units)
-    for pair in pairs:
-        if pair.groundtruth.shape[2] != 3:
-            raise mismatch(f"paired clip {pair.name}", "3D positions, which crops turn", pair.groundtruth.shape)
+    part = replace(settings, batch=share.size(settings.batch))
+
+    def draw(shard: Shard, seed: int) -> Sampler:
+        for pair in shard.pairs:
+            if pair.groundtruth.shape[2] != 3:
+                raise mismatch(f"paired clip {pair.name}", "3D positions, which crops turn", pair.groundtruth.shape)
+        return Sampler(shard.pairs, shard.clean, mix or Mix(), replace(part, seed=seed))
 
     later = settings.hop // 2
     if settings.agreement and settings.crop < sizes.window + later:
@@ -118,7 +127,7 @@ def crop_run(
         select_every=settings.select_every,
         seed=settings.seed,
     )
-    batches = Sampler(pairs, clean, mix or Mix(), settings)
+    batches = drawn(data, draw, share, settings.seed, settings.steps)
     network = _built(architecture, sizes, settings.seed)
     if settings.first:
         _load_first(network, settings.first)
@@ -127,9 +136,9 @@ def crop_run(
 
     def finish(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         # Other crops than those it was trained on, of the same kinds.
-        fresh = Sampler(pairs, clean, mix or Mix(), replace(settings, seed=settings.seed + 1))
+        (fresh,) = drawn(data, draw, _WHOLE, settings.seed + 1, _HEARD_BATCHES)
         how = {"window": sizes.window, "hop": settings.hop}
-        heard = (_windows(fresh.batch(), **how) for _ in range(_HEARD_BATCHES))
+        heard = (_windows(fresh.batch(), **how) for _ in range(_HEARD_BATCHES * share.parts))
         return without_quiet_units(tensors, heard, settings.kept_units)
 
     return Run(network, batches, crop_loss, schedule, replace(sizes, hidden=settings.kept_units), finish)
@@ -139,9 +148,9 @@ def end_run(
     architecture: Architecture,
     sizes: Any,
     settings: EndSettings,
-    pairs: Sequence[Pair],
-    clean: Sequence[NDArray[Any]] = (),
+    data: Shards,
     mix: Mix | None = None,
+    share: Share = _WHOLE,
 ) -> Run:
     """Return a run on crops as streams see them: at each latency a frame is blended of the windows that end by then.
 
@@ -152,7 +161,7 @@ def end_run(
     if settings.crop < least:
         expected = f"at least {least} frames for {settings.latencies} latencies"
         raise mismatch("training setting crop", expected, settings.crop)
-    run = crop_run(architecture, sizes, settings, pairs, clean, mix)
+    run = crop_run(architecture, sizes, settings, data, mix, share)
 
     def end_loss(network: nn.Module, batch: Any) -> Tensor:
         total: Any = 0.0
@@ -173,46 +182,63 @@ def end_run(
     return replace(run, loss=end_loss)
 
 
-def window_run(architecture: Architecture, sizes: Any, settings: WindowSettings, pairs: Sequence[Pair]) -> Run:
+def window_run(
+    architecture: Architecture, sizes: Any, settings: WindowSettings, data: Shards, share: Share = _WHOLE
+) -> Run:
     """Return a run in the manner of the paper: all stride-1 windows every epoch, Adam with amsgrad, no blending.
 
     Args:
         architecture: of the network.
         sizes: of the network.
         settings: of the run.
-        pairs: paired clips at ``settings.fps``, relative to the root, in metres.
+        data: paired clips at ``settings.fps``, relative to the root, in metres. Each of several shards has its windows
+            drawn once before the next one is read, so an epoch is only about once all of them.
+        share: of this process.
 
     Raises:
         ValueError: no clip is as long as the window.
     """
+    size = share.size(settings.batch)
 
     def window_loss(network: nn.Module, batch: Any) -> Tensor:
         refined = architecture.run(network, batch.estimate, batch.quality)
         return published_loss(refined, batch.groundtruth, settings.loss)
 
-    batches = WindowBatches(pairs, sizes.window, settings.batch, settings.seed)
+    if len(data) == 1:
+        # All parts shuffle alike, so that together they are the batch that one alone would draw.
+        pairs = data[0]().pairs
+        batches = [WindowBatches(pairs, sizes.window, size, settings.seed, part, share.parts) for part in share.own]
+        epoch = batches[0].epoch
+    else:
+
+        def draw(shard: Shard, seed: int) -> WindowBatches:
+            return WindowBatches(shard.pairs, sizes.window, size, seed)
+
+        batches = drawn(data, draw, share, settings.seed, lambda shard: shard.epoch)
+        epoch = -(-sum(sum(count_windows(read().pairs, sizes.window)) for read in data) // settings.batch)
     schedule = Schedule(
-        settings.epochs * batches.epoch,
+        settings.epochs * epoch,
         "amsgrad",
         settings.learning_rate,
         "exponential",
         settings.factor,
-        batches.epoch,
+        epoch,
         clip=0.0,
-        select_every=batches.epoch,
+        select_every=epoch,
         seed=settings.seed,
     )
     return Run(_built(architecture, sizes, settings.seed), batches, window_loss, schedule, sizes)
 
 
-def hit_run(architecture: Architecture, sizes: Any, settings: HitSettings, clean: Sequence[NDArray[Any]]) -> Run:
+def hit_run(architecture: Architecture, sizes: Any, settings: HitSettings, data: Shards, share: Share = _WHOLE) -> Run:
     """Return a run on single windows of clean motion in which some values are hit, see :class:`HitBatches`.
 
     Args:
         architecture: of the network.
         sizes: of the network.
         settings: of the run.
-        clean: clean tracks (T, J, 3) in metres at ``settings.fps``.
+        data: clean tracks at ``settings.fps``.
+        share: of this process.
 
     Raises:
         ValueError: no track is long enough.
@@ -227,11 +253,18 @@ def hit_run(architecture: Architecture, sizes: Any, settings: HitSettings, clean
         select_every=settings.select_every,
         seed=settings.seed,
     )
-    batches = HitBatches(clean, sizes.window, settings)
+    part = replace(settings, batch=share.size(settings.batch))
+
+    def draw(shard: Shard, seed: int) -> HitBatches:
+        return HitBatches(shard.clean, sizes.window, replace(part, seed=seed))
+
+    batches = drawn(data, draw, share, settings.seed, settings.steps)
     return Run(_built(architecture, sizes, settings.seed), batches, hit_loss, schedule, sizes)
 
 
-def body_run(architecture: Architecture, sizes: Any, settings: BodySettings, pairs: Sequence[Pair]) -> Run:
+def body_run(
+    architecture: Architecture, sizes: Any, settings: BodySettings, data: Shards, share: Share = _WHOLE
+) -> Run:
     """Return a run of the body-aware network on single windows, see :class:`BodyBatches`.
 
     The loss, :func:`smoothnet_core.training.losses.loss`, is taken of each joint's track relative to the estimate's
@@ -242,7 +275,8 @@ def body_run(architecture: Architecture, sizes: Any, settings: BodySettings, pai
         architecture: of the network.
         sizes: of the network.
         settings: of the run.
-        pairs: paired clips at ``settings.fps``, metres, of the joint set ``sizes.joints``.
+        data: paired clips at ``settings.fps``, metres, of the joint set ``sizes.joints``.
+        share: of this process.
 
     Raises:
         ValueError: a clip has other joints, or none is as long as the window.
@@ -265,7 +299,12 @@ def body_run(architecture: Architecture, sizes: Any, settings: BodySettings, pai
         select_every=settings.select_every,
         seed=settings.seed,
     )
-    batches = BodyBatches(pairs, sizes, settings)
+    part = replace(settings, batch=share.size(settings.batch))
+
+    def draw(shard: Shard, seed: int) -> BodyBatches:
+        return BodyBatches(shard.pairs, sizes, replace(part, seed=seed))
+
+    batches = drawn(data, draw, share, settings.seed, settings.steps)
 
     def finish(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         # The correction is linear in the last layer.

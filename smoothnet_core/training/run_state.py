@@ -47,6 +47,16 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     return tensors, values
 
 
+def begun_parts(folder: Path) -> int | None:
+    """Return how many parts each batch of the run in a folder has; None where there is none yet.
+
+    Raises:
+        ValueError: the file is damaged; one line with the path.
+    """
+    saved = read_state(folder)
+    return None if saved is None else saved[1]["run"].get("parts")
+
+
 def remove_state(folder: Path) -> None:
     """Remove the state of a run whose result is safe, so that the next run in this folder begins anew."""
     (folder / STATE_FILE).unlink(missing_ok=True)

@@ -20,20 +20,25 @@ class WindowBatches:
         epoch: batches an epoch; the last one of an epoch may be smaller.
     """
 
-    def __init__(self, pairs: Sequence[Pair], window: int, batch: int, seed: int) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], window: int, batch: int, seed: int, part: int = 0, parts: int = 1
+    ) -> None:
         """Take paired clips (metres, relative to the root, at one frame rate), frames a window and windows a batch.
+
+        Of ``parts`` of every batch of ``parts`` times so many windows, number ``part`` is drawn. For parts of equal
+        size some windows, fewer than there are parts, come twice an epoch.
 
         Raises:
             ValueError: no clip is as long as one window.
         """
-        self._pairs, self._window, self._size = pairs, window, batch
-        counts = [max(0, len(pair.estimate) - window + 1) for pair in pairs]
+        self._pairs, self._window, self._size, self._part, self._parts = pairs, window, batch, part, parts
+        counts = count_windows(pairs, window)
         self._clip = np.repeat(np.arange(len(pairs)), counts)
         if not len(self._clip):
             raise mismatch("paired clips", f"at least one of {window} frames or more", f"none of {len(pairs)}")
         self._start = np.concatenate([np.arange(count) for count in counts])
         self._quality = [np.stack([p.confidence * p.observed, p.observed], axis=-1) for p in pairs]
-        self.epoch = -(-len(self._clip) // batch)
+        self.epoch = -(-len(self._clip) // (batch * parts))
         self._rng = np.random.default_rng(seed)
         self._shuffle()
 
@@ -63,5 +68,11 @@ class WindowBatches:
 
     def _shuffle(self) -> None:
         self._shuffled_by = dict(self._rng.bit_generator.state)
-        self._order = self._rng.permutation(len(self._clip))
+        order = self._rng.permutation(len(self._clip))
+        self._order = np.resize(order, -(-len(order) // self._parts) * self._parts)[self._part :: self._parts]
         self._next = 0
+
+
+def count_windows(pairs: Sequence[Pair], window: int) -> list[int]:
+    """Return how many stride-1 windows each clip has."""
+    return [max(0, len(pair.estimate) - window + 1) for pair in pairs]

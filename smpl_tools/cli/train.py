@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from smoothnet_core.training.processes import ACCELERATORS, PRECISIONS, STRATEGIES
 from smpl_tools.cli._paths import check_free
-from smpl_tools.cli._shared import INTERRUPTED, complain, console, printable, table
+from smpl_tools.cli._shared import INTERRUPTED, complain, console, name_option, printable, table
 
 
 def train(
@@ -34,6 +35,19 @@ def train(
         bool, typer.Option("--fresh", help="Begin again, in place of continuing a run that was interrupted.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace existing weights.")] = False,
+    accelerator: Annotated[str, name_option(ACCELERATORS, "What computes.")] = "cpu",
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, help="GPUs of each machine, or processes on its CPU.")
+    ] = 1,
+    num_nodes: Annotated[
+        int, typer.Option("--num-nodes", min=1, help="Machines; the same command is given on each.")
+    ] = 1,
+    strategy: Annotated[
+        str, name_option(STRATEGIES, "How processes share the work; auto: ddp where there are several.")
+    ] = "auto",
+    precision: Annotated[
+        str, name_option(PRECISIONS, "Bits in which the network computes; 16-mixed on CUDA only.")
+    ] = "32",
 ) -> None:
     """Train a network and write its weights, model card, exact configuration and curves.
 
@@ -41,6 +55,7 @@ def train(
     """
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from smoothnet_core.training.processes import Processes
     from smpl_tools.train_model import run_folder, train_model
     from smpl_tools.train_plan import preset_names, read_plan, read_preset
 
@@ -71,8 +86,10 @@ def train(
                 if not screen.is_terminal and step % max(1, steps // 10) == 0:
                     screen.print(f"step {step} of {steps}, loss {loss:.4f}")
 
-            card = train_model(plan, data or [Path()], output, fresh=fresh, report=report)
+            how = Processes(accelerator, devices, num_nodes, strategy, precision)
+            card = train_model(plan, data or [Path()], output, fresh=fresh, processes=how, report=report)
     except KeyboardInterrupt:
         complain(f"interrupted; the same command goes on from {run_folder(output)}, with --fresh it begins again")
         raise typer.Exit(INTERRUPTED) from None
-    console().print(card)
+    if card is not None:
+        console().print(card)

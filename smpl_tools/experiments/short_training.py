@@ -90,10 +90,11 @@ def _train(bench: Bench, clips: Sequence[PairedClip], name: str, sizes: Publishe
     from smoothnet_core.training.loop import train
     from smoothnet_core.training.recipes import window_run
     from smoothnet_core.training.settings import Schedule, WindowSettings
+    from smoothnet_core.training.shards import in_memory
 
     architecture = ARCHITECTURES[name]
     settings = WindowSettings(_FPS, batch=_QUICK_BATCH if bench.quick else _BATCH)
-    run = window_run(architecture, sizes, settings, [as_pair(clip) for clip in clips])
+    run = window_run(architecture, sizes, settings, in_memory([as_pair(clip) for clip in clips]))
     schedule = Schedule(_QUICK_STEPS if bench.quick else _STEPS, "amsgrad", _LEARNING_RATE, seed=settings.seed)
     trained = train(run.network, run.batches, _loss(architecture, terms), schedule)
     hop = _OWN_HOP if isinstance(sizes, Sizes) else _HOP

@@ -22,6 +22,8 @@ from smpl_tools.sources._arrays import load
 Array = NDArray[np.float64]
 
 # Capture shows hands as a whole; fingers and eyes ride on them.
+_ALL = slice(None)
+
 NO_BODY = re.compile("finger|thumb|index|mid|ring|pinky|eye", re.IGNORECASE)
 
 
@@ -77,7 +79,9 @@ def is_clean(path: Path) -> bool:
     return "index.npy" in names and any(name.startswith("skel/") for name in names)
 
 
-def clean_clips(path: Path, keep: Collection[str] = (), leave_out: Collection[str] = ()) -> Iterator[CleanClip]:
+def clean_clips(
+    path: Path, keep: Collection[str] = (), leave_out: Collection[str] = (), every: slice = _ALL
+) -> Iterator[CleanClip]:
     """Read a file of clean motion capture, one clip after the other.
 
     The file holds ``index`` (JSON), and for every clip quaternions ``q`` (int16 times 1/32767, xyzw), ``root`` (T, 3)
@@ -87,11 +91,12 @@ def clean_clips(path: Path, keep: Collection[str] = (), leave_out: Collection[st
         path: the ``.npz``.
         keep: subjects; none: all.
         leave_out: subjects.
+        every: which of the clips that are left; the arrays of others are not read.
 
     Raises:
         ValueError: a missing or different file, or no clip of such a subject.
     """
-    for name, subject, fps, skeleton, turned, root in _captured(path, keep, leave_out):
+    for name, subject, fps, skeleton, turned, root in _captured(path, keep, leave_out, every):
         yield CleanClip(name, subject, fps, skeleton.joints, positions(turned, root, skeleton), turned)
 
 
@@ -113,26 +118,24 @@ def clean_motions(path: Path, leave_out: Collection[str] = ()) -> Iterator[tuple
 
 
 def _captured(
-    path: Path, keep: Collection[str], leave_out: Collection[str]
+    path: Path, keep: Collection[str], leave_out: Collection[str], every: slice = _ALL
 ) -> Iterator[tuple[str, str, float, Skeleton, Array, Array]]:
     """Yield name, subject, frames a second, skeleton, local rotations (T, J, 3, 3) and root (T, 3) of each clip."""
-    arrays = load(path)
-    found = False
     try:
-        for entry in json.loads(str(arrays["index"])):
-            subject = str(entry["subject"])
-            if subject in leave_out or (keep and subject not in keep):
-                continue
+        index = json.loads(str(load(path, ("index",))["index"]))
+        entries = [e for e in index if e["subject"] not in leave_out and (not keep or e["subject"] in keep)]
+        skeletons = {f"skel/{e['skeleton']}/{name}" for e in entries for name in ("names", "parents", "offsets")}
+        arrays = load(path, skeletons | {f"{e['clip']}/{name}" for e in entries[every] for name in ("q", "root")})
+        for entry in entries[every]:
             place = f"skel/{entry['skeleton']}/"
             names = tuple(map(str, arrays[place + "names"]))
             parents = arrays[place + "parents"].astype(np.int64)
             skeleton = Skeleton(names, parents, arrays[place + "offsets"].astype(float))
             quat_xyzw = arrays[entry["clip"] + "/q"].astype(np.float64)
             turned = Rotation.from_quat(quat_xyzw.reshape(-1, 4)).as_matrix().reshape((*quat_xyzw.shape[:2], 3, 3))
-            found = True
             yield (
                 entry["clip"],
-                subject,
+                str(entry["subject"]),
                 float(entry["fps"]),
                 skeleton,
                 turned,
@@ -140,19 +143,21 @@ def _captured(
             )
     except KeyError as error:
         raise mismatch(f"{path}", "the arrays of clean motion", f"none named {error}") from None
-    if not found:
+    if not entries:
         asked = "of subjects " + ", ".join(keep) if keep else "without subjects " + ", ".join(leave_out)
         raise mismatch(f"{path}", f"clips {asked}", "none")
 
 
-def read_clean(path: Path, exclude_subjects: Collection[str], fps: float | None) -> list[NDArray[np.float32]]:
+def read_clean(
+    path: Path, exclude_subjects: Collection[str], fps: float | None, every: slice = _ALL
+) -> list[NDArray[np.float32]]:
     """Return the joint positions (T, J, 3) in metres of all clips whose own rate is a multiple of ``fps``.
 
-    Without ``fps`` those of all clips, each at its own rate.
+    Without ``fps`` those of all clips, each at its own rate. ``every`` as for :func:`clean_clips`.
 
     Raises:
         ValueError: as :func:`clean_clips`.
     """
-    clips = clean_clips(path, leave_out=exclude_subjects)
+    clips = clean_clips(path, leave_out=exclude_subjects, every=every)
     steps = ((clip, 1.0 if fps is None else clip.fps / fps) for clip in clips)
     return [clip.positions[:: int(step)].astype(np.float32) for clip, step in steps if step.is_integer()]

@@ -19,8 +19,10 @@ MODES = {"static": "", "video": "_video", "video smoothed": "_videosm"}
 _MIN_DETECTED = 0.3
 
 
-def read_paired(folder: Path, splits: Sequence[str]) -> list[PairedClip]:
+def read_paired(folder: Path, splits: Sequence[str], every: slice = slice(None)) -> list[PairedClip]:
     """Read the named splits of a folder of paired ``.npz`` files with its ``splits.json``, in every mode.
+
+    ``every`` says which of their files, others are not read.
 
     Raises:
         ValueError: the folder, a split or a file is missing or not of this layout.
@@ -30,13 +32,12 @@ def read_paired(folder: Path, splits: Sequence[str]) -> list[PairedClip]:
         known = json.loads(listing.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise mismatch(f"{listing}", "a JSON file that lists the splits", reason(error)) from None
-    clips = []
+    names = []
     for split in splits:
         if split not in known:
             raise mismatch(f"split of {listing}", "one of " + ", ".join(known), repr(split))
-        for name in known[split]:
-            clips += _read_pair(folder / f"{name}.npz", name)
-    return clips
+        names += known[split]
+    return [clip for name in names[every] for clip in _read_pair(folder / f"{name}.npz", name)]
 
 
 def _read_pair(path: Path, name: str) -> list[PairedClip]:

@@ -36,7 +36,9 @@ class Sources(NamedTuple):
     clean: list[NDArray[np.float32]]
 
 
-def read_sources(specs: Sequence[Mapping[str, Any]], data: Sequence[Path], fps: float | None) -> Sources:
+def read_sources(
+    specs: Sequence[Mapping[str, Any]], data: Sequence[Path], fps: float | None, shard: int = 0, shards: int = 1
+) -> Sources:
     """Read the sources that a configuration lists, at ``fps`` frames a second, or each clip at its own rate.
 
     Each is a mapping with ``kind`` and that kind's own keys, of which those on the right may be left out; paths are
@@ -49,17 +51,25 @@ def read_sources(specs: Sequence[Mapping[str, Any]], data: Sequence[Path], fps: 
 
     Clean clips whose own rate is no multiple of ``fps`` are left out; pairs are brought to it by :func:`at_rate`.
 
+    Of ``shards`` shards number ``shard`` has every so many-th paired file, clean clip and published sequence of each
+    source. Of the others nothing is read, except published archives, which are pickles and have to be read whole.
+
     Raises:
-        ValueError: an unknown kind or key, a missing or wrong value, or what reading the files raises.
+        ValueError: an unknown kind or key, a missing or wrong value, a source of fewer clips than shards, or what
+            reading the files raises.
     """
     result = Sources([], [])
+    every = slice(shard, None, shards)
     for number, spec in enumerate(specs, start=1):
         kind, given = _checked(f"source {number}", spec)
         if kind == "clean":
-            result.clean.extend(read_clean(_found(data, given["file"]), given.get("exclude_subjects", []), fps))
+            found = read_clean(_found(data, given["file"]), given.get("exclude_subjects", []), fps, every)
+            result.clean.extend(found)
         else:
-            clips = _paired(data, given) if kind == "paired" else _published(data, kind, given)
-            result.pairs.extend(clip if fps is None else at_rate(clip, fps) for clip in clips)
+            found = _paired(data, given, every) if kind == "paired" else _published(data, kind, given)[every]
+            result.pairs.extend(clip if fps is None else at_rate(clip, fps) for clip in found)
+        if shards > 1 and not found:
+            raise mismatch(f"source {number} ({kind}), shard {shard + 1} of {shards}", "a clip (take fewer)", "none")
     return result
 
 
@@ -86,10 +96,10 @@ def _checked(what: str, spec: Any) -> tuple[str, dict[str, Any]]:
     return kind, given
 
 
-def _paired(data: Sequence[Path], given: Mapping[str, Any]) -> list[PairedClip]:
+def _paired(data: Sequence[Path], given: Mapping[str, Any], every: slice) -> list[PairedClip]:
     modes = [one_of("mode of paired files", mode, MODES) for mode in given.get("modes", MODES)]
     excluded = given.get("exclude_subjects", [])
-    clips = read_paired(_found(data, given["folder"]), given["splits"])
+    clips = read_paired(_found(data, given["folder"]), given["splits"], every)
     kept = [clip for clip in clips if clip.mode in modes and clip.subject not in excluded]
     return [with_joints(clip, given["joints"]) for clip in kept] if "joints" in given else kept
 

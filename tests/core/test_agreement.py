@@ -17,6 +17,7 @@ from smoothnet_core.training.loop import train  # noqa: E402
 from smoothnet_core.training.losses import loss  # noqa: E402
 from smoothnet_core.training.recipes import crop_run  # noqa: E402
 from smoothnet_core.training.settings import EndSettings, Settings  # noqa: E402
+from smoothnet_core.training.shards import in_memory  # noqa: E402
 from tests.core.test_training import SIZES, SMALL, clips  # noqa: E402
 
 NETWORK = ARCHITECTURES["vector_filter"]
@@ -24,7 +25,7 @@ HOW = {"window": SIZES.window, "hop": SMALL.hop, "blend": "taper"}
 
 
 def run_of(**changed):
-    return crop_run(NETWORK, SIZES, replace(SMALL, **changed), list(clips()))
+    return crop_run(NETWORK, SIZES, replace(SMALL, **changed), in_memory(list(clips())))
 
 
 def tensors_of(batch):
@@ -33,7 +34,7 @@ def tensors_of(batch):
 
 def test_the_loss_is_that_of_both_and_of_what_is_between_them():
     run = run_of(agreement=0.7)
-    batch = tensors_of(run.batches.batch())
+    batch = tensors_of(run.batches[0].batch())
     outputs, losses = [], []
     with torch.no_grad():
         found = run.loss(run.network, batch).item()
@@ -53,7 +54,7 @@ def test_windows_agree_more_after_it():
         run = run_of(**changed)
         tensors = train(run.network, run.batches, run.loss, run.schedule).tensors
         run.network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
-        batch = tensors_of(run_of(seed=9).batches.batch())
+        batch = tensors_of(run_of(seed=9).batches[0].batch())
         with torch.no_grad():
             first, second = (
                 refine_crops(run.network, batch.estimate[:, start:], batch.quality[:, start:], **HOW)[:, 2 - start :]
@@ -75,7 +76,7 @@ def test_training_begins_from_weights(tmp_path):
         np.testing.assert_array_equal(tensor.numpy(), tensors[name])
     wrong = f"weights {path} to begin from: expected tensors of the sizes that are trained, received others"
     with pytest.raises(ValueError, match=f"^{re.escape(wrong)}$"):
-        crop_run(NETWORK, replace(SIZES, hidden=8), replace(SMALL, first=str(path)), list(clips()))
+        crop_run(NETWORK, replace(SIZES, hidden=8), replace(SMALL, first=str(path)), in_memory(list(clips())))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from smoothnet_core.training import body_batches
 from smoothnet_core.training.batches import Pair
 from smoothnet_core.training.body_batches import BodyBatches
 from smoothnet_core.training.settings import BodyLossWeights, BodySettings, Schedule, numbers_from
+from smoothnet_core.training.shards import in_memory
 
 SET = JOINT_SETS["mediapipe_15"]
 JOINTS = len(SET.joints)
@@ -170,8 +171,8 @@ def test_the_loss_may_count_whole_poses_after_alignment():
     values = []
     for aligned in (0.0, 2.0):
         settings = replace(SETTINGS, loss=replace(SETTINGS.loss, aligned=aligned))
-        run = body_run(ARCHITECTURES["body_aware"], SIZES, settings, [pair(moving())])
-        batch = type(made := run.batches.batch())(**{name: torch.from_numpy(a) for name, a in vars(made).items()})
+        run = body_run(ARCHITECTURES["body_aware"], SIZES, settings, in_memory([pair(moving())]))
+        batch = type(made := run.batches[0].batch())(**{name: torch.from_numpy(a) for name, a in vars(made).items()})
         values.append(run.loss(run.network.eval(), batch).item())
         poses, truth = (
             b[:, ::4].reshape(-1, 15, 3) for b in (run.network(batch.estimate, batch.quality), batch.groundtruth)
@@ -214,7 +215,7 @@ def body_run_of(settings=SETTINGS):
     truths = [turning(60, seed) for seed in range(3)]
     # This estimator sees everything too near, by a tenth.
     pairs = [pair(truth * [1, 1, 0.9], truth) for truth in truths]
-    return body_run(ARCHITECTURES["body_aware"], SIZES, settings, pairs), pairs
+    return body_run(ARCHITECTURES["body_aware"], SIZES, settings, in_memory(pairs)), pairs
 
 
 def trained(settings=SETTINGS, **options):
@@ -230,7 +231,7 @@ def test_a_share_of_the_correction_is_kept():
     generator = torch.Generator().manual_seed(0)
     for parameter in run.network.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator)
-    batch = torch.from_numpy(run.batches.batch().estimate)
+    batch = torch.from_numpy(run.batches[0].batch().estimate)
     quality = torch.ones(*batch.shape[:2], 3 * JOINTS)
     with torch.no_grad():
         whole = run.network.eval()(batch, quality) - batch

@@ -14,6 +14,7 @@ from smoothnet_core.inference import robust_fit_numpy
 from smoothnet_core.model import Model
 from smoothnet_core.training.hit_batches import HitBatches
 from smoothnet_core.training.settings import HitSettings
+from smoothnet_core.training.shards import in_memory
 
 WINDOW, HIDDEN, ROUNDS = 40, 6, 2
 METADATA = {
@@ -270,7 +271,7 @@ def test_training_calms_what_was_hit():
     phases = np.random.default_rng(2).uniform(0, 6, (1, 8, 3))
     moving = [0.3 * np.sin(2 * np.pi * 0.5 * time + phases)]
     sizes, settings = RobustSizes(WINDOW, 8, 2), HitSettings(steps=40, batch=32, learning_rate=0.01)
-    run = hit_run(ARCHITECTURES["robust_fit"], sizes, settings, moving)
+    run = hit_run(ARCHITECTURES["robust_fit"], sizes, settings, in_memory(clean=moving))
     tensors = train(run.network, run.batches, run.loss, run.schedule).tensors
     metadata = METADATA | ARCHITECTURES["robust_fit"].metadata(sizes)
     model = Model("trained", tensors, metadata)

@@ -9,6 +9,7 @@ from smoothnet_core.models.sizes import Sizes
 from smoothnet_core.online import OnlineRefiner
 from smoothnet_core.training.batches import Mix, Pair, Sampler
 from smoothnet_core.training.settings import EndSettings, Settings, WindowSettings, numbers_from
+from smoothnet_core.training.shards import in_memory
 from smoothnet_core.training.window_batches import WindowBatches
 from smoothnet_core.windows import BLENDS
 from tests.core.test_vector_filter import with_numpy
@@ -57,7 +58,7 @@ def test_training_learns_and_repeats():
     def fit(settings, report=lambda step, value: None):
         pairs = list(clips())
         clean, mix = [p.groundtruth for p in pairs], Mix(clean=0.25, disturbed=0.5)
-        run = crop_run(ARCHITECTURES["vector_filter"], SIZES, settings, pairs, clean, mix)
+        run = crop_run(ARCHITECTURES["vector_filter"], SIZES, settings, in_memory(pairs, clean), mix)
         return train(run.network, run.batches, run.loss, run.schedule, report=report).tensors
 
     losses = []
@@ -118,20 +119,20 @@ def test_weights_for_streams_go_on_from_others():
     settings = EndSettings(crop=60, steps=2, batch=2, joints=3, first="default", latencies=3)
     sizes = Sizes(**load_model("default").metadata["sizes"])
     pairs = list(clips(2, 90))
-    run = end_run(ARCHITECTURES["vector_filter"], sizes, settings, pairs)
+    run = end_run(ARCHITECTURES["vector_filter"], sizes, settings, in_memory(pairs))
     for name, tensor in run.network.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), load_model("default").tensors[name])
-    batch = run.batches.batch()
+    batch = run.batches[0].batch()
     value = run.loss(run.network, type(batch)(*(torch.from_numpy(v) for v in vars(batch).values())))
     value.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in run.network.parameters())
     small = replace(sizes, hidden=sizes.hidden // 2)
     with pytest.raises(ValueError, match=r"^weights default to begin from: expected tensors of the sizes that are"):
-        end_run(ARCHITECTURES["vector_filter"], small, settings, pairs)
+        end_run(ARCHITECTURES["vector_filter"], small, settings, in_memory(pairs))
     with pytest.raises(
         ValueError, match=r"^training setting crop: expected at least 53 frames for 13 latencies, .* 50$"
     ):
-        end_run(ARCHITECTURES["vector_filter"], sizes, replace(settings, crop=50, latencies=13), pairs)
+        end_run(ARCHITECTURES["vector_filter"], sizes, replace(settings, crop=50, latencies=13), in_memory(pairs))
     with pytest.raises(
         ValueError, match=r"^training setting none: expected a number that is not negative, received -1$"
     ):
@@ -312,7 +313,7 @@ def test_the_published_recipe(name):
     sizes = KINDS[name](window=8, hidden=12)
     settings = WindowSettings(epochs=10, batch=50, learning_rate=0.03, factor=0.5, seed=6)
     pairs = list(clips(frames=40))
-    run = window_run(architecture, sizes, settings, pairs)
+    run = window_run(architecture, sizes, settings, in_memory(pairs))
     assert run.schedule.steps == 10 * 3, "132 windows make three batches, the last of them small"
     result = train(run.network, run.batches, run.loss, run.schedule)
     rates = {row.step: row.learning_rate for row in result.curve}
@@ -349,7 +350,7 @@ def test_every_architecture_trains_on_crops_and_its_weights_are_read(name, tmp_p
 
     architecture, sizes = ARCHITECTURES[name], KINDS[name](window=8, hidden=12)
     settings = Settings(steps=3, batch=4, crop=16, hop=4, joints=2)
-    run = crop_run(architecture, sizes, settings, list(clips()))
+    run = crop_run(architecture, sizes, settings, in_memory(list(clips())))
     tensors = train(run.network, run.batches, run.loss, run.schedule).tensors
     metadata = {"architecture": name, "window": 8, "hop": 4, **architecture.metadata(sizes)}
     write_safetensors(tmp_path / "w.safetensors", Weights(tensors, metadata))
@@ -377,10 +378,10 @@ def test_crops_are_of_three_dimensions_and_as_long_as_a_window():
 
     flat = Pair("flat", *np.zeros((2, 80, 3, 2)), *np.ones((2, 80, 3)))
     with pytest.raises(ValueError, match=r"^paired clip flat: expected 3D positions, .*, received \(80, 3, 2\)$"):
-        crop_run(ARCHITECTURES["vector_filter"], SIZES, SMALL, [flat])
+        crop_run(ARCHITECTURES["vector_filter"], SIZES, SMALL, in_memory([flat]))
     message = r"^training setting crop: expected at least the window, 32 frames, received 24$"
     with pytest.raises(ValueError, match=message):
-        crop_run(ARCHITECTURES["vector_filter"], Sizes(), SMALL, list(clips()))
+        crop_run(ARCHITECTURES["vector_filter"], Sizes(), SMALL, in_memory(list(clips())))
 
 
 @pytest.mark.parametrize(

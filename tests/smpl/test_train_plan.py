@@ -84,7 +84,7 @@ def test_the_resolved_configuration_makes_the_same_plan(tmp_path, changes):
             r"^architecture: expected one of smoothnet, .*, vector_filter, robust_fit, body_aware, received 'gru'",
         ),
         ({"recipe": "cake"}, r"^recipe: expected one of crops, ends, windows, hits, bodies, received 'cake'$"),
-        ({"step": 3}, r"^key: expected one of name, version, .*, select, received 'step'$"),
+        ({"step": 3}, r"^key: expected one of name, version, .*, parts, received 'step'$"),
         (
             {"sizes": {"windw": 8}},
             r"^size: expected one of window, hidden, bottleneck, blocks, dropout, received windw$",
