@@ -10,7 +10,9 @@ import pickle
 import secrets
 import signal
 import socket
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -71,9 +73,10 @@ class RayCluster:
         if not ray.is_initialized():
             new = {"include_dashboard": False} if self._address == "local" else {}
             try:
-                with _signals_kept():
+                with _signals_kept(), _stderr_closed():
                     ray.init(address=self._address, log_to_driver=False, logging_level=logging.CRITICAL, **new)
-            except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            # Ray raises what it likes; that of a cluster that does not come up is an Exception.
+            except Exception as error:
                 told = " ".join(str(error).split())
                 raise ValueError(f"{self._address}: no Ray cluster can be used there: {told}") from None
             self._ours = True
@@ -162,15 +165,19 @@ class RayWorkers:
         # What ends with its process is missing from the results, and nothing else is.
         context.max_errored_blocks = -1
         rows = [{"job": pickle.dumps(job)} for job in jobs]
-        data = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // per_block)).map_batches(
-            _Actor,
-            fn_constructor_args=([given], __version__),
-            batch_size=None,
-            compute=ray.data.ActorPoolStrategy(size=min(self._count, len(rows))),
-            max_restarts=-1,
-            max_task_retries=1,
-            **({"num_gpus": 1} if self._gpu else {"num_cpus": 1}),
-        )
+        data = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // per_block))
+        with warnings.catch_warnings():
+            # How often a task is tried can be said in no other way up to Ray 2.63.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            data = data.map_batches(
+                _Actor,
+                fn_constructor_args=([given], __version__),
+                batch_size=None,
+                compute=ray.data.ActorPoolStrategy(size=min(self._count, len(rows))),
+                max_restarts=-1,
+                max_task_retries=1,
+                **({"num_gpus": 1} if self._gpu else {"num_cpus": 1}),
+            )
         try:
             for batch in data.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
                 yield [pickle.loads(outcome) for outcome in batch["outcome"]]
@@ -237,6 +244,20 @@ def _be_quiet() -> None:
     context.print_on_execution_start = False  # pyright: ignore[reportAttributeAccessIssue]
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextlib.contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Have nothing written to stderr in this block, not by libraries of C++ either; errors are exceptions."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 @contextlib.contextmanager
