@@ -21,7 +21,7 @@ from typing import Any
 from smoothnet_core import __version__
 from smoothnet_core._checks import require
 from smoothnet_core.inference.select import TRACK_NETWORKS
-from smpl_tools.batch.job import Job, Outcome, Refining, failed_record
+from smpl_tools.batch.job import Job, Outcome, Refining, failed_record, told
 from smpl_tools.batch.places import attend_anywhere
 
 # Files that are handed to Ray at once, and to an actor at once; the others wait here, as names.
@@ -34,7 +34,8 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_TQDM": "0",
+    # What nodes report, which Ray would print to stdout.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
 }
 
 
@@ -209,9 +210,15 @@ class _Actor:
 
     def _attend(self, job: Job) -> Outcome:
         wrong = self._wrong(job)
-        if wrong is not None:
-            record = failed_record(job.name, job.result, self._refining, f"{job.source}: {wrong}")
-            return Outcome(job.name, "failed", "", record)
+        if wrong is None:
+            try:
+                return self._refined(job)
+            except OSError as error:
+                wrong = told(error)
+        record = failed_record(job.name, job.result, self._refining, f"{job.source}: {wrong}")
+        return Outcome(job.name, "failed", "", record)
+
+    def _refined(self, job: Job) -> Outcome:
         if job.staged is None:
             return attend_anywhere(job, self._refining)
         # Another actor may have been at it when its node was lost, or be at it still, cut off: each has its own place.
