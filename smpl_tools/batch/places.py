@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,7 +52,10 @@ def file_system(url: str) -> tuple[Any, str]:
     try:
         system, path = url_to_fs(url)
     except ImportError as error:
-        raise ImportError(f"{url}: {error}") from None
+        # "Install s3fs to access S3", say.
+        package = re.search(r"[Ii]nstall ['\"`]?([\w-]+)", str(error))
+        told = f"{package[1]} is not installed; add it with: pip install {package[1]}" if package else str(error)
+        raise ImportError(f"{url}: {told}") from None
     except ValueError as error:
         raise ValueError(f"{url}: {error}") from None
     system.invalidate_cache()

@@ -26,9 +26,11 @@ from smpl_tools.batch.places import attend_anywhere
 
 # Files that are handed to Ray at once, and to an actor at once; the others wait here, as names.
 _WAVE = 10_000
-_BLOCK = 16
+_BLOCK = 8
 # A worker that ends in the midst of files costs them nothing; one file that is alone each time is to blame at last.
 _TRIES_ALONE = 3
+# Seconds in which a cluster must answer.
+_ANSWER = 10.0
 _QUIET = {
     # Nothing is sent to Ray's makers.
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -74,6 +76,7 @@ class RayCluster:
         if not ray.is_initialized():
             new = {"include_dashboard": False} if self._address == "local" else {}
             try:
+                _check_reachable(self._address)
                 with _signals_kept(), _stderr_closed():
                     ray.init(address=self._address, log_to_driver=False, logging_level=logging.CRITICAL, **new)
             # Ray raises what it likes; that of a cluster that does not come up is an Exception.
@@ -240,6 +243,13 @@ class _Actor:
             if not folder.is_dir():
                 return f"the node {node} does not see {folder}: a folder must be on a file system that all nodes share"
         return None
+
+
+def _check_reachable(address: str) -> None:
+    """Raise OSError where nobody answers: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
 
 
 def _be_quiet() -> None:
