@@ -26,9 +26,7 @@ _LARGEST_FRAME = 2**22
 _MOST_EMPTY = 100
 
 
-def look_through(
-    url: str, skip: Sequence[str], to: str | None, reserved: Sequence[str]
-) -> tuple[Found, list[Planned]]:
+def look_through(url: str, skip: Sequence[str], to: str | None, reserved: Sequence[str]) -> tuple[Found, list[Planned]]:
     """Look through the objects below a URL as ``finding.py`` does through a folder.
 
     Raises:
@@ -83,13 +81,12 @@ def _sketched(system: Any, base: str, names: dict[str, int], sketch: Path) -> di
         if name not in failed and PurePosixPath(name).suffix.lower() in (".json", ".pkl"):
             frames.setdefault(name.rpartition("/")[0], []).append(name)
     for inside in frames.values():
-        empty = 0
-        for name in (name for name in sorted(inside) if name.lower().endswith(".json")):
+        texts = [name for name in sorted(inside) if name.lower().endswith(".json")]
+        for name in texts[:_MOST_EMPTY]:
             head = system.cat_file(f"{base}/{name}", start=0, end=min(_HEAD_BYTES, names[name]))
             (sketch / name).write_bytes(head)
-            empty += 1
             # A frame without anybody tells nothing.
-            if b'"' in head or empty == _MOST_EMPTY:
+            if b'"' in head:
                 break
         first = min((name for name in inside if name.lower().endswith(".pkl")), default=None)
         if first is not None and names[first] <= _LARGEST_FRAME:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -240,18 +241,18 @@ def _brought(job: Job, folder: Path) -> Job:
     """Return a job of this machine that does another."""
     source, target, staged = job.source, job.target, job.staged
     if isinstance(source, Place):
-        source = folder / "source" / PurePosixPath(source.name).name
-        source.parent.mkdir()
-        job.source.fetch(source)  # pyright: ignore[reportAttributeAccessIssue]
+        local = folder / "source" / PurePosixPath(source.name).name
+        local.parent.mkdir()
+        source.fetch(local)
+        source = local
     if isinstance(target, Place):
         name = PurePosixPath(target.name).name
-        target, staged = folder / "target" / name, folder / "stage" / name
+        local, staged = folder / "target" / name, folder / "stage" / name
         if job.before is not None and job.before.error is None:
-            target.parent.mkdir()
-            try:
-                job.target.fetch(target)  # pyright: ignore[reportAttributeAccessIssue]
-            except FileNotFoundError:
-                pass
+            local.parent.mkdir()
+            with contextlib.suppress(FileNotFoundError):
+                target.fetch(local)
+        target = local
     return dataclasses.replace(job, source=source, target=target, staged=staged)
 
 

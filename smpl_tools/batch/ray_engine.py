@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from smoothnet_core import __version__
-from smoothnet_core._checks import require
+from smoothnet_core._checks import mismatch, require
 from smoothnet_core.inference.select import TRACK_NETWORKS
 from smpl_tools.batch.job import Job, Outcome, Refining, failed_record, told
 from smpl_tools.batch.places import attend_anywhere
@@ -28,7 +28,7 @@ from smpl_tools.batch.places import attend_anywhere
 _WAVE = 10_000
 _BLOCK = 8
 # A worker that ends in the midst of files costs them nothing; one file that is alone each time is to blame at last.
-_TRIES_ALONE = 3
+_TRIES_ALONE = 2
 # Seconds in which a cluster must answer.
 _ANSWER = 10.0
 _QUIET = {
@@ -74,11 +74,16 @@ class RayCluster:
         import ray
 
         if not ray.is_initialized():
-            new = {"include_dashboard": False} if self._address == "local" else {}
+            dashboard = False if self._address == "local" else None
             try:
                 _check_reachable(self._address)
                 with _signals_kept(), _stderr_closed():
-                    ray.init(address=self._address, log_to_driver=False, logging_level=logging.CRITICAL, **new)
+                    ray.init(
+                        address=self._address,
+                        include_dashboard=dashboard,
+                        log_to_driver=False,
+                        logging_level=logging.CRITICAL,
+                    )
             # Ray raises what it likes; that of a cluster that does not come up is an Exception.
             except Exception as error:
                 told = " ".join(str(error).split())
@@ -104,9 +109,12 @@ class RayCluster:
         if model is None:
             return refining
         fused = model.architecture in TRACK_NETWORKS
-        if backend == "triton" and not (fused and self.gpus):
-            lacking = "a cluster with GPUs" if fused else f"weights of an architecture that has kernels ({TRACK_NETWORKS})"
-            raise ValueError(f"backend triton: expected {lacking}, received {model.architecture} and {self.gpus} GPUs")
+        if backend == "triton" and not fused:
+            raise mismatch(
+                f"backend for weights of the architecture {model.architecture}", "numpy or torch", "'triton'"
+            )
+        if backend == "triton" and not self.gpus:
+            raise mismatch("cluster for the backend triton", "one with GPUs", "one without")
         if backend == "auto" and fused and self.gpus:
             return Refining({**refining.options, "backend": "triton"}, model)
         return refining
@@ -138,7 +146,7 @@ class RayWorkers:
         """Yield what has become of jobs, as they are done, several at once.
 
         What was lost with a node or a process is done again; a file that ends the process that has nothing else to
-        do, three times, has failed.
+        do, again and again, has failed.
 
         Raises:
             ValueError: Ray itself fails.
@@ -161,8 +169,8 @@ class RayWorkers:
 
     def _done(self, jobs: list[Job], given: Any, per_block: int) -> Iterator[list[Outcome]]:
         """Yield outcomes of those jobs that no process ended with."""
-        import ray
         import ray.data
+        from ray.exceptions import RayError
 
         _be_quiet()
         context = ray.data.DataContext.get_current()
@@ -180,19 +188,20 @@ class RayWorkers:
                 compute=ray.data.ActorPoolStrategy(size=min(self._count, len(rows))),
                 max_restarts=-1,
                 max_task_retries=1,
-                **({"num_gpus": 1} if self._gpu else {"num_cpus": 1}),
+                num_gpus=1 if self._gpu else None,
+                num_cpus=None if self._gpu else 1,
             )
         try:
             for batch in data.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
                 yield [pickle.loads(outcome) for outcome in batch["outcome"]]
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             raise ValueError(f"Ray: {type(error).__name__}: {lines[-1] if lines else ''}") from None
 
     def _lost(self, job: Job) -> Outcome:
         error = (
-            f"{job.source}: the process that refined it ended, {_TRIES_ALONE} times while it did nothing else, perhaps "
-            "for want of memory"
+            f"{job.source}: the process that refined it ended again and again, though it did nothing else, perhaps for "
+            "want of memory"
         )
         return Outcome(job.name, "failed", "", failed_record(job.name, job.result, self._refining, error))
 

@@ -223,14 +223,17 @@ def _duration(seconds: float) -> str:
     return f"{minutes}:{whole % 60:02} min" if minutes < 60 else f"{hours}:{minutes % 60:02} h"
 
 
-def _show_preview(root: Path | str, output: Path | str, tally: Tally, todo: list[tuple[str, str, str]], json: bool) -> None:
+def _show_preview(
+    root: Path | str, output: Path | str, tally: Tally, todo: list[tuple[str, str, str]], json: bool
+) -> None:
     if json:
         listed = [{"source": source, "result": result, "why": why} for source, result, why in todo]
         print_json({**_summary(root, output, tally), "to_refine": listed})
         return
     out = console()
     for source, result, why in todo[:_MOST_LISTED]:
-        out.print(f"{printable(_inside(root, source))} -> {printable(_inside(output, result))} ({printable(why)})", soft_wrap=True)
+        both = f"{printable(_inside(root, source))} -> {printable(_inside(output, result))}"
+        out.print(f"{both} ({printable(why)})", soft_wrap=True)
     if len(todo) > _MOST_LISTED:
         out.print(f"... and {len(todo) - _MOST_LISTED:,} more; --json lists them all")
     parts = [f"{len(todo):,} to refine", f"{tally.unchanged:,} unchanged", f"{len(tally.failed):,} failed"]

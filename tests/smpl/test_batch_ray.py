@@ -118,8 +118,8 @@ def test_what_one_process_has_comes_and_goes_by_it_and_a_deadly_file_is_found(cl
     assert told["said"] == 6
     wrong = {name: error for name, error in told["deadly"].items() if error is not None}
     assert wrong == {
-        "bad.npy": "memory://in/bad.npy: the process that refined it ended, 3 times while it did nothing else, perhaps "
-        "for want of memory"
+        "bad.npy": "memory://in/bad.npy: the process that refined it ended again and again, though it did nothing "
+        "else, perhaps for want of memory"
     }
 
 
