@@ -88,13 +88,13 @@ def test_objects_are_read_and_written_by_the_nodes(cluster: Any, server: dict[st
     assert ended(source, "-o", tmp_path / "alone")[0] == 0
     keys = {"key": "nobody", "secret": "nothing"}
     system = fsspec.filesystem("s3", endpoint_url=server["AWS_ENDPOINT_URL"], skip_instance_cache=True, **keys)
-    system.mkdir("takes")
-    system.put(f"{source}/", "takes/in/", recursive=True)
-    there = ("s3://takes/in", "-o", "s3://takes/out", "--engine", "ray", "--address", cluster.address)
+    system.mkdir("shelf")
+    system.put(f"{source}/", "shelf/in/", recursive=True)
+    there = ("s3://shelf/in", "-o", "s3://shelf/out", "--engine", "ray", "--address", cluster.address)
     status, out, err = ended(*there, env=server)
     assert status == 0, err
     assert "6 files: 6 refined, 0 unchanged, 0 failed" in out
-    system.get("takes/out/", f"{tmp_path / 'got'}/", recursive=True)
+    system.get("shelf/out/", f"{tmp_path / 'got'}/", recursive=True)
     assert results(tmp_path / "got") == results(tmp_path / "alone")
     status, out, err = ended(*there, env=server)
     assert status == 0, err
