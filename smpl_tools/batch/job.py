@@ -9,13 +9,16 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from smoothnet_core import Model, __version__
 from smpl_tools.plain_json import plain
 from smpl_tools.refine_file import refine_file
+
+if TYPE_CHECKING:
+    from smpl_tools.batch.places import Place
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,19 +73,20 @@ class Job:
 
     Attributes:
         name: of the source, in the manifest.
-        source: where it is.
+        source: where it is; what else than a path that can be is for ``places.py``.
         result: name of the result, in the manifest.
-        target: where the result belongs.
-        staged: where it is written first, in a folder of its own that does not exist yet.
+        target: where the result belongs, likewise.
+        staged: where it is written first, in a folder of its own that does not exist yet; None where the target is no
+            path.
         before: what is known from before.
         retry: do it again though it failed before and nothing has changed.
     """
 
     name: str
-    source: Path
+    source: Path | Place
     result: str
-    target: Path
-    staged: Path
+    target: Path | Place
+    staged: Path | None
     before: Before | None = None
     retry: bool = False
 
@@ -95,16 +99,21 @@ class Outcome(NamedTuple):
         state: ``refined`` (its result is staged), ``unchanged``, ``failed`` or, with nothing tried, ``failed before``.
         why: it was done: ``new``, ``input changed``, ...; or the error of before.
         record: for the manifest; None where nothing was done.
+        files: contents of the result by name, where it could not be written from where the job was done.
     """
 
     name: str
     state: str
     why: str
     record: dict[str, Any] | None
+    files: tuple[tuple[str, bytes], ...] | None = None
 
 
 def attend(job: Job, refining: Refining) -> Outcome:
-    """Do one job if it must be done. Nothing that is wrong with its file raises an exception."""
+    """Do one job between paths if it must be done. Nothing that is wrong with its file raises an exception."""
+    assert isinstance(job.source, Path)
+    assert isinstance(job.target, Path)
+    assert job.staged is not None
     state, why = needed(job, refining)
     if state != "refined":
         return Outcome(job.name, state, why, None)
@@ -114,7 +123,12 @@ def attend(job: Job, refining: Refining) -> Outcome:
 
 
 def needed(job: Job, refining: Refining) -> tuple[str, str]:
-    """Return the state that a job will come to if nothing fails, and why: ``refined`` where it must be done."""
+    """Return the state that a job between paths will come to if nothing fails, and why.
+
+    The state is ``refined`` where it must be done.
+    """
+    assert isinstance(job.source, Path)
+    assert isinstance(job.target, Path)
     old = job.before
     if old is None:
         return "refined", "new"

@@ -99,6 +99,9 @@ class Manifest:
         self._take(line, self._end)
         self._end += len(line)
 
+    def settle(self) -> None:
+        """Have lines be where the next run finds them: in a file they are."""
+
     def close(self, root: str | None) -> None:
         """End with one line for each source, in their order.
 

@@ -5,16 +5,37 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from smpl_tools.batch import manifest
+from smpl_tools.batch import manifest, objects
 from smpl_tools.batch.finding import Found, Planned, find, planned
-from smpl_tools.batch.job import Job, Outcome, Refining, failed_record, needed, told
+from smpl_tools.batch.job import Job, Outcome, Refining, failed_record, told
 from smpl_tools.batch.output import RESERVED, Output, check_usable
+from smpl_tools.batch.places import look
 from smpl_tools.batch.workers import Workers, core_count
+
+
+class Engine(Protocol):
+    """What does jobs, like :class:`smpl_tools.batch.workers.Workers`."""
+
+    def outcomes(self, jobs: Iterator[Job]) -> Iterator[list[Outcome]]:
+        """Yield what has become of jobs, as they are done, several at once where they are."""
+        ...
+
+
+def local_engine(workers: int | None, files: int, refining: Refining) -> Workers:
+    """Return processes of this machine.
+
+    Args:
+        workers: how many; None is one for each core.
+        files: how many there are to do, at most.
+        refining: how.
+    """
+    return Workers(min(workers or core_count(), files), refining)
 
 
 @dataclass
@@ -58,24 +79,26 @@ class Batch:
     """What a run is asked for.
 
     Attributes:
-        root: the folder to look through.
-        output: the folder to write to.
+        root: the folder to look through, or its URL as :func:`smpl_tools.batch.places.place_of` returns it.
+        output: the folder to write to, likewise.
         refining: how.
         skip: patterns of names to leave out.
         force: write into a folder that holds other files, or results of another root.
         retry_failed: do files again that failed before, though nothing has changed.
         fail_fast: begin nothing more after the first failure.
         workers: processes; None is one for each core.
+        engine: what is told workers, files and refining, and does the jobs.
     """
 
-    root: Path
-    output: Path
+    root: Path | str
+    output: Path | str
     refining: Refining
     skip: Sequence[str] = ()
     force: bool = False
     retry_failed: bool = False
     fail_fast: bool = False
     workers: int | None = None
+    engine: Callable[[int | None, int, Refining], AbstractContextManager[Engine]] = local_engine
 
 
 Watch = Callable[[Tally], None]
@@ -97,7 +120,7 @@ def preview(batch: Batch) -> tuple[Tally, list[tuple[str, str, str]]]:
     _begin(tally, found, known)
     todo = []
     for one in plan:
-        state, why = needed(_job(batch, known, one, Path()), batch.refining)
+        state, why = look(_job(batch, known, one, Path()), batch.refining)
         _count(tally, Outcome(one.source, state, why, None))
         if state == "refined":
             todo.append((one.source, one.result, why))
@@ -116,10 +139,11 @@ def run(batch: Batch, watch: Watch = lambda tally: None, tally: Tally | None = N
         ValueError: no tree to look through; an output folder that is not for this, or in which another batch is at
             work; a manifest that cannot be written. What was done by then is there.
         OSError: processes cannot be started.
+        ImportError: what a URL needs is not installed.
     """
     tally = Tally() if tally is None else tally
     found, plan = _looked_through(batch)
-    with Output(batch.output) as output:
+    with _output(batch) as output:
         # Now that nobody else writes.
         known = _known(batch)
         known.open()
@@ -132,22 +156,41 @@ def run(batch: Batch, watch: Watch = lambda tally: None, tally: Tally | None = N
         except BaseException:
             known.close(None)
             raise
-        known.close(str(batch.root.resolve()))
+        known.close(_root(batch))
     return tally
+
+
+def _output(batch: Batch) -> Output | objects.ObjectOutput:
+    return Output(batch.output) if isinstance(batch.output, Path) else objects.ObjectOutput(batch.output)
+
+
+def _root(batch: Batch) -> str:
+    """Return what the manifest calls the input folder."""
+    return str(batch.root.resolve()) if isinstance(batch.root, Path) else batch.root
 
 
 def _looked_through(batch: Batch) -> tuple[Found, list[Planned]]:
     """Return what there is to do, having looked whether the output folder can be used."""
-    found = find(batch.root, batch.skip)
-    plan = list(planned(found, batch.root, batch.refining.options.get("to"), RESERVED))
-    check_usable(batch.output, batch.force)
+    to = batch.refining.options.get("to")
+    if isinstance(batch.root, Path):
+        found = find(batch.root, batch.skip)
+        plan = list(planned(found, batch.root, to, RESERVED))
+    else:
+        found, plan = objects.look_through(batch.root, batch.skip, to, RESERVED)
+    if isinstance(batch.output, Path):
+        check_usable(batch.output, batch.force)
+    else:
+        objects.check_usable(batch.output, batch.force)
     return found, plan
 
 
 def _known(batch: Batch) -> manifest.Manifest:
     """Return what is known from runs before, of the same tree unless told otherwise."""
-    known = manifest.Manifest(batch.output / manifest.NAME)
-    root = str(batch.root.resolve())
+    if isinstance(batch.output, Path):
+        known = manifest.Manifest(batch.output / manifest.NAME)
+    else:
+        known = objects.ObjectManifest(batch.output)
+    root = _root(batch)
     other = next((entry.root for entry in known.entries.values() if entry.root != root), None)
     if other is not None and not batch.force:
         raise ValueError(
@@ -164,18 +207,25 @@ def _begin(tally: Tally, found: Found, known: manifest.Manifest) -> None:
     tally.gone = sum(1 for name, entry in known.entries.items() if name not in names and entry.before.error is None)
 
 
-def _job(batch: Batch, known: manifest.Manifest, one: Planned, staged: Path) -> Job:
+def _job(batch: Batch, known: manifest.Manifest, one: Planned, staged: Path | None) -> Job:
     entry = known.entries.get(one.source)
     before = None if entry is None else entry.before
-    target = batch.output / one.result
-    return Job(one.source, batch.root / one.source, one.result, target, staged, before, batch.retry_failed)
+    if isinstance(batch.root, Path):
+        source = batch.root / one.source
+    else:
+        source = objects.place(batch.root, one.source, loaded=True)
+    if isinstance(batch.output, Path):
+        target = batch.output / one.result
+    else:
+        target = objects.place(batch.output, one.result, loaded=before is not None and before.error is None)
+    return Job(one.source, source, one.result, target, staged, before, batch.retry_failed)
 
 
 def _refine_all(
-    batch: Batch, output: Output, known: manifest.Manifest, plan: list[Planned], tally: Tally, watch: Watch
+    batch: Batch, output: Any, known: manifest.Manifest, plan: list[Planned], tally: Tally, watch: Watch
 ) -> None:
     at_work: dict[str, Job] = {}
-    root = str(batch.root.resolve())
+    root = _root(batch)
 
     def jobs() -> Iterator[Job]:
         for one in plan:
@@ -196,8 +246,7 @@ def _refine_all(
     first = next(todo, None)
     if first is None:
         return
-    count = min(batch.workers or core_count(), len(plan))
-    with Workers(count, batch.refining) as workers:
+    with batch.engine(batch.workers, len(plan), batch.refining) as workers:
         for ready in workers.outcomes(chain([first], todo)):
             ready = [_placed(output, at_work.pop(outcome.name), outcome) for outcome in ready]
             # A line says what the disk knows.
@@ -206,16 +255,17 @@ def _refine_all(
                 if outcome.record is not None:
                     known.add({"root": root, **outcome.record})
                 _count(tally, outcome)
+            known.settle()
             watch(tally)
 
 
-def _placed(output: Output, job: Job, outcome: Outcome) -> Outcome:
+def _placed(output: Any, job: Job, outcome: Outcome) -> Outcome:
     """Put a result into its place."""
     if outcome.state != "refined" or outcome.record is None:
         output.drop(job.staged)
         return outcome
     try:
-        output.put(job.staged, job.result)
+        output.put(job.staged if outcome.files is None else outcome.files, job.result)
     except ValueError as error:
         wrong = {"result_sha256": None, "error": told(error), "transient": True}
         return outcome._replace(state="failed", record={**outcome.record, **wrong})
@@ -234,4 +284,4 @@ def _count(tally: Tally, outcome: Outcome) -> None:
 def _failure(batch: Batch, name: str, error: str, result: str = "") -> dict[str, Any]:
     """Return the record of a file that could not be begun."""
     record = failed_record(name, result, batch.refining, error)
-    return {"root": str(batch.root.resolve()), **record}
+    return {"root": _root(batch), **record}

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from smpl_tools.batch.job import Job, Outcome, Refining, attend, failed_record
+from smpl_tools.batch.job import Job, Outcome, Refining, failed_record
+from smpl_tools.batch.places import attend_anywhere
 
 # A worker has its next job already when it is done with one.
 _AHEAD = 2
@@ -177,9 +178,10 @@ def _work(connection: Connection, refining: Refining) -> None:
         connection.send(None)
         while True:
             job = connection.recv()
-            outcome = attend(job, refining)
+            outcome = attend_anywhere(job, refining)
             try:
                 connection.send(outcome)
             except OSError:
-                shutil.rmtree(job.staged.parent, ignore_errors=True)
+                if job.staged is not None:
+                    shutil.rmtree(job.staged.parent, ignore_errors=True)
                 raise

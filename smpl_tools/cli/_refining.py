@@ -9,7 +9,7 @@ import typer
 from smpl_tools.cli._shared import comma_list, fps_option, kind_option, one_name_of, order_option, share
 
 METHODS = ("smoothnet", "repair", "one-euro", "savgol", "gaussian", "butterworth", "median", "kalman")
-BACKENDS = ("auto", "numpy", "torch")
+BACKENDS = ("auto", "numpy", "torch", "triton")
 JUDGES = ("rotations", "joints")
 PARTS = ("root", "body", "hands", "face", "shape", "camera")
 
@@ -24,7 +24,7 @@ BackendOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help=f"{', '.join(BACKENDS)}; for smoothnet only. Default: auto.",
+        help=f"{', '.join(BACKENDS)} (one CUDA GPU); for smoothnet only. Default: auto.",
         callback=one_name_of(BACKENDS),
     ),
 ]
@@ -62,12 +62,18 @@ def refining(
     parts: list[str] | None,
     person: list[str] | None,
     keep_contacts: bool,
+    here: bool = True,
 ) -> dict[str, Any]:
     """Return the keyword arguments of ``smpl_tools.refine_file.refine_file`` that the options ask for.
 
+    Args:
+        here: whether this machine is the one that refines.
+        others: values of the options.
+
     Raises:
         typer.BadParameter: options that do not go together, an unknown part.
-        ValueError: there is no such model.
+        ValueError: there is no such model, or this machine has no GPU for ``triton``.
+        ImportError: what ``triton`` needs is not installed.
     """
     if method != "smoothnet" and (model is not None or backend is not None):
         raise typer.BadParameter(f"--model and --backend go with --method smoothnet, not with {method}")
@@ -81,5 +87,10 @@ def refining(
         from smoothnet_core import load_model
 
         # Once for all inputs; and a model that is not there is no fault of theirs.
-        settings |= {"model": load_model(model or "default"), "backend": backend or "auto"}
+        weights = load_model(model or "default")
+        settings |= {"model": weights, "backend": backend or "auto"}
+        if here and backend == "triton":
+            from smoothnet_core.inference.select import resolve_backend
+
+            resolve_backend(backend, is_tensor=False, architecture=weights.architecture)
     return settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections import deque
@@ -28,7 +29,7 @@ from smpl_tools.cli._refining import (
 from smpl_tools.cli._shared import SOME_FAILED, complain, console, counted, number, one_name_of, print_json, printable
 
 if TYPE_CHECKING:
-    from smpl_tools.batch.run import Tally
+    from smpl_tools.batch.run import Batch, Tally
 
 # What is longer stands in the manifest.
 _MOST_LISTED = 200
@@ -38,12 +39,27 @@ _RATE_OVER = 30.0
 
 
 def batch(
-    root: Annotated[Path, typer.Argument(metavar="INPUT_DIR", help="Folder of motions, at any depth.")],
+    root: Annotated[str, typer.Argument(metavar="INPUT_DIR", help="Folder of motions, at any depth, or its URL.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUTPUT_DIR", help="Folder for the results and the manifest.")
+        str,
+        typer.Option(
+            "--output", "-o", metavar="OUTPUT_DIR", help="Folder for the results and the manifest, or its URL."
+        ),
     ],
     workers: Annotated[
         int | None, typer.Option(help="Processes, of one thread each. Default: one for each core.", min=1)
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray",
+            help="Where files are refined: processes of this machine, or a Ray cluster.",
+            callback=one_name_of(("local", "ray")),
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the Ray cluster. Default: $RAY_ADDRESS, or a new one of this machine alone."),
     ] = None,
     to: Annotated[str | None, typer.Option(metavar="NAME", help="Format to write. Default: each file's own.")] = None,
     skip: Annotated[
@@ -77,19 +93,24 @@ def batch(
     Run again, it does what is not done yet or has changed. The exit status is 3 when some files failed.
     """
     from smpl_tools.batch.job import Refining
-    from smpl_tools.batch.run import Batch, Tally, preview, run
+    from smpl_tools.batch.places import place_of
+    from smpl_tools.batch.run import Batch
 
-    settings = refining(method, model, backend, judge, strength, fps, kind, order, parts, person, keep_contacts)
+    if address is not None and engine != "ray":
+        raise typer.BadParameter("--address goes with --engine ray")
+    here = engine == "local"
+    settings = refining(method, model, backend, judge, strength, fps, kind, order, parts, person, keep_contacts, here)
     if to is not None:
         from smpl_tools.convert import makeable
 
         one_name_of(makeable(), "--to")(to)
-    if is_in(output, root) or is_in(root, output):
+    places = place_of(root), place_of(output)
+    if _within(*places) or _within(*reversed(places)):
         raise typer.BadParameter(f"one of {root} and {output} lies in the other; name an output folder outside")
     weights = settings.pop("model", None)
     asked = Batch(
-        root=root,
-        output=output,
+        root=places[0],
+        output=places[1],
         refining=Refining({**settings, "to": to}, weights),
         skip=tuple(skip or ()),
         force=force,
@@ -97,9 +118,35 @@ def batch(
         fail_fast=fail_fast,
         workers=workers,
     )
+    if here:
+        _do(asked, dry_run, json)
+        return
+    from smpl_tools.batch.ray_engine import RayCluster
+
+    with RayCluster(address) as cluster:
+        asked = dataclasses.replace(asked, refining=cluster.refining(asked.refining), engine=cluster.engine)
+        _do(asked, dry_run, json)
+
+
+def _within(one: Path | str, other: Path | str) -> bool:
+    """Tell whether a place is, or lies in, another."""
+    if isinstance(one, Path) and isinstance(other, Path):
+        return is_in(one, other)
+    return f"{one}/".startswith(f"{other}/") if type(one) is type(other) else False
+
+
+def _do(asked: Batch, dry_run: bool, json: bool) -> None:
+    """Do what is asked, and say what became of it.
+
+    Raises:
+        typer.Exit: some files failed.
+    """
+    from smpl_tools.batch.run import Tally, preview, run
+
+    root, output = asked.root, asked.output
     if dry_run:
         tally, todo = preview(asked)
-        _show_preview(asked.root, asked.output, tally, todo, json)
+        _show_preview(root, output, tally, todo, json)
     else:
         tally = Tally()
         try:
@@ -176,14 +223,17 @@ def _duration(seconds: float) -> str:
     return f"{minutes}:{whole % 60:02} min" if minutes < 60 else f"{hours}:{minutes % 60:02} h"
 
 
-def _show_preview(root: Path, output: Path, tally: Tally, todo: list[tuple[str, str, str]], json: bool) -> None:
+def _show_preview(
+    root: Path | str, output: Path | str, tally: Tally, todo: list[tuple[str, str, str]], json: bool
+) -> None:
     if json:
         listed = [{"source": source, "result": result, "why": why} for source, result, why in todo]
         print_json({**_summary(root, output, tally), "to_refine": listed})
         return
     out = console()
     for source, result, why in todo[:_MOST_LISTED]:
-        out.print(f"{printable(root / source)} -> {printable(output / result)} ({printable(why)})", soft_wrap=True)
+        both = f"{printable(_inside(root, source))} -> {printable(_inside(output, result))}"
+        out.print(f"{both} ({printable(why)})", soft_wrap=True)
     if len(todo) > _MOST_LISTED:
         out.print(f"... and {len(todo) - _MOST_LISTED:,} more; --json lists them all")
     parts = [f"{len(todo):,} to refine", f"{tally.unchanged:,} unchanged", f"{len(tally.failed):,} failed"]
@@ -191,7 +241,11 @@ def _show_preview(root: Path, output: Path, tally: Tally, todo: list[tuple[str, 
     _show_rest(tally)
 
 
-def _show(root: Path, output: Path, tally: Tally) -> None:
+def _inside(place: Path | str, name: str) -> Path | str:
+    return place / name if isinstance(place, Path) else f"{place}/{name}"
+
+
+def _show(root: Path | str, output: Path | str, tally: Tally) -> None:
     out = console()
     out.print(f"{printable(root)} -> {printable(output)}", soft_wrap=True)
     parts = [f"{len(tally.refined):,} refined", f"{tally.unchanged:,} unchanged", f"{len(tally.failed):,} failed"]
@@ -225,11 +279,11 @@ def _show_rest(tally: Tally) -> None:
         complain(f"{len(tally.failed) - _MOST_LISTED:,} more failed; the manifest has them all")
 
 
-def _print_json(root: Path, output: Path, tally: Tally) -> None:
+def _print_json(root: Path | str, output: Path | str, tally: Tally) -> None:
     print_json(_summary(root, output, tally))
 
 
-def _summary(root: Path, output: Path, tally: Tally) -> dict[str, Any]:
+def _summary(root: Path | str, output: Path | str, tally: Tally) -> dict[str, Any]:
     return {
         "input": str(root),
         "output": str(output),
