@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import pickle
 import secrets
 import signal
 import socket
@@ -17,6 +16,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from smoothnet_core import __version__
 from smoothnet_core._checks import mismatch, require
@@ -176,7 +177,7 @@ class RayWorkers:
         context = ray.data.DataContext.get_current()
         # What ends with its process is missing from the results, and nothing else is.
         context.max_errored_blocks = -1
-        rows = [{"job": pickle.dumps(job)} for job in jobs]
+        rows = [{"job": job} for job in jobs]
         data = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // per_block))
         with warnings.catch_warnings():
             # How often a task is tried can be said in no other way up to Ray 2.63.
@@ -193,7 +194,7 @@ class RayWorkers:
             )
         try:
             for batch in data.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
-                yield [pickle.loads(outcome) for outcome in batch["outcome"]]
+                yield list(batch["outcome"])
         except RayError as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             raise ValueError(f"Ray: {type(error).__name__}: {lines[-1] if lines else ''}") from None
@@ -217,8 +218,12 @@ class _Actor:
         self._version = version
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return what became of jobs, all as bytes."""
-        return {"outcome": [pickle.dumps(self._attend(pickle.loads(job))) for job in batch["job"]]}
+        """Return what became of jobs."""
+        # Of objects: NumPy would take outcomes for rows of a table.
+        outcomes = np.empty(len(batch["job"]), object)
+        for index, job in enumerate(batch["job"]):
+            outcomes[index] = self._attend(job)
+        return {"outcome": outcomes}
 
     def _attend(self, job: Job) -> Outcome:
         wrong = self._wrong(job)
