@@ -26,7 +26,7 @@ demo: .venv-demo/stamp # refine a real BVH take and an AMASS clip into demo_outp
 	.venv-demo/bin/smoothnet plot $(TAKES)/dance_smplh.npz demo_output/dance_smplh.npz -o demo_output/before_after.png
 
 test: check # style, types, all tests with torch, and the extension's in one Blender
-	$(PYTEST) .venv/bin/python -m pytest -n 2 --dist loadgroup
+	$(PYTEST) .venv/bin/python -m pytest -n 2
 	$(MAKE) test-blender-5.0
 
 check: .venv/stamp # style and types

@@ -13,6 +13,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,7 @@ class RayWorkers:
             )
         try:
             for batch in data.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
-                yield list(batch["outcome"])
+                yield [told.outcome for told in batch["told"]]
         except RayError as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             raise ValueError(f"Ray: {type(error).__name__}: {lines[-1] if lines else ''}") from None
@@ -205,6 +206,13 @@ class RayWorkers:
             "want of memory"
         )
         return Outcome(job.name, "failed", "", failed_record(job.name, job.result, self._refining, error))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What no table takes for a row or a list of values."""
+
+    outcome: Outcome
 
 
 class _Actor:
@@ -219,11 +227,7 @@ class _Actor:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return what became of jobs."""
-        # Of objects: NumPy would take outcomes for rows of a table.
-        outcomes = np.empty(len(batch["job"]), object)
-        for index, job in enumerate(batch["job"]):
-            outcomes[index] = self._attend(job)
-        return {"outcome": outcomes}
+        return {"told": np.array([_Told(self._attend(job)) for job in batch["job"]], object)}
 
     def _attend(self, job: Job) -> Outcome:
         wrong = self._wrong(job)

@@ -24,8 +24,6 @@ from tests.smpl.object_helpers import s3_server
 pytest.importorskip("ray", reason="needs ray")
 
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
-# One cluster for all of them.
-pytestmark = pytest.mark.xdist_group("ray")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -312,3 +313,19 @@ def test_a_name_that_does_not_fit_the_output_is_spelled_out(program: Program, tm
     ran = program("batch", tmp_path / "in", "-o", tmp_path / "out", *MEDIAN)
     assert ran.status == 3
     assert "\\udcff.npy" in ran.err
+
+
+def test_what_is_not_installed_or_not_there_is_said(
+    program: Program, takes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    output = tmp_path / "out"
+    error = program.refused("batch", takes, "-o", output, "--address", "auto", status=2)
+    assert "--address goes with --engine ray" in error
+    monkeypatch.setitem(sys.modules, "ray", None)
+    error = program.refused("batch", takes, "-o", output, "--engine", "ray")
+    assert error == "ray is not installed; add it with: pip install 'smoothnet[cluster]'"
+    monkeypatch.setitem(sys.modules, "triton", None)
+    for name in ("batch", "refine"):
+        error = program.refused(name, takes, "-o", output, "--backend", "triton")
+        assert "is not installed; add it with: pip install 'smoothnet[" in error
+    assert not output.exists()

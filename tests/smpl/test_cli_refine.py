@@ -212,7 +212,7 @@ def test_an_unknown_model_lists_the_known_ones(program: Program, take: Path):
 def test_an_unknown_backend_lists_the_known_ones(program: Program, take: Path, tmp_path: Path):
     model = published(tmp_path / "m.safetensors")
     error = program.refused("refine", take, "--model", model, "--backend", "abacus", status=2)
-    assert "expected one of auto, numpy, torch, received 'abacus'" in error
+    assert "expected one of auto, numpy, torch, triton, received 'abacus'" in error
 
 
 def test_a_person_that_is_not_there(program: Program, take: Path):
