@@ -31,10 +31,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.speed import write_into
 from benchmarks.speed_measuring import machine, progress
-from smpl_tools.formats._files import replacing
 
-BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 JOINTS = 24
 MILLION = 1_000_000
 
@@ -152,10 +151,7 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(cost) for cost in costs], indent=1) + "\n", encoding="utf-8")
     if arguments.document:
-        before, rest = arguments.document.read_text(encoding="utf-8").split(BEGIN)
-        whole = f"{before}{BEGIN}\n{found}\n{END}{rest.split(END)[1]}"
-        with replacing(arguments.document) as file:
-            file.write(whole.encode())
+        write_into(arguments.document, found)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,9 @@ from numpy.typing import NDArray
 from smoothnet_core import rotations
 from smoothnet_core._array_api import is_tensor, to_numpy
 from smoothnet_core._checks import mismatch
+from smoothnet_core.tracks import VALUE_SHAPES
 
 Array = NDArray[np.float64]
-
-# The trailing axes that hold one value of a kind.
-SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
-    "position": ((2,), (3,)),
-    "rotation_6d": ((6,),),
-    "rotation_matrix": ((3, 3),),
-    "quat_wxyz": ((4,),),
-    "axis_angle": ((3,),),
-    "channels": ((),),
-}
 
 
 def read_frame(frame: Any, kind: str, first: tuple[int, ...] | None) -> tuple[NDArray[Any], tuple[int, ...]]:
@@ -42,7 +33,7 @@ def read_frame(frame: Any, kind: str, first: tuple[int, ...] | None) -> tuple[ND
     values = to_numpy(frame)
     if values.dtype.kind != "f":
         raise mismatch("frame", "an array of floats", f"shape {values.shape}, dtype {values.dtype}")
-    choices = SHAPES[kind]
+    choices = VALUE_SHAPES[kind]
     axes = len(choices[0])
     if values.ndim < axes or values.shape[values.ndim - axes :] not in choices:
         wanted = " or ".join(f"(..., {', '.join(map(str, c))})" if c else "(...)" for c in choices)

@@ -39,7 +39,7 @@ Array = NDArray[np.float64]
 FASTEST_FPS = 1_000_000
 
 # How many trailing axes hold one value, and which lengths they may have.
-_VALUE_AXES: dict[str, tuple[tuple[int, ...], ...]] = {
+VALUE_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
     "position": ((2,), (3,)),
     "rotation_6d": ((6,),),
     "rotation_matrix": ((3, 3),),
@@ -47,7 +47,7 @@ _VALUE_AXES: dict[str, tuple[tuple[int, ...], ...]] = {
     "axis_angle": ((3,),),
     "channels": ((),),
 }
-KINDS = tuple(_VALUE_AXES)
+KINDS = tuple(VALUE_SHAPES)
 ROTATIONS = ("rotation_6d", "rotation_matrix", "quat_wxyz", "axis_angle")
 # Vectors looked at, or added up, at once.
 _TOGETHER = 2**16
@@ -281,7 +281,7 @@ def _finite(result: Array, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def _value_axes(shape: tuple[int, ...], kind: str) -> int:
     """Return how many trailing axes hold one value of this kind."""
-    choices = _VALUE_AXES[kind]
+    choices = VALUE_SHAPES[kind]
     axes = len(choices[0])
     if len(shape) <= axes or shape[len(shape) - axes :] not in choices:
         wanted = " or ".join(f"(T, ..., {', '.join(map(str, c))})" if c else "(T, ...)" for c in choices)

@@ -11,23 +11,14 @@ from smoothnet_core.inference import vector_filter_numpy
 from smoothnet_core.inference.overlapping import refine_overlapping
 from smoothnet_core.inference.plan import run_windows
 from smoothnet_core.windows import overlap_weights, refine_windows
+from tests.core.window_oracle import vector_shapes
 
 WINDOW, PROBES, HIDDEN, FILTERS = 16, 40, 24, 20
 
 
 def random_tensors(dtype=np.float32):
     rng = np.random.default_rng(5)
-    shapes = {
-        "probe": (PROBES, WINDOW),
-        "layer1.weight": (HIDDEN, PROBES + 2 * WINDOW),
-        "layer1.bias": (HIDDEN,),
-        "layer2.weight": (HIDDEN, HIDDEN),
-        "layer2.bias": (HIDDEN,),
-        "gain.weight": (FILTERS, HIDDEN),
-        "gain.bias": (FILTERS,),
-        "analysis": (FILTERS, WINDOW),
-        "synthesis": (WINDOW, FILTERS),
-    }
+    shapes = vector_shapes(WINDOW, PROBES, HIDDEN, FILTERS)
     return {name: (rng.normal(size=shape) * 0.3).astype(dtype) for name, shape in shapes.items()}
 
 

@@ -17,6 +17,7 @@ from smoothnet_core.inference.triton_launch import Launch, pieces_of, published_
 from smoothnet_core.inference.triton_tracks import TritonTracks
 from smoothnet_core.inference.triton_weights import arrangement
 from smoothnet_core.windows import refine_windows
+from tests.core.window_oracle import vector_shapes
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SMALL = Launch(rows=64 if DEVICE == "cuda" else 16, warps=4, piece=16, steps=4, programs=1)
@@ -35,17 +36,7 @@ def published(window, hidden, bottleneck, blocks, seed=0):
 
 def vector_filter(window, probes, hidden, filters, seed=0):
     rng = np.random.default_rng(seed)
-    shapes = {
-        "probe": (probes, window),
-        "layer1.weight": (hidden, probes + 2 * window),
-        "layer1.bias": (hidden,),
-        "layer2.weight": (hidden, hidden),
-        "layer2.bias": (hidden,),
-        "gain.weight": (filters, hidden),
-        "gain.bias": (filters,),
-        "analysis": (filters, window),
-        "synthesis": (window, filters),
-    }
+    shapes = vector_shapes(window, probes, hidden, filters)
     return {name: (rng.normal(size=shape) * 0.25).astype(np.float32) for name, shape in shapes.items()}
 
 

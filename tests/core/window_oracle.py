@@ -28,10 +28,9 @@ def published_model(window=32, hidden=512, bottleneck=16, blocks=1, hop=1, seed=
     return Model("random published", tensors, {"architecture": "smoothnet", "window": window, "hop": hop, **sizes})
 
 
-def vector_model(window=32, probes=24, hidden=20, filters=16, hop=8, seed=0):
-    """Random weights of our own network; what they change is about as large as what they are given."""
-    rng = np.random.default_rng(seed)
-    shapes = {
+def vector_shapes(window, probes, hidden, filters):
+    """Return the shapes of the tensors of our own network, by name."""
+    return {
         "probe": (probes, window),
         "layer1.weight": (hidden, probes + 2 * window),
         "layer1.bias": (hidden,),
@@ -42,6 +41,12 @@ def vector_model(window=32, probes=24, hidden=20, filters=16, hop=8, seed=0):
         "analysis": (filters, window),
         "synthesis": (window, filters),
     }
+
+
+def vector_model(window=32, probes=24, hidden=20, filters=16, hop=8, seed=0):
+    """Random weights of our own network; what they change is about as large as what they are given."""
+    rng = np.random.default_rng(seed)
+    shapes = vector_shapes(window, probes, hidden, filters)
     scale = {"layer1.weight": (probes + 2 * window) ** -0.5, "layer2.weight": hidden**-0.5, "gain.weight": hidden**-0.5}
     scale |= {"probe": window**-0.5, "analysis": window**-0.5, "synthesis": filters**-0.5}
     tensors = {name: rng.normal(0, scale.get(name, 0.3), shape).astype(np.float32) for name, shape in shapes.items()}

@@ -16,6 +16,7 @@ from smpl_tools.formats import FORMATS, read
 from tests.core.attack_ways import WAYS
 from tests.core.attacks import ATTACKS, OBJECT_ATTACKS
 from tests.smpl.cli_helpers import Program
+from tests.smpl.hostile_files import array, npz
 
 ALL = {**ATTACKS, **OBJECT_ATTACKS, **WAYS}
 PICKLES = ("wham", "vibe", "aist", "phalp")
@@ -25,20 +26,6 @@ ARCHIVES = ("amass", "humandata", "romp", "smoothnet", "mediapipe", "array")
 def npy(attack: bytes) -> bytes:
     header = b"{'descr': '|O', 'fortran_order': False, 'shape': (), }\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + attack
-
-
-def npz(**members: bytes) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(f"{name}.npy", data)
-    return file.getvalue()
-
-
-def array(values: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.lib.format.write_array(file, values)
-    return file.getvalue()
 
 
 def torch_file(attack: bytes) -> bytes:
@@ -56,9 +43,9 @@ def files(folder, attack):
         "a.pkl": (attack, (None, *PICKLES)),
         "packed.pkl": (zlib.compress(attack), (None, *PICKLES)),
         "a.npy": (npy(attack), (None, "tram", "array", "humanml3d", "motionbert")),
-        "a.npz": (npz(poses=poses, trans=npy(attack)), (None, *ARCHIVES)),
-        "boxed.npz": (npz(smpl=npy(attack), __key_strict__=array(np.array(True))), (None, "humandata")),
-        "results.npz": (npz(results=npy(attack)), (None, "romp")),
+        "a.npz": (npz(packed=False, poses=poses, trans=npy(attack)), (None, *ARCHIVES)),
+        "boxed.npz": (npz(packed=False, smpl=npy(attack), __key_strict__=array(np.array(True))), (None, "humandata")),
+        "results.npz": (npz(packed=False, results=npy(attack)), (None, "romp")),
         "a.pt": (torch_file(attack), (None, "gvhmr")),
         "results/000.pkl": (attack, (None, "smplifyx")),
     }

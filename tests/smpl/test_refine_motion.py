@@ -15,6 +15,7 @@ from smoothnet_core.filters import FILTERS
 from smpl_tools.measures import changes, jitter, pieces, prepared, speed_kept, unit_of
 from smpl_tools.motion import PARTS, Motion, Person, Track
 from smpl_tools.refine_motion import METHODS, refine_motion
+from tests.core.window_oracle import vector_shapes
 
 NAMES = ("a", "b", "c", "d")
 
@@ -343,17 +344,7 @@ def random_network() -> Model:
     """Return a network of our own kind that nobody trained: what holds by construction holds for it too."""
     generator = np.random.default_rng(3)
     window, probes, hidden, filters = 32, 20, 16, 12
-    shapes = {
-        "probe": (probes, window),
-        "layer1.weight": (hidden, probes + 2 * window),
-        "layer1.bias": (hidden,),
-        "layer2.weight": (hidden, hidden),
-        "layer2.bias": (hidden,),
-        "gain.weight": (filters, hidden),
-        "gain.bias": (filters,),
-        "analysis": (filters, window),
-        "synthesis": (window, filters),
-    }
+    shapes = vector_shapes(window, probes, hidden, filters)
     tensors = {
         name: (generator.normal(0, 1, shape) / np.sqrt(shape[-1])).astype(np.float32) for name, shape in shapes.items()
     }
