@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core import _rotation_planes as planes
 from smoothnet_core._body import common_frame, find_joints, refine_body
-from smoothnet_core._rotations_refined import refine_quats, refine_rotations
+from smoothnet_core._rotations_refined import refine_axis_angles, refine_quats, refine_rotations
 from smoothnet_core._steady_rotations import steadied
 from smoothnet_core._vectors import empty_over_time, parts, to_planes
 from smoothnet_core.inference.overlapping import Frame, UnfitTrackError, refine_overlapping
@@ -134,7 +134,7 @@ def refine_joints(
         at_once = max(1, min(_BLOCK_NUMBERS // max(1, frames * size), -(-count // _PIECES)))
     refined = _by_body(given, how, joints) if body else _alone(given, how)
 
-    straight = _straight_quats(given, how) if strength == 1 and changes is None and frames > 1 else None
+    straight = _straight(given, how) if strength == 1 and changes is None and frames > 1 else None
 
     def do(columns: slice) -> None:
         new = None if straight is None else straight(given.flat[:, columns].astype(np.float64, copy=False))
@@ -179,14 +179,14 @@ def _by_body(given: Given, how: How, joints: Sequence[str] | None) -> Callable[[
     return refined
 
 
-def _straight_quats(given: Given, how: How) -> Callable[[Array], Array | None] | None:
-    """Return what refines quaternions without a trip through matrices; None for anything else, and for gaps."""
+def _straight(given: Given, how: How) -> Callable[[Array], Array | None] | None:
+    """Return what refines rotations without a trip through matrices; None for what needs one, and for gaps."""
     all_seen = given.mask is None and given.confidence is None
-    plain = given.kind == "quat_wxyz" and given.flat.size > 0
-    if not plain or not all_seen or how.network.architecture != "vector_filter":
+    by = {"quat_wxyz": refine_quats, "axis_angle": refine_axis_angles}.get(given.kind)
+    if by is None or not given.flat.size or not all_seen or how.network.architecture != "vector_filter":
         return None
     steady = partial(_at_rate, how, partial(_steady, _own_rate(how)))
-    return lambda quats: refine_quats(quats, steady)
+    return lambda values: by(values, steady)
 
 
 def _alone(given: Given, how: How) -> Callable[[Prepared], Array]:

@@ -2,7 +2,8 @@
 
 What ``scipy.signal.sosfiltfilt`` computes, without ``scipy.signal``, whose import takes longer than refining most
 takes. A filter whose answer depends on its past is, over a block of samples, a matrix of the samples and another of the
-state that it begins with; only the states go from block to block one after the other.
+state that it begins with. So are the states of many blocks in a row; only from one row of blocks to the next do they go
+one after the other.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from smoothnet_core.inference.blas import product
 
 Array = NDArray[np.float64]
 
-# Samples in a block: more are more arithmetic for each, fewer are more steps from block to block.
-_BLOCK = 64
+# Samples in a block, blocks in a row: more are more arithmetic for each, fewer are more steps one after the other.
+_BLOCK, _ROW = 64, 32
 
 
 class _Blocks(NamedTuple):
@@ -29,6 +30,7 @@ class _Blocks(NamedTuple):
         by_state: (S, L).
         state_by_input: (L, S).
         state_by_state: (S, S).
+        row: how the states of the blocks in a row follow, blocks in place of samples.
         settled: (S,) the state in which 1 goes in and 1 comes out.
     """
 
@@ -36,7 +38,24 @@ class _Blocks(NamedTuple):
     by_state: Array
     state_by_input: Array
     state_by_state: Array
+    row: _Row
     settled: Array
+
+
+class _Row(NamedTuple):
+    """States of the blocks of a row, from what each block adds, ``a``: ``a @ by_added + s @ by_state``, and the next.
+
+    Attributes:
+        by_added: (R S, R S).
+        by_state: (S, R S).
+        state_by_added: (R S, S).
+        state_by_state: (S, S).
+    """
+
+    by_added: Array
+    by_state: Array
+    state_by_added: Array
+    state_by_state: Array
 
 
 def low_passed(tracks: Array, order: int, cutoff: float, fps: float, pad: int) -> Array:
@@ -69,15 +88,25 @@ def _filtered(tracks: Array, blocks: _Blocks) -> Array:
     """Return (M, T) tracks, T whole blocks, filtered as if before them each had always been at its first value."""
     many, size = len(tracks), len(blocks.settled)
     samples = tracks.reshape(-1, _BLOCK)
-    added = product(samples, blocks.state_by_input).reshape(many, -1, size)
-    states = np.empty((added.shape[1], many, size))
+    count = tracks.shape[1] // _BLOCK
+    # A short track is one row, as long as it is.
+    together, row = min(_ROW, count), blocks.row
+    added = np.zeros((many, -(-count // together) * together, size))
+    added[:, :count] = product(samples, blocks.state_by_input).reshape(many, -1, size)
+    wide = together * size
+    rows = added.reshape(-1, wide)
+    by_row = product(rows, row.state_by_added[-wide:]).reshape(many, -1, size)
+    starts = np.empty(by_row.shape)
     state = tracks[:, :1] * blocks.settled
-    for step in range(len(states)):
-        states[step] = state
-        state = state @ blocks.state_by_state
-        state += added[:, step]
+    for step in range(by_row.shape[1]):
+        starts[:, step] = state
+        state = state @ row.state_by_state
+        state += by_row[:, step]
+    states = product(rows, row.by_added[:wide, :wide])
+    states += product(starts.reshape(-1, size), row.by_state[:, :wide])
+    own = np.ascontiguousarray(states.reshape(many, -1, size)[:, :count]).reshape(-1, size)
     result = product(samples, blocks.by_input)
-    result += product(np.ascontiguousarray(states.transpose(1, 0, 2)).reshape(-1, size), blocks.by_state)
+    result += product(own, blocks.by_state)
     return result.reshape(tracks.shape)
 
 
@@ -97,7 +126,24 @@ def _blocks(order: int, cutoff: float) -> _Blocks:
         afterwards[_BLOCK - 1 - sample] = states[0]
     lags = np.arange(_BLOCK) - np.arange(_BLOCK)[:, None]
     by_input = np.where(lags >= 0, answers[0][lags], 0.0)
-    return _Blocks(by_input, answers[1:], afterwards, states[1:], _settled(sections))
+    return _Blocks(by_input, answers[1:], afterwards, states[1:], _row(states[1:]), _settled(sections))
+
+
+def _row(state_by_state: Array) -> _Row:
+    size = len(state_by_state)
+    powers = [np.eye(size)]
+    for _ in range(_ROW):
+        powers.append(powers[-1] @ state_by_state)
+    by_added = np.zeros((_ROW, size, _ROW, size))
+    for block in range(_ROW):
+        for later in range(block + 1, _ROW):
+            by_added[block, :, later] = powers[later - 1 - block]
+    return _Row(
+        by_added.reshape(_ROW * size, _ROW * size),
+        np.concatenate(powers[:_ROW], axis=1),
+        np.concatenate(powers[_ROW - 1 :: -1]),
+        powers[_ROW],
+    )
 
 
 def _sections(order: int, cutoff: float) -> list[tuple[Array, Array]]:

@@ -19,6 +19,10 @@ Refine = Callable[[Array, Array], Array]
 _FARTHEST = 0.866
 # Lengths whose squares are numbers with all their digits.
 _SHORTEST, _LONGEST = 1e-100, 1e100
+# Frames that are looked at first for whether anything turns.
+_FIRST = 64
+# A larger angle, in radians, is looked at more closely elsewhere.
+_LARGEST_ANGLE = 1e6
 
 
 def refine_rotations(matrices: Array, quality: Array, refined: Refine) -> Array:
@@ -31,7 +35,7 @@ def refine_rotations(matrices: Array, quality: Array, refined: Refine) -> Array:
     frames = len(matrices)
     new = empty_over_time(matrices.shape)
     quats = from_planes(planes.quat_of_matrix(to_planes(matrices)), frames)
-    steps = (quats[1:] * quats[:-1]).sum(axis=2)
+    steps = _steps(quats)
     calm = (np.abs(steps) > _FARTHEST).all(axis=0)
     for columns, by in ((calm, _refined_quats), (~calm, _refined_matrices)):
         if columns.all():
@@ -56,17 +60,55 @@ def refine_quats(quat_wxyz: Array, refined: Refine) -> Array | None:
         return None
     entries /= lengths
     quats = from_planes(entries, len(quat_wxyz))
-    steps = (quats[1:] * quats[:-1]).sum(axis=2)
+    found = _refined_straight(quats, refined)
+    if found is None:
+        return None
+    entries, still = found
+    new = from_planes(entries, len(quats))
+    new *= np.where((new[0] * quat_wxyz[0]).sum(axis=1) < 0, -1.0, 1.0)[:, None]
+    if still.any():
+        new[:, still] = quat_wxyz[:, still]
+    return new
+
+
+def refine_axis_angles(axis_angle: Array, refined: Refine) -> Array | None:
+    """Refine rotation vectors (T, N, 3) in radians, all of them observed, as :func:`refine_quats` does quaternions.
+
+    Whole turns stay those that bring a vector nearest to the given one.
+    """
+    given = to_planes(axis_angle)
+    # NaN is not smaller either.
+    if not (np.abs(given) < _LARGEST_ANGLE).all():
+        return None
+    found = _refined_straight(from_planes(planes.quat_of_axis_angle(given), len(axis_angle)), refined)
+    if found is None:
+        return None
+    entries, still = found
+    entries *= np.where(entries[0] < 0, -1.0, 1.0)
+    new = from_planes(planes.axis_angle_of_quat(entries, given), len(axis_angle))
+    if still.any():
+        new[:, still] = axis_angle[:, still]
+    return new
+
+
+def _refined_straight(quats: Array, refined: Refine) -> tuple[Array, NDArray[np.bool_]] | None:
+    """Return refined unit quaternions (4, M) of unit quaternions (T, N, 4), and (N,) which never turn.
+
+    None where frames are too far apart.
+    """
+    steps = _steps(quats)
     if not (np.abs(steps) > _FARTHEST).all():
         return None
     new, still = _continued(quats, steps, np.ones((*quats.shape[:2], 2)), refined)
     entries = to_planes(new)
     entries /= _lengths(entries)
-    new = from_planes(entries, len(new))
-    new *= np.where((new[0] * quat_wxyz[0]).sum(axis=1) < 0, -1.0, 1.0)[:, None]
-    if still.any():
-        new[:, still] = quat_wxyz[:, still]
-    return new
+    return entries, still
+
+
+def _steps(quats: Array) -> Array:
+    """Return (T - 1, N) products of neighbouring quaternions (T, N, 4)."""
+    entries = quats.transpose(2, 1, 0)
+    return np.einsum("dnt,dnt->nt", entries[..., 1:], entries[..., :-1]).T
 
 
 def _lengths(entries: Array) -> Array:
@@ -82,13 +124,20 @@ def _continued(quats: Array, steps: Array, quality: Array, refined: Refine) -> t
         quality: (T, N, 2).
         refined: what refines vectors.
     """
-    signs = np.ones(quats.shape[:2])
-    signs[1:] -= 2 * (np.cumsum(steps < 0, axis=0) % 2)
-    quats *= signs[..., None]
+    jumps = steps < 0
+    if jumps.any():
+        signs = np.ones(quats.shape[:2])
+        signs[1:] -= 2 * (np.cumsum(jumps, axis=0) % 2)
+        quats *= signs[..., None]
     # From the first frame, so that what never turns comes out bit for bit.
     start = quats[0]
     inner = refined(quats - start, quality)
-    return inner + start, np.asarray(~inner.any(axis=(0, 2)))
+    # Most show in their first frames that they turn.
+    still = np.asarray(~inner[:_FIRST].any(axis=(0, 2)))
+    if still.any():
+        still[still] = ~inner[:, still].any(axis=(0, 2))
+    inner += start
+    return inner, still
 
 
 def _refined_quats(matrices: Array, quats: Array, steps: Array, quality: Array, refined: Refine) -> Array:

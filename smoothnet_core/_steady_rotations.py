@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+
+from smoothnet_core._gaussian import gaussian
 
 Array = NDArray[np.float64]
 
@@ -41,7 +42,7 @@ def steadied(before: Array, after: Array, sigma: float = _SIGMA, frames: float =
     np.square(noise, out=noise)
     both = noise + np.square(speed)
     share = np.divide(noise, both, out=np.zeros_like(both), where=both > 0)
-    smooth = gaussian_filter1d(new, sigma * frames, axis=2, mode="nearest")
+    smooth = gaussian(new, sigma * frames)
     smooth -= new
     smooth *= share[:, None]
     smooth += new
@@ -74,4 +75,4 @@ def _around(row: int, count: int, sigma: float) -> tuple[NDArray[np.intp], Array
 
 
 def _averaged(energy: Array, frames: float) -> Array:
-    return gaussian_filter1d(energy, _AROUND * frames, axis=1, mode="nearest")
+    return gaussian(energy, _AROUND * frames)

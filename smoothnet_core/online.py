@@ -21,7 +21,7 @@ from smoothnet_core._reading import one_line
 from smoothnet_core._vectors import SIX_D_VECTORS, from_vectors, to_vectors
 from smoothnet_core.model import Model, load_model
 from smoothnet_core.rates import same_rate
-from smoothnet_core.tracks import FASTEST_FPS, KINDS, checked_strength, number
+from smoothnet_core.tracks import FASTEST_FPS, KINDS, ROTATIONS, checked_strength, number
 from smoothnet_core.windows import blend_weights, lengthened
 
 Array = NDArray[np.float64]
@@ -51,13 +51,13 @@ class OnlineRefiner:
     """Refines a stream: ``push`` takes one frame after the other and returns each after ``latency`` further ones.
 
     At each frame the network sees the window that ends there, and a frame that is due is the weighted mean of what the
-    windows so far say of it. At full latency (the window less one frame) those windows are run that
-    :func:`smoothnet_core.refine` runs, ``hop`` frames apart. A stream without times, gaps or absences, at the network's
-    own rate, then gives the result of ``refine`` up to float32 rounding for positions and channels, with these
-    exceptions: ``refine`` aligns one more window with the end of a take, and nobody knows of an end before it comes, so
-    that window's first frame misses a share of that window (0.1 % with the blend of our own networks); published
-    networks see positions relative to their mean over the window, not over the take; and rotations are smoothed further
-    over 20 frames to both sides, of which the later ones are not finished when a frame is due.
+    windows so far say of it. At full latency those windows are run that :func:`smoothnet_core.refine` runs, ``hop``
+    frames apart. A stream without times, gaps or absences, at the network's own rate, then gives the result of
+    ``refine`` up to float32 rounding. Full latency is the window less one frame; of rotations, which our own networks
+    leave to be smoothed over 20 frames to both sides, 20 more: with less the later ones are not finished when a frame
+    is due. Two exceptions: published networks see positions relative to their mean over the window, not over the take;
+    and a rotation that somewhere turns by more than 60 degrees from one frame to the next is seen as a matrix all
+    through a take, in a stream only in windows that show that turn.
 
     Frames need not come evenly: give their ``time``, in seconds. The window is then interpolated at the network's
     rate back from the newest frame, and what it answers at the due frame's time. Frames that were dropped count as not
@@ -73,13 +73,13 @@ class OnlineRefiner:
         model: as in ``refine``: a shipped name, a file of weights, or a loaded model; ours for single joints
             (``vector_filter``) or a published one. ``auto`` takes ``live``, which knows the ends of windows, for a
             latency below 16 frames at 30 a second, and ``default`` from there on.
-        latency: frames from 0 to the window less one.
+        latency: frames from 0 to the window less one; for rotations and our own networks to 20 more.
         fps: frames a second of the stream; None means the weights' own rate.
         kind: as in ``refine``.
         order: of ``rotation_6d``, as in ``refine``.
         strength: as in ``refine``.
-        hop: frames between the starts of windows at full latency; None means the weights' own. With less latency a
-            window is run at every frame.
+        hop: frames between the starts of windows from a latency of the window less one on; None means the weights'
+            own. With less latency a window is run at every frame.
 
     Raises:
         ValueError: an argument is not as above.
@@ -103,10 +103,13 @@ class OnlineRefiner:
         self.model = network
         self.window = network.window
         full = self.window - 1
-        if not isinstance(latency, Integral) or isinstance(latency, bool) or not 0 <= latency <= full:
-            raise mismatch("latency", f"a whole number of frames from 0 to {full}", one_line(repr(latency), 80))
-        self.latency = int(latency)
         self.kind = one_of("kind", kind, KINDS)
+        # As in takes: the published networks see rotations as they are.
+        self._steady = kind in ROTATIONS and not network.is_published
+        most = full + (STEADY_REACH if self._steady else 0)
+        if not isinstance(latency, Integral) or isinstance(latency, bool) or not 0 <= latency <= most:
+            raise mismatch("latency", f"a whole number of frames from 0 to {most}", one_line(repr(latency), 80))
+        self.latency = int(latency)
         self.order = one_of("order", order, SIX_D_VECTORS)
         self.strength = checked_strength(strength)
         self._fps = None if fps is None else _checked_fps(fps)
@@ -185,11 +188,12 @@ class OnlineRefiner:
 
     def flush(self) -> list[Any]:
         """End the stream: return the frames that have not come out yet, in order, and :meth:`reset`."""
-        if self._waiting and self.latency == self.window - 1 and self._on_clock and self._count > 1:
+        if self._waiting and self.latency >= self.window - 1 and self._on_clock and self._count > 1:
             if self._count < self.window:
                 self._answers.add_short(partial(lengthened, window=self.window))
             elif (self._count - self.window) % self._hop:
-                self._answers.add_window(True, self.latency + 1)
+                # As in takes, its first frame is left to the windows in step.
+                self._answers.add_window(True, self.window - 1)
         rest = [self._emit() for _ in range(len(self._waiting))]
         self.reset()
         return rest
@@ -214,15 +218,13 @@ class OnlineRefiner:
         return (moment - first) * self._clock, (first, moment)
 
     def _begin(self, frame: Any, shape: tuple[int, ...], lead: int, count: int, size: int) -> None:
-        is_rotation = size == 9
-        # As in takes: the published networks see rotations as they are.
-        steady = is_rotation and not self.model.is_published
+        steady = self._steady
         self._shape = shape
         self._written_as = written_as(frame)
         self._known = unknown(self.kind, self.order, count, shape[lead:])
         rows = Rows(**Answers.columns(count, size, steady))
         self._history = History(rows, count, size, self.window)
-        self._answers = Answers(self._history, self._run, self._weights, is_rotation=is_rotation, steady=steady)
+        self._answers = Answers(self._history, self._run, self._weights, is_rotation=size == 9, steady=steady)
         self._keep = self.latency + 1 + (STEADY_REACH if steady else 0)
 
     def _add(self, flat: Array, vectors: Array, observed: NDArray[np.bool_], trust: Array, stamp: float) -> None:
@@ -234,7 +236,7 @@ class OnlineRefiner:
         self._answers.begin()
         if not vectors.size or not self.strength:
             return
-        scheduled = self._on_clock and self.latency == self.window - 1
+        scheduled = self._on_clock and self.latency >= self.window - 1
         if not scheduled or (self._count >= self.window and (self._count - self.window) % self._hop == 0):
             self._answers.add_window(self._on_clock, self.latency + 1)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
-from scipy.ndimage import gaussian_filter1d
 
+from smoothnet_core._gaussian import gaussian
 from smoothnet_core._low_pass import low_passed
 from smoothnet_core.limits import check_limit
 
@@ -113,13 +113,19 @@ def _spline(tracks: Array, at: Array) -> Array:
         curvature[..., 2:-2] = solved.T.reshape(right.shape)
     curvature[..., 0] = 2 * curvature[..., 1] - curvature[..., 2]
     curvature[..., -1] = 2 * curvature[..., -2] - curvature[..., -3]
-    before = np.clip(at.astype(np.int64), 0, frames - 2)
+    before = np.clip(at.astype(np.intp), 0, frames - 2)
     share = at - before
     rest = 1 - share
-    result = tracks[..., before] * rest
-    result += tracks[..., before + 1] * share
-    result += curvature[..., before] * ((rest**3 - rest) / 6)
-    result += curvature[..., before + 1] * ((share**3 - share) / 6)
+    result, term = np.empty((*tracks.shape[:2], len(at))), np.empty((*tracks.shape[:2], len(at)))
+    np.multiply(np.take(tracks, before, axis=2, out=result, mode="clip"), rest, out=result)
+    later = before + 1
+    for source, places, weights in (
+        (tracks, later, share),
+        (curvature, before, (rest * rest - 1) * rest / 6),
+        (curvature, later, (share * share - 1) * share / 6),
+    ):
+        np.multiply(np.take(source, places, axis=2, out=term, mode="clip"), weights, out=term)
+        result += term
     return result
 
 
@@ -131,7 +137,7 @@ def _passed(before: Array, after: Array, fps: float) -> Array:
     def energy(tracks: Array) -> Array:
         squares = np.square(np.diff(tracks, n=2)).sum(axis=1)
         squares = np.concatenate([squares[:, :1], squares, squares[:, -1:]], axis=1)
-        return gaussian_filter1d(squares, _DETAIL_SECONDS * fps, axis=1, mode="nearest")
+        return gaussian(squares, _DETAIL_SECONDS * fps)
 
     had = energy(before)
     return np.clip(np.divide(energy(after), had, out=np.ones_like(had), where=had > 0), 0.0, 1.0)

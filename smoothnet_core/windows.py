@@ -35,6 +35,15 @@ def blend_weights(blend: str, window: int) -> NDArray[np.float64]:
     return np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
 
 
+def end_weights(weights: NDArray[Any]) -> NDArray[Any]:
+    """Return the (window,) weights of the window that is aligned with the end, where those in step miss it.
+
+    Where windows fade in, its first frame is left to those in step: a stream has given that frame away when it learns
+    that the take ends. A plain mean stays that of all windows, as published.
+    """
+    return np.r_[weights.dtype.type(0), weights[1:]] if weights[0] < weights.max() else weights
+
+
 def overlap_weights(blend: str, window: int, hop: int) -> NDArray[np.float64]:
     """Return :func:`blend_weights` (window,), scaled so that those of windows ``hop`` frames apart add up to 1.
 
@@ -93,6 +102,7 @@ def refine_windows(
         raise mismatch("hop", f"a whole number of frames from 1 to the window, {window}", hop)
     count, frames, size = values.shape
     weights = blend_weights(blend, window)
+    late = end_weights(weights)
     if frames < window:
         late, sure, own = lengthened(values.transpose(1, 0, 2), quality.transpose(1, 0, 2), window)
         values, quality = late.transpose(1, 0, 2), sure.transpose(1, 0, 2)
@@ -111,6 +121,7 @@ def refine_windows(
         refined = refined.reshape(count, len(piece), window, size)
         for offset in range(window):
             # The starts of one piece are distinct, so no frame is added to twice in one statement.
-            total[:, piece + offset] += weights[offset] * refined[:, :, offset]
-            norm[piece + offset] += weights[offset]
+            own = np.where(piece % hop, late[offset], weights[offset])
+            total[:, piece + offset] += own[:, None] * refined[:, :, offset]
+            norm[piece + offset] += own
     return total / norm[:, None]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from smoothnet_core._checks import mismatch
 from smoothnet_core.inference.layout import Layout, Step
 from smoothnet_core.inference.scratch import kept, room
+from smoothnet_core.windows import end_weights
 
 Array = NDArray[Any]
 Run = Callable[["Array | None"], object]
@@ -131,7 +132,10 @@ class Plan:
         if last is not None:
             assert self._end is not None
             places = layout.places(self._end)
-            norm[places[0], places[2]] += weights
+            late = end_weights(weights)
+            norm[places[0], places[2]] += late
+            if not late[0]:
+                steps.append(partial(last[0].fill, 0))
             steps.append(partial(_add, layout.grid(sums), places, last))
         factor = self._strength / np.where(norm > 0, norm, 1)
         # The weights of windows in step mostly add up to 1: what is left are the ends of a track.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from smoothnet_core._checks import mismatch
 from smoothnet_core.inference.select import CHANNEL_NETWORKS, TRACK_NETWORKS
-from smoothnet_core.windows import blend_weights
+from smoothnet_core.windows import blend_weights, end_weights
 
 # Numbers of windows whose hidden activations are held at once.
 _BLOCK = 2**20
@@ -66,7 +66,10 @@ class TorchTracks:
         frames, count, size = values.shape
         window, dtype = self.window, next(self.network.parameters()).dtype
         exact = torch.promote_types(values.dtype, torch.float32)
-        weights = torch.as_tensor(blend_weights(blend, window), device=values.device, dtype=exact)
+        weights, late = (
+            torch.as_tensor(own, device=values.device, dtype=exact)
+            for own in (blend_weights(blend, window), end_weights(blend_weights(blend, window)))
+        )
         total = torch.zeros((frames + window, count, size), device=values.device, dtype=exact)
         norm = torch.zeros(frames + window, device=values.device, dtype=exact)
         regular = (frames - window) // hop + 1
@@ -87,14 +90,15 @@ class TorchTracks:
                 if not self.by_channel:
                     # What changes is added up: a window that does not move then comes out as it went in.
                     refined = refined - (windows - middle)
-                refined = refined * weights
+                own = late if origin else weights
+                refined = refined * own
                 for part in range(0, window, step):
                     piece = refined[..., part : part + step]
                     width = piece.shape[3]
                     first = at + part
                     rows = total[first : first + here * step].view(here, step, count, size)[:, :width]
                     rows += piece.permute(0, 3, 1, 2)
-                    norm[first : first + here * step].view(here, step)[:, :width] += weights[part : part + width]
+                    norm[first : first + here * step].view(here, step)[:, :width] += own[part : part + width]
         result = total[:frames] / norm[:frames, None, None]
         return (result if self.by_channel else result + values).to(values.dtype)
 

@@ -218,8 +218,9 @@ def published_kernel(
     track, out, encoder, encoder_bias, narrow, narrow_bias, wide, wide_bias, decoder, decoder_bias, blend,
     frames, count, vectors, zero, track_frame, track_vector, track_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
-    Q: tl.constexpr, DELAY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr, STEPS: tl.constexpr,
-    STAGES: tl.constexpr, FRAMES: tl.constexpr, HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr,
+    Q: tl.constexpr, DELAY: tl.constexpr, LEFT: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr,
+    STEPS: tl.constexpr, STAGES: tl.constexpr, FRAMES: tl.constexpr,
+    HIDDEN: tl.constexpr, PIECE: tl.constexpr, BOTTLENECK: tl.constexpr,
     NARROW: tl.constexpr, BLOCKS: tl.constexpr, ONE: tl.constexpr, JOINED: tl.constexpr, RESIDENT: tl.constexpr,
     HALVES: tl.constexpr, SCALE: tl.constexpr, LARGEST: tl.constexpr, MOST: tl.constexpr,
 ):  # fmt: skip
@@ -288,9 +289,9 @@ def published_kernel(
         refined += tl.load(decoder_bias + same + tl.arange(0, OUT))[None, :]
         fresh = same if HALVES else 0
         total, carried, late = added_up(
-            refined, carried, late, fresh, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, False
+            refined, carried, late, fresh, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, LEFT, False
         )
-        total *= shares_of(blend, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY)
+        total *= shares_of(blend, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, LEFT)
         at, own = frames_of(first, begin, end, frames, HOP, ROWS, R, DELAY)
         goal = target + (first.to(tl.int64) - DELAY) * HOP * out_frame + at * out_frame
         tl.store(goal, total.to(out.dtype.element_ty), mask=own)

@@ -237,7 +237,7 @@ def _blocks(place, ROWS: tl.constexpr, R: tl.constexpr):
 @triton.jit
 def shares_of(
     blend, first, frames, count, WINDOW: tl.constexpr, HOP: tl.constexpr, ROWS: tl.constexpr,
-    R: tl.constexpr, Q: tl.constexpr, DELAY: tl.constexpr,
+    R: tl.constexpr, Q: tl.constexpr, DELAY: tl.constexpr, LEFT: tl.constexpr,
 ):  # fmt: skip
     """Return (ROWS * R,): 1 over the sum of the weights of the windows that each frame lies in.
 
@@ -255,7 +255,7 @@ def shares_of(
             total += tl.load(blend + r * Q + q, mask=(source >= 0) & (source < count), other=0.0)
         if DELAY:
             at = (first + p - DELAY) * HOP + r - (frames - WINDOW)
-            inside = (at >= 0) & (at < WINDOW)
+            inside = (at >= LEFT) & (at < WINDOW)
             at = tl.where(inside, at, 0)
             total += tl.load(blend + (at % HOP) * Q + at // HOP, mask=inside, other=0.0)
         result = 1.0 / tl.where(total > 0, total, 1.0)
@@ -265,7 +265,7 @@ def shares_of(
 @triton.jit
 def added_up(
     refined, carried, late, same, first, frames, count, WINDOW: tl.constexpr, HOP: tl.constexpr, ROWS: tl.constexpr,
-    R: tl.constexpr, Q: tl.constexpr, DELAY: tl.constexpr, SILENT: tl.constexpr,
+    R: tl.constexpr, Q: tl.constexpr, DELAY: tl.constexpr, LEFT: tl.constexpr, SILENT: tl.constexpr,
 ):  # fmt: skip
     """Add up the overlaps of a tile.
 
@@ -274,6 +274,7 @@ def added_up(
         carried: (ROWS * R,) what the tile before adds to this one.
         late: (R * Q,) the window aligned with the end, zeros until it was seen.
         same: 0. If the compiler does not know that, it works out indices anew for each tile, which leaves registers.
+        LEFT: how many of the first frames of that window are left to the others.
         SILENT: rows that are no windows are zeros.
 
     Returns:
@@ -304,7 +305,7 @@ def added_up(
     if DELAY:
         p, r = _blocks(tl.arange(0, ROWS * R), ROWS, R)
         at = (first + p - DELAY) * HOP + r - (frames - WINDOW)
-        inside = (at >= 0) & (at < WINDOW)
+        inside = (at >= LEFT) & (at < WINDOW)
         at = tl.where(inside, at, 0)
         sums += tl.where(inside, tl.gather(late, (at % HOP) * Q + at // HOP, 0), 0.0)
     return sums, carried, late

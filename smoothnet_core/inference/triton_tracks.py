@@ -21,6 +21,7 @@ from smoothnet_core.inference.triton_launch import Launch, tuned
 from smoothnet_core.inference.triton_published import published_kernel
 from smoothnet_core.inference.triton_vector_filter import vector_filter_kernel
 from smoothnet_core.inference.triton_weights import Arrangement, Packed, packed
+from smoothnet_core.windows import blend_weights, end_weights
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -121,11 +122,12 @@ class TritonTracks:
         grid = (tracks * -(-blocks // (steps * rows - how.lag)),)
         # Frames that lie far apart are read one by one, but only once if that is much less often.
         together = 1 << ((rows - 1) * hop + self.window - 1).bit_length()
+        left = int(end_weights(blend_weights(blend, self.window))[0] == 0)
         once = 2 * together <= rows * how.columns and values.stride(0) != 1
         kernel: Any = published_kernel if by_channel else vector_filter_kernel
         common = {
             "SIZE": size, "WINDOW": self.window, "COLUMNS": how.columns, "HOP": hop, "R": how.r, "Q": how.q,
-            "DELAY": int(late), "LAG": how.lag, "ROWS": rows, "STEPS": steps, "STAGES": launch.stages,
+            "DELAY": int(late), "LEFT": left, "LAG": how.lag, "ROWS": rows, "STEPS": steps, "STAGES": launch.stages,
             "FRAMES": together if once else 0, "num_warps": launch.warps, "num_stages": launch.stages,
         }  # fmt: skip
         with torch.cuda.device(self.device if self.device.type == "cuda" else -1):

@@ -89,8 +89,9 @@ def vector_filter_kernel(
     blend, frames, count, vectors, zero, track_frame, track_vector, track_number, quality_frame, quality_vector,
     quality_number, out_frame, out_vector, out_number,
     SIZE: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, HOP: tl.constexpr, R: tl.constexpr,
-    Q: tl.constexpr, DELAY: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr, STEPS: tl.constexpr,
-    STAGES: tl.constexpr, FRAMES: tl.constexpr, PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr,
+    Q: tl.constexpr, DELAY: tl.constexpr, LEFT: tl.constexpr, LAG: tl.constexpr, ROWS: tl.constexpr,
+    STEPS: tl.constexpr, STAGES: tl.constexpr, FRAMES: tl.constexpr,
+    PROBES: tl.constexpr, PROBE_PIECE: tl.constexpr, HIDDEN: tl.constexpr,
     HIDDEN_PIECE: tl.constexpr, FILTERS: tl.constexpr, FILTER_PIECE: tl.constexpr, QUALITY: tl.constexpr,
     WIDE_STAY: tl.constexpr, NARROW_STAY: tl.constexpr, HALVES: tl.constexpr, SCALE: tl.constexpr,
 ):  # fmt: skip
@@ -200,7 +201,7 @@ def vector_filter_kernel(
             )
             # Times what analysis is too large by.
             gains += (total * (SCALE * SCALE) + _row(gain_bias + same, n, FILTER_PIECE) * SCALE,)
-        shares = shares_of(blend, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY)
+        shares = shares_of(blend, first, frames, count, WINDOW, HOP, ROWS, R, Q, DELAY, LEFT)
         at, own = frames_of(first, begin, end, frames, HOP, ROWS, R, DELAY)
         origin = (first.to(tl.int64) - DELAY) * HOP
         next_carried = ()
@@ -223,7 +224,7 @@ def vector_filter_kernel(
                 change *= tl.load(blend + same + tl.arange(0, R * Q))[None, :]
             sums, ahead, end_window = added_up(
                 change, carried[d], late[d], 0, first, frames, count,
-                WINDOW, HOP, ROWS, R, Q, DELAY, True,
+                WINDOW, HOP, ROWS, R, Q, DELAY, LEFT, True,
             )  # fmt: skip
             next_carried += (ahead,)
             next_late += (end_window,)

@@ -20,7 +20,7 @@ from smoothnet_core.models.published import SmoothNet
 from smoothnet_core.models.robust_fit import RobustFit
 from smoothnet_core.models.sizes import BodySizes, PublishedSizes
 from smoothnet_core.models.vector_filter import VectorFilter
-from smoothnet_core.windows import blend_weights, window_starts
+from smoothnet_core.windows import blend_weights, end_weights, window_starts
 
 _NOT_NEEDED = ("configuration", "selected")
 
@@ -112,10 +112,12 @@ def refine_crops(
     index = starts[:, None] + torch.arange(window)
     windows = tracks[:, index].reshape(-1, window, size)
     refined = run(windows, quality[:, index].reshape(-1, window, 2)).reshape(count, -1, window, size)
-    weights = torch.from_numpy(blend_weights(blend, window)).float().to(tracks.device)
+    own = blend_weights(blend, window)
+    weights = np.array([end_weights(own) if start % hop else own for start in starts.tolist()], np.float32)
+    weights = torch.from_numpy(weights).to(tracks.device)
     flat = index.reshape(-1).to(tracks.device)
-    total = torch.zeros_like(tracks).index_add_(1, flat, (refined * weights[:, None]).reshape(count, -1, size))
-    norm = torch.zeros(frames, device=tracks.device).index_add_(0, flat, weights.repeat(len(starts)))
+    total = torch.zeros_like(tracks).index_add_(1, flat, (refined * weights[..., None]).reshape(count, -1, size))
+    norm = torch.zeros(frames, device=tracks.device).index_add_(0, flat, weights.reshape(-1))
     return total / norm[:, None]
 
 

@@ -49,9 +49,3 @@ def streamed(refiner: OnlineRefiner, track, times=None, **given) -> np.ndarray:
     assert len(out) == len(track)
     assert refiner.pending == 0
     return np.array(out)
-
-
-def without_seam(difference: np.ndarray) -> np.ndarray:
-    """Leave out the one frame before whose turn nobody knew that the take ends, see :class:`OnlineRefiner`."""
-    frames = len(difference)
-    return difference if frames <= WINDOW else np.delete(difference, frames - WINDOW, axis=0)

@@ -26,7 +26,7 @@ def test_it_is_scipy_s(order: int, share: float, frames: int, pad: int, seed: in
     np.testing.assert_allclose(low_passed(tracks, order, 50 * share, 50.0, pad), expected, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("frames", [63, 64, 65, 128, 1000])
+@pytest.mark.parametrize("frames", [63, 64, 65, 128, 1000, 2017, 2018, 2019, 9000])
 def test_whole_blocks_and_parts_of_one(frames: int):
     tracks = np.random.default_rng(frames).normal(size=(2, frames))
     expected = sosfiltfilt(butter(4, 4, fs=30, output="sos"), tracks, padlen=15)

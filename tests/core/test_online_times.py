@@ -12,7 +12,7 @@ from smoothnet_core import refine, rotations
 from smoothnet_core._online_answers import Answers
 from smoothnet_core._online_history import History, Rows, cubic_weights
 from smoothnet_core.online import OnlineRefiner
-from tests.core.online_helpers import FPS, FULL, streamed, walk, without_seam
+from tests.core.online_helpers import FPS, FULL, streamed, walk
 
 
 def test_times_that_are_even_change_nothing():
@@ -83,7 +83,7 @@ def test_gaps_are_bridged_as_in_a_take_where_they_close_in_time():
     track[100, 2, 1] = np.inf
     found = streamed(OnlineRefiner(latency=FULL), track)
     assert np.isfinite(found).all()
-    difference = without_seam(np.linalg.norm(found - refine(track), axis=-1))
+    difference = np.linalg.norm(found - refine(track), axis=-1)
     assert np.median(difference) < 1e-6
     assert difference.max() < 0.01
     masked = track.copy()
@@ -99,7 +99,7 @@ def test_confidence_is_heard():
     doubt[40:60] = 0.1
     expected = refine(track, confidence=doubt)
     found = streamed(OnlineRefiner(latency=FULL), track, confidence=doubt)
-    assert without_seam(np.abs(found - expected)).max() < 2e-6
+    assert np.abs(found - expected).max() < 2e-6
     assert np.abs(found - refine(track)).max() > 1e-4
 
 

@@ -1,4 +1,4 @@
-"""Quaternions without gaps are refined without a trip through matrices: what comes out is the same."""
+"""Quaternions and rotation vectors without gaps are refined without a trip through matrices, to the same result."""
 
 from __future__ import annotations
 
@@ -58,11 +58,59 @@ def test_lengths_and_signs_of_the_track_do_not_matter_and_curves_do_not_jump(way
     assert ((out[1:] * out[:-1]).sum(axis=2) > 0.9).all()
 
 
-def test_what_never_turns_keeps_its_bits():
+@pytest.mark.parametrize("kind", ["quat_wxyz", "axis_angle"])
+@pytest.mark.parametrize("late", [False, True])
+def test_what_never_turns_keeps_its_bits(kind, late):
     track = turning(0.05)
     track[:, 2] = 3 * track[7, 2]
-    out = refine(track, kind="quat_wxyz")
+    if kind == "axis_angle":
+        track = rotations.quat_wxyz_to_axis_angle(track)
+    if late:
+        # It turns, but none of its first hundred frames does.
+        track[:100, 1] = track[100, 1]
+    out = refine(track, kind=kind)
     np.testing.assert_array_equal(out[:, 2], track[:, 2])
+    assert (out[-10:, 1] != track[-10:, 1]).any()
+
+
+@pytest.fixture
+def by_vectors(monkeypatch):
+    """The same of rotation vectors."""
+    found = []
+    original = joint_tracks.refine_axis_angles
+
+    def watched(*args):
+        found.append((result := original(*args)) is not None)
+        return result
+
+    monkeypatch.setattr(joint_tracks, "refine_axis_angles", watched)
+    return found
+
+
+@pytest.mark.parametrize("fps", [30, 50])
+def test_rotation_vectors_too_with_their_whole_turns(by_vectors, fps):
+    matrices = rotations.quat_wxyz_to_matrix(turning(0.05))
+    # As files have them: here beyond half a turn, there with some turns more.
+    track = rotations.matrix_to_axis_angle(matrices)
+    angles = np.linalg.norm(track, axis=2, keepdims=True)
+    turns = np.array([-2, -1, 0, 1, 5])[:, None]
+    track *= (angles + 2 * np.pi * turns) / angles
+    out = refine(track, kind="axis_angle", fps=fps)
+    assert by_vectors
+    assert all(by_vectors)
+    expected = refine(matrices, kind="rotation_matrix", fps=fps)
+    np.testing.assert_allclose(rotations.axis_angle_to_matrix(out), expected, rtol=0, atol=1e-12)
+    # By way of matrices, which a mask of ones leads to.
+    np.testing.assert_allclose(out, refine(track, kind="axis_angle", fps=fps, mask=angles[..., 0] > -1), atol=1e-9)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, 1e9, 1e200])
+def test_vectors_that_are_no_rotations_take_the_other_way(by_vectors, broken):
+    track = rotations.quat_wxyz_to_axis_angle(turning(0.05))
+    track[20:23, 1] = broken
+    assert np.isfinite(refine(track, kind="axis_angle")).all()
+    assert not all(by_vectors)
+    assert any(by_vectors)
 
 
 @pytest.mark.parametrize("broken", [np.nan, 0.0, 1e200])

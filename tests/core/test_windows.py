@@ -46,9 +46,13 @@ def test_blend_is_the_weighted_mean_of_a_loop(monkeypatch):
         total, norm = np.zeros((2, 50, 3)), np.zeros(50)
         for start in window_starts(50, 12, 5):
             piece = slice(start, start + 12)
+            own = weights.copy()
+            if blend == "taper" and start % 5:
+                # The window that is aligned with the end leaves its first frame to the others.
+                own[0] = 0
             for n in range(2):
-                total[n, piece] += weights[:, None] * run(values[n : n + 1, piece], quality[n : n + 1, piece])[0]
-            norm[piece] += weights
+                total[n, piece] += own[:, None] * run(values[n : n + 1, piece], quality[n : n + 1, piece])[0]
+            norm[piece] += own
         out = refine_windows(values, quality, run, window=12, hop=5, blend=blend)
         np.testing.assert_allclose(out, total / norm[:, None], rtol=1e-5, atol=1e-6)
 
