@@ -50,12 +50,13 @@ class RayCluster:
         gpus: that the cluster has.
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, *, fail_fast: bool = False) -> None:
         """Say which cluster.
 
         Args:
             address: of a cluster, as Ray has it; ``auto`` is one of this machine. None is what ``RAY_ADDRESS`` says,
                 or else a new one.
+            fail_fast: begin nothing more after the first failure.
 
         Raises:
             MissingExtraError: Ray is not installed.
@@ -64,6 +65,7 @@ class RayCluster:
             os.environ.setdefault(name, value)
         require("ray", "cluster")
         self._address = address or os.environ.get("RAY_ADDRESS") or "local"
+        self._fail_fast = fail_fast
         self._ours = False
         self.gpus = 0
 
@@ -127,16 +129,17 @@ class RayCluster:
 
         gpu = refining.options.get("backend") == "triton"
         there = self.gpus if gpu else int(ray.cluster_resources().get("CPU", 1))
-        return RayWorkers(max(1, min(workers or there, files)), refining, gpu=gpu)
+        return RayWorkers(max(1, min(workers or there, files)), refining, gpu=gpu, fail_fast=self._fail_fast)
 
 
 class RayWorkers:
     """Actors of a cluster, each with one core or one GPU, that Ray Data gives jobs to."""
 
-    def __init__(self, count: int, refining: Refining, *, gpu: bool) -> None:
+    def __init__(self, count: int, refining: Refining, *, gpu: bool, fail_fast: bool) -> None:
         self._count = count
         self._refining = refining
         self._gpu = gpu
+        self._fail_fast = fail_fast
 
     def __enter__(self) -> RayWorkers:
         return self
@@ -148,7 +151,7 @@ class RayWorkers:
         """Yield what has become of jobs, as they are done, several at once.
 
         What was lost with a node or a process is done again; a file that ends the process that has nothing else to
-        do, again and again, has failed.
+        do, again and again, has failed. Jobs that are not begun, since one has failed, have no outcome.
 
         Raises:
             ValueError: Ray itself fails.
@@ -156,20 +159,27 @@ class RayWorkers:
         import ray
 
         given = ray.put(self._refining)
+        flag = _flag() if self._fail_fast else None
+        failed = False
         while wave := {job.name: job for job in islice(jobs, _WAVE)}:
             per_block = max(1, min(_BLOCK, len(wave) // (4 * self._count)))
             for turn in range(1 + _TRIES_ALONE):
-                for ready in self._done(list(wave.values()), given, 1 if turn else per_block):
+                for ready in self._done(list(wave.values()), given, 1 if turn else per_block, flag):
                     # What was done twice is said once.
                     new = [outcome for outcome in ready if wave.pop(outcome.name, None) is not None]
+                    if flag is not None and not failed and any(outcome.state == "failed" for outcome in new):
+                        ray.get(flag.put_up.remote())
+                        failed = True
                     if new:
                         yield new
+                if failed:
+                    return
                 if not wave:
                     break
             if wave:
                 yield [self._lost(job) for job in wave.values()]
 
-    def _done(self, jobs: list[Job], given: Any, per_block: int) -> Iterator[list[Outcome]]:
+    def _done(self, jobs: list[Job], given: Any, per_block: int, flag: Any) -> Iterator[list[Outcome]]:
         """Yield outcomes of those jobs that no process ended with."""
         import ray.data
         from ray.exceptions import RayError
@@ -185,7 +195,7 @@ class RayWorkers:
             warnings.simplefilter("ignore", DeprecationWarning)
             data = data.map_batches(
                 _Actor,
-                fn_constructor_args=([given], __version__),
+                fn_constructor_args=([given], __version__, flag),
                 batch_size=None,
                 compute=ray.data.ActorPoolStrategy(size=min(self._count, len(rows))),
                 max_restarts=-1,
@@ -215,19 +225,44 @@ class _Told:
     outcome: Outcome
 
 
+class _Flag:
+    """Says to all actors whether to begin no more."""
+
+    def __init__(self) -> None:
+        self._up = False
+
+    def put_up(self) -> None:
+        self._up = True
+
+    def is_up(self) -> bool:
+        return self._up
+
+
+def _flag() -> Any:
+    import ray
+
+    return ray.remote(num_cpus=0)(_Flag).remote()
+
+
 class _Actor:
     """Does jobs in a process of some node."""
 
-    def __init__(self, given: list[Any], version: str) -> None:
+    def __init__(self, given: list[Any], version: str, flag: Any) -> None:
         import ray
 
         # Nothing here may fail: an actor that cannot be made is made again and again.
         self._refining: Refining = ray.get(given[0])
         self._version = version
+        self._flag = flag
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return what became of jobs."""
-        return {"told": np.array([_Told(self._attend(job)) for job in batch["job"]], object)}
+        """Return what became of jobs; nothing of those that are not to be begun any more."""
+        return {"told": np.array([_Told(self._attend(job)) for job in batch["job"] if self._may_begin()], object)}
+
+    def _may_begin(self) -> bool:
+        import ray
+
+        return self._flag is None or not ray.get(self._flag.is_up.remote())
 
     def _attend(self, job: Job) -> Outcome:
         wrong = self._wrong(job)

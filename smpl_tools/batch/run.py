@@ -18,6 +18,8 @@ from smpl_tools.batch.output import RESERVED, Output, check_usable
 from smpl_tools.batch.places import look
 from smpl_tools.batch.workers import Workers, core_count
 
+_FIRST_FAILURE = "the first failure ends it (--fail-fast)"
+
 
 class Engine(Protocol):
     """What does jobs, like :class:`smpl_tools.batch.workers.Workers`."""
@@ -230,7 +232,7 @@ def _refine_all(
     def jobs() -> Iterator[Job]:
         for one in plan:
             if batch.fail_fast and tally.failed:
-                tally.stopped = "the first failure ends it (--fail-fast)"
+                tally.stopped = _FIRST_FAILURE
                 return
             try:
                 job = _job(batch, known, one, output.stage(one.result))
@@ -257,6 +259,9 @@ def _refine_all(
                 _count(tally, outcome)
             known.settle()
             watch(tally)
+    if at_work:
+        # They were handed out, and not begun.
+        tally.stopped = _FIRST_FAILURE
 
 
 def _placed(output: Any, job: Job, outcome: Outcome) -> Outcome:

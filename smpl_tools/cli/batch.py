@@ -123,7 +123,7 @@ def batch(
         return
     from smpl_tools.batch.ray_engine import RayCluster
 
-    with RayCluster(address) as cluster:
+    with RayCluster(address, fail_fast=fail_fast) as cluster:
         asked = dataclasses.replace(asked, refining=cluster.refining(asked.refining), engine=cluster.engine)
         _do(asked, dry_run, json)
 

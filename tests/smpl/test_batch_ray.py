@@ -121,6 +121,35 @@ def test_what_one_process_has_comes_and_goes_by_it_and_a_deadly_file_is_found(cl
     }
 
 
+def test_the_options_of_a_batch_do_the_same_there(cluster: Any, tmp_path: Path):
+    source, output = tree(tmp_path / "in", 4), tmp_path / "out"
+    (source / "bad.npz").write_bytes(b"junk")
+    there = (source, "-o", output, "--engine", "ray", "--address", cluster.address)
+    status, out, _ = ended(*there, "--dry-run")
+    assert (status, "5 files: 5 to refine, 0 unchanged, 0 failed; nothing was written" in out) == (0, True), out
+    assert not output.exists()
+    assert ended(*there)[0] == 3
+    before = {name: (output / name).stat().st_mtime_ns for name in results(output)}
+    assert len(before) == 4
+    # What failed is not tried again unless asked for, and nothing else is done then.
+    status, out, _ = ended(*there)
+    assert (status, "5 files: 0 refined, 4 unchanged, 1 failed" in out) == (3, True), out
+    first = records(output)["bad.npz"]
+    status, out, _ = ended(*there, "--retry-failed")
+    again = records(output)["bad.npz"]
+    assert (again["error"], again != first) == (first["error"], True)
+    assert (status, "5 files: 0 refined, 4 unchanged, 1 failed" in out) == (3, True), out
+    assert {name: (output / name).stat().st_mtime_ns for name in results(output)} == before
+    many = tree(tmp_path / "many", 300)
+    (many / "0.npz").write_bytes(b"junk")
+    status, out, err = ended(
+        many, "-o", tmp_path / "few", "--engine", "ray", "--address", cluster.address, "--fail-fast"
+    )
+    assert status == 3, err
+    assert "(--fail-fast)" in out
+    assert len(results(tmp_path / "few")) < 300
+
+
 def test_nobody_at_the_address(tmp_path: Path):
     source = tree(tmp_path / "in", 1)
     status, out, err = ended(source, "-o", tmp_path / "out", "--engine", "ray", "--address", "127.0.0.1:1")
