@@ -144,6 +144,28 @@ def test_hard_numbers_anywhere(call, kind, dtype, data):
     assert not np.isinf(result[np.isfinite(result) | np.isfinite(track)]).any()
 
 
+BODIES = {name: len(load_model(name).body.joints) for name in MODELS if name.startswith("body")}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(data=st.data())
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+def test_hard_numbers_anywhere_in_a_body(name, dtype, data):
+    frames, joints = data.draw(st.integers(1, 70)), BODIES[name]
+    rng = np.random.default_rng(frames)
+    track = (rng.normal(size=(1, joints, 3)) + 0.1 * rng.normal(size=(frames, joints, 3)).cumsum(axis=0)).astype(dtype)
+    flat = track.reshape(-1)
+    for _ in range(data.draw(st.integers(1, 12))):
+        with np.errstate(over="ignore", under="ignore"):
+            flat[data.draw(st.integers(0, flat.size - 1))] = dtype(data.draw(st.sampled_from(HARD)))
+    before = track.copy()
+    result = refine(track, model=name, fps=data.draw(st.sampled_from([None, 24, 30, 60, 120])))
+    np.testing.assert_array_equal(track, before)
+    assert (result.shape, result.dtype) == (track.shape, track.dtype)
+    assert np.isfinite(result).all()
+
+
 @EACH
 @pytest.mark.parametrize("value", [0.0, 1.7, -1e9, 1e30, 1e-310])
 def test_constant_tracks_stay(call, value):
