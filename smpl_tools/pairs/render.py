@@ -87,7 +87,7 @@ class Renderer:
             normals = self._gather @ across
             # What faces away is hidden by what faces the camera, and takes as long to hand over.
             triangles = self._body.triangles[np.einsum("fc,fc->f", across, a) < 0]
-            scene = _Scene(points, triangles)
+            scene = Scene(points, triangles)
             hit = scene.shoot(self._rays[window])
             near = hit.near & (hit.depth < self._nearest[window])
             edge = _edges(np.where(hit.near, hit.depth, np.float32(_FAR)))
@@ -104,7 +104,7 @@ class Renderer:
         noise = np.roll(self._noise[self._generator.integers(len(self._noise))], shift, axis=(0, 1))
         return np.clip(255 * picture + noise + 0.5, 0, 255).astype(np.uint8)
 
-    def _shaded(self, normals: Any, hit: _Hits, triangles: NDArray[np.int64], near: NDArray[np.bool_]) -> Any:
+    def _shaded(self, normals: Any, hit: Hits, triangles: NDArray[np.int64], near: NDArray[np.bool_]) -> Any:
         """Return the colours (n, 3) of the samples that show the body: Lambert's law on smooth normals."""
         corners = triangles[hit.triangle[near]]
         u, v = hit.u[near][:, None], hit.v[near][:, None]
@@ -118,7 +118,7 @@ class Renderer:
     def _put(self, thing: Array, colour: Array) -> None:
         """Draw a box into the backdrop, before whatever is there already."""
         points = self._camera.seen(thing).astype(np.float32)
-        hit = _Scene(points, _BOX).shoot(self._fine_rays)
+        hit = Scene(points, _BOX).shoot(self._fine_rays)
         near = hit.near & (hit.depth < self._depth)
         a, b, c = (points[_BOX[hit.triangle[near], k]] for k in range(3))
         normal = np.cross(b - a, c - a)
@@ -127,7 +127,7 @@ class Renderer:
         self._depth[near] = hit.depth[near]
 
 
-class _Hits:
+class Hits:
     """What rays met: whether anything, how far away along z, and where in which triangle; arrays of the rays' shape."""
 
     def __init__(self, found: dict[str, Any], shape: tuple[int, ...]) -> None:
@@ -137,18 +137,22 @@ class _Hits:
         self.u, self.v = found["u"].reshape(shape), found["v"].reshape(shape)
 
 
-class _Scene:
-    """Triangles (F, 3) between points (V, 3) in the camera's axes, and what rays from its origin meet."""
+class Scene:
+    """Triangles (F, 3) between points (V, 3) in the camera's axes, float32, and what rays from its origin meet.
+
+    Raises:
+        MissingExtraError: Embree is not installed.
+    """
 
     def __init__(self, points: Any, triangles: NDArray[np.int64]) -> None:
         self._scene = require("embreex.rtcore_scene", "pairs").EmbreeScene()
         # The mesh belongs to the scene from here on.
         require("embreex.mesh_construction", "pairs").TriangleMesh(self._scene, points, triangles.astype(np.int32))
 
-    def shoot(self, rays: Any) -> _Hits:
+    def shoot(self, rays: Any) -> Hits:
         """Return the hits, in arrays (...), of rays (..., 3)."""
         flat = rays.reshape(-1, 3)
-        return _Hits(self._scene.run(np.zeros_like(flat), flat, output=1), rays.shape[:-1])
+        return Hits(self._scene.run(np.zeros_like(flat), flat, output=1), rays.shape[:-1])
 
 
 def _window(camera: Camera, points: Array) -> tuple[slice, slice] | None:

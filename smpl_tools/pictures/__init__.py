@@ -1,0 +1,1 @@
+"""Figures and video of motions: what a person looks at to judge a refinement."""

@@ -1,0 +1,112 @@
+"""A skeleton as it is drawn: limbs of some thickness between its joints, a head, left and right told apart."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smpl_tools.joint_names import normal_names
+from smpl_tools.poses import Poses, bones
+
+Array = NDArray[np.float64]
+
+LEFT, MIDDLE, RIGHT = 0, 1, 2
+# Metres, of a grown person: the first pattern that a joint's name fits.
+_RADII = (
+    ("thumb|index[1-4_]|middle[1-4_]|ring[1-4_]|pinky[1-4_]|eye|mouth|ear", 0.009),
+    ("hip$|pelvis", 0.046),
+    ("knee", 0.038),
+    ("ankle|wrist", 0.026),
+    ("foot|toe|heel|hand|index|pinky", 0.02),
+    ("collar|neck|thorax", 0.034),
+    ("shoulder", 0.038),
+    ("elbow", 0.031),
+    ("spine|chest", 0.044),
+)
+_OTHER = 0.022
+HEAD_RADIUS = 0.1
+# From the joint that turns the head to the middle of the head.
+_TO_HEAD = 0.1
+# What estimators' joint sets have beside the limbs that are joined anywhere: they bear SMPL's names or those below.
+_FACE = "eye|mouth|ear|nose"
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """How the P points of a skeleton are joined: its J joints, and points in between that it has not.
+
+    Attributes:
+        between: for each of the P - J further points, the weights of the joints that it is a sum of.
+        ends: (L, 2) points at the ends of a limb; the same twice for a ball.
+        radii: (L, 2) metres.
+        sides: (L,) ``LEFT``, ``MIDDLE`` or ``RIGHT``.
+    """
+
+    between: tuple[dict[int, float], ...]
+    ends: NDArray[np.int64]
+    radii: Array
+    sides: NDArray[np.int64]
+
+    def points(self, positions: Array) -> Array:
+        """Return all points (T, P, 3) of joints (T, J, 3); NaN where a joint that they need was not observed."""
+        added = [sum(w * positions[:, j] for j, w in weights.items()) for weights in self.between]
+        return np.concatenate([positions, *(np.asarray(a)[:, None] for a in added)], axis=1)
+
+
+def figure_of(track: Poses, scale: float = 1.0) -> Figure:
+    """Return how a person's joints are drawn, by the skeleton and the joints' names.
+
+    Args:
+        track: whom to draw.
+        scale: metres in one unit of its positions.
+    """
+    names = normal_names(track.joints)
+    at = {name: j for j, name in reversed(list(enumerate(names)))}
+    radii = [next((r for pattern, r in _RADII if re.search(pattern, name)), _OTHER) for name in names]
+    between: list[dict[int, float]] = []
+    limbs = [(a, b, radii[a], radii[b], _side(names[b], names[a])) for a, b in bones(track)]
+    joined = {j for a, b, *_ in limbs for j in (a, b)}
+    head = _head(track, at, scale)
+    if head is not None:
+        between.append(head)
+        place = len(names) + len(between) - 1
+        shoulders = [at[f"{side}_shoulder"] for side in ("left", "right") if f"{side}_shoulder" in at]
+        if track.parents is None and len(shoulders) == 2:
+            between.append(dict.fromkeys(shoulders, 0.5))
+            limbs.append((len(names) + len(between) - 1, place, 0.034, 0.034, MIDDLE))
+        limbs.append((place, place, HEAD_RADIUS, HEAD_RADIUS, MIDDLE))
+    for j, name in enumerate(names):
+        # A face's points lie on the head; any other joint that nothing reaches is a ball by itself.
+        if j not in joined and not (head is not None and re.search(_FACE, name)):
+            limbs.append((j, j, radii[j], radii[j], _side(name, name)))
+    return Figure(
+        tuple(between),
+        np.array([limb[:2] for limb in limbs], np.int64).reshape(-1, 2),
+        np.array([limb[2:4] for limb in limbs], np.float64).reshape(-1, 2),
+        np.array([limb[4] for limb in limbs], np.int64),
+    )
+
+
+def _side(end: str, start: str) -> int:
+    for name in (end, start):
+        if name.startswith("left_"):
+            return LEFT
+        if name.startswith("right_"):
+            return RIGHT
+    return MIDDLE
+
+
+def _head(track: Poses, at: dict[str, int], scale: float) -> dict[int, float] | None:
+    """Return the middle of the head as a sum of joints, None where they do not tell."""
+    if "left_ear" in at and "right_ear" in at:
+        return {at["left_ear"]: 0.5, at["right_ear"]: 0.5}
+    if "head" in at and track.parents is not None and track.parents[at["head"]] >= 0:
+        joint, below = at["head"], int(track.parents[at["head"]])
+        lengths = np.linalg.norm(track.positions[:, joint] - track.positions[:, below], axis=-1) * scale
+        seen = lengths[np.isfinite(lengths) & (lengths > 0)]
+        further = min(1.0, _TO_HEAD / float(np.median(seen))) if len(seen) else 0.0
+        return {joint: 1.0 + further, below: -further}
+    return next(({at[name]: 1.0} for name in ("head", "nose") if name in at), None)
