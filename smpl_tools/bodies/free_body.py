@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 BETAS = ("size", "sex", "weight", "muscle", "legs", "trunk", "arms")
 _UNIT = 0.1
 _SEX = {"female": 0.0, "neutral": 0.5, "male": 1.0}
-_MIDDLE = Shape(sex=0.5, race=(1 / 3, 1 / 3, 1 / 3), weight=0.0, muscle=0.0, scale=1.0)
+MIDDLE = Shape(sex=0.5, race=(1 / 3, 1 / 3, 1 / 3), weight=0.0, muscle=0.0, scale=1.0)
 _STRETCHED = {
     "legs": ("thigh_l", "thigh_r", "calf_l", "calf_r"),
     "trunk": ("spine_01", "spine_02", "spine_03"),
@@ -60,13 +60,13 @@ def free_body(shape: Shape | None = None, gender: str = "neutral") -> BodyModel:
         ValueError: an unknown gender.
     """
     one_of("gender of the free body", gender, _SEX)
-    person = replace(_MIDDLE, sex=_SEX[gender]) if shape is None else shape
-    even = even_weights(make_body(_MIDDLE))
+    person = replace(MIDDLE, sex=_SEX[gender]) if shape is None else shape
+    even = even_weights(make_body(MIDDLE))
 
     def made(shape: Shape) -> Body:
         return replace(make_body(shape), weights=even)
 
-    middle, body = made(_MIDDLE), made(person)
+    middle, body = made(MIDDLE), made(person)
     maps = bone_maps(middle)
     weights = joint_weights(middle, rest(middle, maps)[0])
     meeting = meeting_weights(weights)

@@ -25,6 +25,7 @@ from smpl_tools.cli.models import models
 from smpl_tools.cli.pairs import pairs
 from smpl_tools.cli.plot import plot
 from smpl_tools.cli.refine import refine
+from smpl_tools.cli.render import render
 from smpl_tools.cli.stream import stream
 from smpl_tools.cli.train import train
 
@@ -72,6 +73,7 @@ _COMMANDS = [
     models,
     evaluate,
     plot,
+    render,
     train,
     experiments,
     pairs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from scipy import ndimage, sparse
 from smoothnet_core._checks import require
 from smpl_tools.bodies.body_model import BodyModel
 from smpl_tools.bodies.choice import bodies_for
+from smpl_tools.bodies.free_body import MIDDLE
 from smpl_tools.bodies.person_body import PersonBody, person_body
 from smpl_tools.bodies.posing import posed_joints, posed_vertices
 from smpl_tools.contents import as_content
 from smpl_tools.coordinates import with_unit
 from smpl_tools.motion import Motion
+from smpl_tools.pairs.body import make_body
 from smpl_tools.pairs.render import Scene
 from smpl_tools.pictures.camera import Camera
 from smpl_tools.pictures.paint import Canvas, lit
@@ -114,6 +116,14 @@ def _with_joints(actor: Actor, joints: tuple[str, ...], points: Array) -> Actor:
     return dataclasses.replace(actor, points=actor.figure.points(moved[:, : len(actor.joints)]))
 
 
+def clothed(model: BodyModel, colours: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the colour (V, 3) of every vertex: the free body has clothes painted on, any other is of one colour."""
+    if model.name != "free":
+        return np.repeat(colours["skin"][None], len(model.vertices), axis=0)
+    body = make_body(MIDDLE)
+    return np.array([colours.get(part, colours["skin"]) for part in body.parts])[body.part]
+
+
 class BodyPainter:
     """Paints bodies of one model before one camera.
 
@@ -132,8 +142,8 @@ class BodyPainter:
         across, down = np.meshgrid(steps, steps)
         self._steps = np.stack([across.ravel(), down.ravel(), np.zeros(_SAMPLES**2)], axis=-1).astype(np.float32)
 
-    def paint(self, canvas: Canvas, vertices: Array, frame: int, colour: NDArray[np.floating]) -> None:
-        """Paint a body with its vertices at (V, 3) of the stage in one colour (3,)."""
+    def paint(self, canvas: Canvas, vertices: Array, frame: int, colours: NDArray[np.floating]) -> None:
+        """Paint a body with its vertices at (V, 3) of the stage, of colours (V, 3)."""
         points = self._camera.seen(vertices, frame).astype(np.float32)
         window = self._window(points)
         if window is None:
@@ -145,27 +155,20 @@ class BodyPainter:
         # What faces away is hidden by what faces the camera.
         faces = self._faces[np.einsum("fc,fc->f", across, a) < 0]
         scene = Scene(points, faces)
-        colours, depths = canvas.colours[window], canvas.depths[window]
+        picture, depths = canvas.colours[window], canvas.depths[window]
         rays = self._rays[window]
         hit = scene.shoot(rays)
         far = np.where(hit.near, hit.depth, np.float32(1e3))
         edge = ndimage.maximum_filter(far, 3) - ndimage.minimum_filter(far, 3) > _STEP
         near = hit.near & (hit.depth < depths)
         inner = near & ~edge
-        colours[inner] = self._shaded(normals, faces, hit, inner, colour)
+        picture[inner] = _shaded(normals, colours, faces, hit, inner)
         fine = scene.shoot(rays[edge][:, None] + self._steps)
-        samples = np.repeat(colours[edge][:, None], len(self._steps), axis=1)
+        samples = np.repeat(picture[edge][:, None], len(self._steps), axis=1)
         shown = fine.near & (fine.depth < depths[edge][:, None])
-        samples[shown] = self._shaded(normals, faces, fine, shown, colour)
-        colours[edge] = samples.mean(axis=1)
+        samples[shown] = _shaded(normals, colours, faces, fine, shown)
+        picture[edge] = samples.mean(axis=1)
         depths[near] = hit.depth[near]
-
-    def _shaded(self, normals: Any, faces: Any, hit: Any, where: NDArray[np.bool_], colour: Any) -> Any:
-        first, second, third = faces[hit.triangle[where]].T
-        u, v = hit.u[where][:, None], hit.v[where][:, None]
-        normal = (1 - u - v) * normals[first] + u * normals[second] + v * normals[third]
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-        return lit(colour.astype(np.float32), normal)
 
     def _window(self, points: Any) -> tuple[slice, slice] | None:
         width, height = self._camera.size
@@ -177,3 +180,13 @@ class BodyPainter:
         if (high <= low).any():
             return None
         return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+
+
+def _shaded(normals: Any, colours: Any, faces: Any, hit: Any, where: NDArray[np.bool_]) -> Any:
+    """Return the colours (n, 3) of rays that met a body, its normals and colours smooth between its vertices."""
+    first, second, third = faces[hit.triangle[where]].T
+    u, v = hit.u[where][:, None], hit.v[where][:, None]
+    w = 1 - u - v
+    normal = w * normals[first] + u * normals[second] + v * normals[third]
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    return lit(w * colours[first] + u * colours[second] + v * colours[third], normal)

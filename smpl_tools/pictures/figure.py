@@ -21,7 +21,8 @@ _RADII = (
     ("knee", 0.038),
     ("ankle|wrist", 0.026),
     ("foot|toe|heel|hand|index|pinky", 0.02),
-    ("collar|neck|thorax", 0.034),
+    ("collar", 0.03),
+    ("neck|thorax", 0.034),
     ("shoulder", 0.038),
     ("elbow", 0.031),
     ("spine|chest", 0.044),
@@ -103,8 +104,9 @@ def _head(track: Poses, at: dict[str, int], scale: float) -> dict[int, float] | 
     """Return the middle of the head as a sum of joints, None where they do not tell."""
     if "left_ear" in at and "right_ear" in at:
         return {at["left_ear"]: 0.5, at["right_ear"]: 0.5}
-    if "head" in at and track.parents is not None and track.parents[at["head"]] >= 0:
-        joint, below = at["head"], int(track.parents[at["head"]])
+    joint = next((at[name] for name in ("head", "face") if name in at), None)
+    if joint is not None and track.parents is not None and track.parents[joint] >= 0:
+        below = int(track.parents[joint])
         lengths = np.linalg.norm(track.positions[:, joint] - track.positions[:, below], axis=-1) * scale
         seen = lengths[np.isfinite(lengths) & (lengths > 0)]
         further = min(1.0, _TO_HEAD / float(np.median(seen))) if len(seen) else 0.0

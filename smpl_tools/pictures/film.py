@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
 from smpl_tools.motion import Motion
-from smpl_tools.pictures.bodies import BodyPainter, Skin, dressed, plain_motion
+from smpl_tools.pictures.bodies import BodyPainter, Skin, clothed, dressed, plain_motion
 from smpl_tools.pictures.camera import Camera, follow
 from smpl_tools.pictures.floor import Floor
 from smpl_tools.pictures.look import LOOKS, Letters
@@ -22,8 +21,8 @@ from smpl_tools.pictures.stage import Actor, Stage, joint_index, staged
 Picture = NDArray[np.uint8]
 
 LABELS = ("before", "after", "truth")
-# Of what lies over another motion.
-_THROUGH = 0.5
+# How much of the background is mixed into what lies under the refined motion.
+_PALER = 0.3
 _TRAIL_SECONDS = 1.0
 _SHORTEST, _LONGEST = 64, 4096
 
@@ -140,33 +139,32 @@ class Film:
     def _paint(self, canvas: Canvas, group: list[int], frame: int) -> None:
         over = len(group) > 1
         if self._floor is not None:
-            for motion in group if not over else group[1:2]:
+            # One shadow is enough of people who stand in the same place.
+            for motion in group[1:2] if over else group:
                 for actor in self.stage.casts[motion]:
                     self._floor.shade(canvas.colours, actor.points[frame], actor.figure, frame)
-        # The refined motion is whole; the others are seen through over it.
-        for motion in sorted(group, key=lambda m: m != 1) if over else group:
-            through = over and motion != 1
-            target = dataclasses.replace(canvas, colours=canvas.colours.copy()) if through else canvas
-            if through:
-                target.depths = canvas.depths.copy()
+        # The refined motion lies over the others, whatever is nearer: they look out where they differ.
+        for motion in sorted(group, key=lambda m: m == 1):
+            canvas.depths[:] = np.inf
             colours = [self._look.motions[motion]] * 3 if over else list(self._look.sides)
+            if over and motion != 1:
+                colours = [colour + _PALER * (self._look.background - colour) for colour in colours]
             for k, actor in enumerate(self.stage.casts[motion]):
                 if self._skins[motion]:
-                    self._paint_body(target, self._skins[motion][k], frame, colours[1] if over else self._look.skin)
+                    self._paint_body(canvas, self._skins[motion][k], frame, colours[1] if over else None)
                 else:
-                    self._paint_skeleton(target, actor, frame, colours)
-            if through:
-                canvas.colours += np.float32(_THROUGH) * (target.colours - canvas.colours)
+                    self._paint_skeleton(canvas, actor, frame, colours)
         for motion in group:
             colour = self._look.motions[motion] if over else self._look.trail
             for actor in self.stage.casts[motion]:
                 for joint in self._trails:
                     self._paint_trail(canvas, actor, joint, frame, colour)
 
-    def _paint_body(self, canvas: Canvas, skin: Skin, frame: int, colour: NDArray[np.float32]) -> None:
+    def _paint_body(self, canvas: Canvas, skin: Skin, frame: int, colour: NDArray[np.float32] | None) -> None:
         vertices = skin.vertices(frame)
         if vertices is not None:
-            self._painters[id(skin.model)].paint(canvas, vertices, frame, colour)
+            colours = clothed(skin.model, self._look.clothes) if colour is None else colour[None]
+            self._painters[id(skin.model)].paint(canvas, vertices, frame, np.broadcast_to(colours, vertices.shape))
 
     def _paint_skeleton(self, canvas: Canvas, actor: Actor, frame: int, colours: list[NDArray[np.float32]]) -> None:
         seen = self.camera.seen(actor.points[frame], frame)

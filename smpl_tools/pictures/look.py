@@ -30,7 +30,7 @@ class Look:
         sides: of a skeleton's left, middle and right.
         motions: of skeletons that are drawn over each other: before, after, truth.
         trail: of a joint's way.
-        skin: of a body.
+        clothes: of a body's parts; ``skin`` of those that are not named.
     """
 
     background: NDArray[np.float32]
@@ -41,9 +41,18 @@ class Look:
     sides: tuple[NDArray[np.float32], ...]
     motions: tuple[NDArray[np.float32], ...]
     trail: NDArray[np.float32]
-    skin: NDArray[np.float32]
+    clothes: dict[str, NDArray[np.float32]]
 
 
+_CLOTHES = {
+    "skin": rgb("#C3B7AB"),
+    "hair": rgb("#4A4640"),
+    "shirt": rgb("#5E8CB8"),
+    "sleeves": rgb("#5E8CB8"),
+    "trousers": rgb("#56606D"),
+    "shins": rgb("#56606D"),
+    "shoes": rgb("#33393F"),
+}
 LOOKS = {
     "light": Look(
         background=rgb("#F4F5F7"),
@@ -54,7 +63,7 @@ LOOKS = {
         sides=(rgb("#0A7BC0"), rgb("#8A919C"), rgb("#E8860C")),
         motions=(rgb("#E69F00"), rgb("#0072B2"), rgb("#3A3F46")),
         trail=rgb("#B83280"),
-        skin=rgb("#B9B4AE"),
+        clothes=_CLOTHES,
     ),
     "dark": Look(
         background=rgb("#15181D"),
@@ -65,7 +74,7 @@ LOOKS = {
         sides=(rgb("#4FA8E8"), rgb("#9AA1AC"), rgb("#F0A030")),
         motions=(rgb("#F0A030"), rgb("#4FA8E8"), rgb("#E6E8EB")),
         trail=rgb("#EE8FC4"),
-        skin=rgb("#BDB7B0"),
+        clothes=_CLOTHES,
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ def staged(motions: Sequence[Motion], *, person: str | None = None) -> Stage:
     Raises:
         ValueError: the motions do not belong together, an unknown person, or nothing that can be drawn.
     """
+    motions = [_with_ends(motion) for motion in motions]
     first = motions[0]
     rows = [paired_people(first, other) for other in motions]
     known = [one.id for one, _ in rows[0]]
@@ -145,6 +147,22 @@ def joint_index(stage: Stage, name: str) -> int:
         if wanted in names:
             return names.index(wanted)
     return list(joints).index(one_of("joint", name, joints))
+
+
+def _with_ends(motion: Motion) -> Motion:
+    """Return the motion with a joint where its skeleton says that a bone without children ends, such as a hand."""
+    frame = motion.skeleton
+    if frame is None or frame.ends is None:
+        return motion
+    leaves = np.flatnonzero(np.isfinite(frame.ends).all(axis=1) & ~np.isin(np.arange(len(frame.joints)), frame.parents))
+    longer = dataclasses.replace(
+        frame,
+        joints=(*frame.joints, *(f"{frame.joints[j]}_end" for j in leaves)),
+        parents=np.concatenate([frame.parents, leaves]),
+        offsets=np.concatenate([frame.offsets, frame.ends[leaves]]),
+        ends=None,
+    )
+    return dataclasses.replace(motion, skeleton=longer)
 
 
 def _rate(motions: Sequence[Motion]) -> float:
