@@ -23,7 +23,13 @@ Array = NDArray[np.float64]
 _PERSON = (0.4, 4.0)
 _ROTATIONS = ("axis_angle", "rotation_matrix", "quat_wxyz", "rotation_6d")
 # What joins the joints of pose estimators, whose files state no skeleton.
-_LIMBS = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("shoulder", "hip"))
+_LIMBS = (
+    *(("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("shoulder", "hip")),
+    *(("ankle", "heel"), ("ankle", "foot_index"), ("ankle", "big_toe"), ("ankle", "small_toe")),
+    *(("wrist", "index"), ("wrist", "pinky"), ("wrist", "thumb")),
+)
+# Those of Human3.6M.
+_MIDDLES = (("pelvis", "spine"), ("spine", "thorax"), ("thorax", "nose"), ("nose", "head"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +115,7 @@ def bones(track: Poses) -> list[tuple[int, int]]:
     at = {normal_name(name): j for j, name in reversed(list(enumerate(track.joints)))}
     pairs = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in _LIMBS]
     pairs += [(f"left_{joint}", f"right_{joint}") for joint in ("shoulder", "hip")]
+    pairs += _MIDDLES if "thorax" in at else ()
     return [(at[a], at[b]) for a, b in pairs if a in at and b in at]
 
 

@@ -23,8 +23,8 @@ _FOV_DEG, _FLAT_FOV_DEG = 26.0, 2.0
 _FOLLOW_SECONDS, _STILL_METRES = 0.7, 0.35
 # Shares of the picture that people keep free: at the top, where the labels are, and on the other three sides.
 _TOP, _MARGIN = 0.15, 0.07
-# As much of all points may lie outside: a joint that an estimator throws across the room does not move the camera.
-_OUTSIDE = 0.01
+# In as many frames somebody may lie outside: a joint that an estimator throws across the room moves no camera.
+_OUTSIDE = 0.015
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +100,14 @@ def follow(stage: Stage, view: str, size: tuple[int, int], rows: slice) -> Camer
     width, height = size
     fov = _FLAT_FOV_DEG if stage.flat else _FOV_DEG
     focal = height / 2 / math.tan(math.radians(fov) / 2)
-    relative = ((points - targets[:, None])[rows] @ rotation.T).reshape(-1, 3)
-    relative = relative[np.isfinite(relative).all(axis=1)]
+    relative = (points - targets[:, None])[rows] @ rotation.T
+    relative = relative[np.isfinite(relative).all(axis=-1).any(axis=1)]
     # The free space is not the same above and below: the middle of the picture is a little above that of the people.
     lift = (_TOP - _MARGIN) / 2
     half = np.array([0.5 - _MARGIN, 0.5 - (_TOP + _MARGIN) / 2]) * size
-    distance, needed = 0.0, np.abs(relative[:, :2]) * focal / half
+    distance, needed = 0.0, np.abs(relative[..., :2]) * focal / half
     if len(relative):
-        distance = float(np.quantile((needed - relative[:, 2:]).max(axis=1), 1 - _OUTSIDE))
+        distance = float(np.quantile(np.nanmax(needed - relative[..., 2:], axis=(1, 2)), 1 - _OUTSIDE))
     distance = max(distance, 0.5)
     shift = rotation[1] * lift * height * distance / focal
     return Camera(rotation, targets + distance * away - shift, distance, focal, size)

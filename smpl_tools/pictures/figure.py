@@ -32,7 +32,7 @@ HEAD_RADIUS = 0.1
 # From the joint that turns the head to the middle of the head.
 _TO_HEAD = 0.1
 # What estimators' joint sets have beside the limbs that are joined anywhere: they bear SMPL's names or those below.
-_FACE = "eye|mouth|ear|nose"
+_FACE = "eye|mouth|ear|nose|head|neck"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +40,28 @@ class Figure:
     """How the P points of a skeleton are joined: its J joints, and points in between that it has not.
 
     Attributes:
-        between: for each of the P - J further points, the weights of the joints that it is a sum of.
+        between: for each of the P - J further points, the weights of the joints that it is a sum of, and those of
+            others for where these were not observed.
         ends: (L, 2) points at the ends of a limb; the same twice for a ball.
         radii: (L, 2) metres.
         sides: (L,) ``LEFT``, ``MIDDLE`` or ``RIGHT``.
     """
 
-    between: tuple[dict[int, float], ...]
+    between: tuple[tuple[dict[int, float], ...], ...]
     ends: NDArray[np.int64]
     radii: Array
     sides: NDArray[np.int64]
 
     def points(self, positions: Array) -> Array:
         """Return all points (T, P, 3) of joints (T, J, 3); NaN where a joint that they need was not observed."""
-        added = [sum(w * positions[:, j] for j, w in weights.items()) for weights in self.between]
-        return np.concatenate([positions, *(np.asarray(a)[:, None] for a in added)], axis=1)
+        added = []
+        for choices in self.between:
+            point = np.full((len(positions), 3), np.nan)
+            for weights in choices:
+                other = np.sum([weight * positions[:, j] for j, weight in weights.items()], axis=0)
+                point = np.where(np.isfinite(point), point, other)
+            added.append(point[:, None])
+        return np.concatenate([positions, *added], axis=1)
 
 
 def figure_of(track: Poses, scale: float = 1.0) -> Figure:
@@ -67,21 +74,21 @@ def figure_of(track: Poses, scale: float = 1.0) -> Figure:
     names = normal_names(track.joints)
     at = {name: j for j, name in reversed(list(enumerate(names)))}
     radii = [next((r for pattern, r in _RADII if re.search(pattern, name)), _OTHER) for name in names]
-    between: list[dict[int, float]] = []
+    between: list[tuple[dict[int, float], ...]] = []
     limbs = [(a, b, radii[a], radii[b], _side(names[b], names[a])) for a, b in bones(track)]
     joined = {j for a, b, *_ in limbs for j in (a, b)}
     head = _head(track, at, scale)
-    if head is not None:
+    if head:
         between.append(head)
         place = len(names) + len(between) - 1
         shoulders = [at[f"{side}_shoulder"] for side in ("left", "right") if f"{side}_shoulder" in at]
         if track.parents is None and len(shoulders) == 2:
-            between.append(dict.fromkeys(shoulders, 0.5))
+            between.append((dict.fromkeys(shoulders, 0.5),))
             limbs.append((len(names) + len(between) - 1, place, 0.034, 0.034, MIDDLE))
         limbs.append((place, place, HEAD_RADIUS, HEAD_RADIUS, MIDDLE))
     for j, name in enumerate(names):
         # A face's points lie on the head; any other joint that nothing reaches is a ball by itself.
-        if j not in joined and not (head is not None and re.search(_FACE, name)):
+        if j not in joined and not (head and re.search(_FACE, name)):
             limbs.append((j, j, radii[j], radii[j], _side(name, name)))
     return Figure(
         tuple(between),
@@ -92,6 +99,8 @@ def figure_of(track: Poses, scale: float = 1.0) -> Figure:
 
 
 def _side(end: str, start: str) -> int:
+    if {end[:5], start[:5]} == {"left_", "right"}:
+        return MIDDLE
     for name in (end, start):
         if name.startswith("left_"):
             return LEFT
@@ -100,15 +109,18 @@ def _side(end: str, start: str) -> int:
     return MIDDLE
 
 
-def _head(track: Poses, at: dict[str, int], scale: float) -> dict[int, float] | None:
-    """Return the middle of the head as a sum of joints, None where they do not tell."""
-    if "left_ear" in at and "right_ear" in at:
-        return {at["left_ear"]: 0.5, at["right_ear"]: 0.5}
+def _head(track: Poses, at: dict[str, int], scale: float) -> tuple[dict[int, float], ...]:
+    """Return the middle of the head as sums of joints, of which the first that was observed counts; maybe none."""
     joint = next((at[name] for name in ("head", "face") if name in at), None)
     if joint is not None and track.parents is not None and track.parents[joint] >= 0:
         below = int(track.parents[joint])
         lengths = np.linalg.norm(track.positions[:, joint] - track.positions[:, below], axis=-1) * scale
         seen = lengths[np.isfinite(lengths) & (lengths > 0)]
         further = min(1.0, _TO_HEAD / float(np.median(seen))) if len(seen) else 0.0
-        return {joint: 1.0 + further, below: -further}
-    return next(({at[name]: 1.0} for name in ("head", "nose") if name in at), None)
+        return ({joint: 1.0 + further, below: -further},)
+    found = [{at["left_ear"]: 0.5, at["right_ear"]: 0.5}] if {"left_ear", "right_ear"} <= set(at) else []
+    if "thorax" in at and "head" in at:
+        # There the head is its top.
+        found.append({at["thorax"]: 0.4, at["head"]: 0.6})
+    names = ("nose", "left_ear", "right_ear", "head")
+    return (*found, *({at[name]: 1.0} for name in names if name in at))

@@ -119,6 +119,7 @@ class Film:
         frame = self.shown(number)
         width, height = self._choices.size
         picture = np.empty((height, width, 3), np.float32)
+        picture[:] = self._look.background
         empty = self._empty(frame)
         motions = range(len(self.stage.casts))
         groups = [list(motions)] if self._choices.overlay else [[m] for m in motions]
@@ -216,7 +217,7 @@ class Film:
             mark += 0.6 * (self._look.line - mark)
         text = f"{frame / self.stage.fps:.2f} s"
         if self._choices.speed != 1:
-            text += f"   {self._choices.speed:g}× speed"
+            text += f"   {self._choices.speed:g}x speed"
         self._letters.write(picture, text, (24 * unit, height - 36 * unit), 16 * unit, self._look.faint, width)
         done = round(width * (number + 1) / self.frame_count)
         thick = max(2, round(3 * unit))

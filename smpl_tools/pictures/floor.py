@@ -17,7 +17,7 @@ _FADES_AT = 2.6
 _SHADOW, _SOFT = 0.42, 0.015
 _STEEPNESS = 0.4
 # Shadows are soft: one value for so many pixels along each axis is enough.
-_COARSE = 3
+_COARSE = 4
 
 
 class Floor:
