@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 BLENDERS := 4.2 4.5 5.0 $(shell $(PY) -c 'import sys; print("5.2" if sys.version_info[:2] == (3, 13) else "")' 2>/dev/null)
 
 .PHONY: demo test check test-base test-oldest test-blender extension bench bench-quick bench-noblas weights weights-published
-.PHONY: pairs takes fuzz clean
+.PHONY: pairs takes gallery fuzz clean
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-bpy-%/stamp
 
@@ -91,6 +91,9 @@ pairs: .venv/stamp # render people and run MediaPipe on them, into data/; needs 
 
 takes: .venv-demo/stamp # make the shipped takes again; needs the reference data in ../shared
 	.venv-demo/bin/python assets/make_takes.py
+
+gallery: .venv/stamp # make the pictures of docs/gallery again; needs the reference data in ../shared
+	.venv/bin/python docs/gallery/make_gallery.py
 
 clean: # remove what the targets above made, environments included
 	rm -rf .venv .venv-demo .venv-noblas .venv-base-* .venv-oldest .venv-bpy-* .venv-extension demo_output build dist *.egg-info

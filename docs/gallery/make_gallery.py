@@ -26,15 +26,15 @@ LOOK = ["--size", "640x360", "--fps", "30"]
 
 PAGE = """# Gallery
 
-Three takes as pose estimators made them, and the same refined by `smoothnet refine` with the shipped network and default
-settings. Takes and seconds were chosen for what can be seen in them; no setting was. The magenta line is the last second
-of a wrist's way. Every picture shows one captured frame as it is; nothing is interpolated.
+Three takes as pose estimators made them, and the same refined by `smoothnet refine` with the shipped network and
+default settings. Takes and seconds were chosen for what can be seen in them; no setting was. The magenta line is the
+last second of a wrist's way. Every picture shows one captured frame as it is; nothing is interpolated.
 
 Written by `make gallery`, which needs the reference data in `../shared`.
 
 {takes}
-Licences of what the takes were made from: [`licences.md`](licences.md). The pictures themselves are Apache-2.0, as the rest of the
-repository.
+Licences of what the takes were made from: [`licences.md`](licences.md). The pictures themselves are Apache-2.0, as the
+rest of the repository.
 """
 TAKE = """## {title}
 
@@ -81,13 +81,24 @@ def mediapipe() -> str:
     run = Log()
     shutil.copyfile(SHARED / "data/real/mediapipe/cam01_raw.npz", "mediapipe.npz")
     track = run.refine("mediapipe.npz", "-o", "refined.npz")[0]
-    run("render", "mediapipe.npz", "refined.npz", "-o", "mediapipe.webp", "--speed", "0.5", *LOOK, "--trail", "left_wrist")
+    run(
+        "render",
+        "mediapipe.npz",
+        "refined.npz",
+        "-o",
+        "mediapipe.webp",
+        "--speed",
+        "0.5",
+        *LOOK,
+        "--trail",
+        "left_wrist",
+    )
     return TAKE.format(
         title="MediaPipe, 3D",
         file="mediapipe.webp",
-        what="A person in real video of 60 frames a second, seen by MediaPipe Pose 0.10.21 with its own smoothing off: 33 "
-        "landmarks in metres about the hips, at half speed. The feet seem to leave the floor, since all is told from the "
-        "hips. There is no truth.",
+        what="A person in real video of 60 frames a second, seen by MediaPipe Pose 0.10.21 with its own smoothing off: "
+        "33 landmarks in metres about the hips, at half speed. Feet leave the floor, since all is told from the hips. "
+        "There is no truth.",
         change=_jitter(track),
         commands="\n".join(run.lines),
     )
@@ -121,19 +132,20 @@ def dance() -> str:
             np.savetxt(name, values, "%.5f", ",", header=heading, comments="")
     run.refine("dance.csv", "--fps", "30", "-o", "refined.csv")
     how = ["--from-fps", "30", "--start", "1.5", "--end", "5", *LOOK, "--trail", "left_wrist"]
+    how[how.index("640x360")] = "720x360"
     run("render", "dance.csv", "refined.csv", "truth.csv", "-o", "dance.webp", *how)
     before, after = (run.errors(name, "truth.csv", "--fps", "30") for name in ("dance.csv", "refined.csv"))
     return TAKE.format(
         title="MediaPipe against the truth",
         file="dance.webp",
-        what="A dance captured with markers (CMU, subject 94, which training did not see) moved a rendered person, and MediaPipe "
-        "Pose 0.10.21 saw every picture by itself. So the truth is exact and the errors are an estimator's own. 3.5 of 11 "
-        "seconds; the numbers are of all of them.",
+        what="A dance captured with markers (CMU, subject 94, which training did not see) moved a rendered person, and "
+        "MediaPipe Pose 0.10.21 saw every picture by itself. So the truth is exact, and the errors are an estimator's "
+        "own. 3.5 of 11 seconds; the numbers are of all of them.",
         change=f"MPJPE {before['mpjpe_mm']:.0f} to {after['mpjpe_mm']:.0f} mm, Accel "
         f"{before['accel_mm_per_frame2']:.1f} to {after['accel_mm_per_frame2']:.1f} mm/frame², jitter "
         f"{before['jitter_ratio']:.1f} to {after['jitter_ratio']:.2f} times that of the truth, speed "
-        f"{before['speed_ratio']:.2f} to {after['speed_ratio']:.2f} times that of the truth. Poses that are wrong for long, "
-        "as a leg that is not lifted high enough, stay wrong: only time is seen.",
+        f"{before['speed_ratio']:.2f} to {after['speed_ratio']:.2f} times that of the truth. Poses that are wrong "
+        "for long, as a leg that is not lifted high enough, stay wrong: only time is seen.",
         commands="\n".join(run.lines),
     )
 

@@ -13,8 +13,8 @@ from smpl_tools.cli._shared import (
     about,
     console,
     counted,
-    frame_rate,
     fps_option,
+    frame_rate,
     kind_option,
     models_option,
     name_option,
@@ -127,4 +127,3 @@ def render(
     assumed = " (30 frames a second assumed; --from-fps says otherwise)" if motions[0].fps is None else ""
     seconds = film.frame_count / film.fps
     out.print(f"  {counted(film.frame_count, 'frame')} of {size}, {film.fps:g} fps, {seconds:.1f} s{assumed}")
-

@@ -22,10 +22,10 @@ from smpl_tools.experiments.backbones import (
     true_acceleration,
     true_clips,
 )
-from smpl_tools.experiments.figures import COLOURS, STYLE
 from smpl_tools.experiments.frame import Bench, Drawing, Result, Table
 from smpl_tools.experiments.sequences import Example
 from smpl_tools.paired_scores import MEASURES, paired_scores
+from smpl_tools.pictures.style import COLOURS, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,11 +8,11 @@ import numpy as np
 
 from smoothnet_core import metrics
 from smoothnet_core._checks import require
-from smpl_tools.experiments.figures import STYLE
 from smpl_tools.experiments.frame import Bench, Drawing, Result
 from smpl_tools.experiments.refiners import filtering, losses, mode_table, network, raw, score_rows
 from smpl_tools.experiments.tuning import UNTUNED
 from smpl_tools.paired_scores import COLUMNS, HIPS, MEASURES, Refiner
+from smpl_tools.pictures.style import STYLE
 from smpl_tools.sources import PairedClip
 
 if TYPE_CHECKING:

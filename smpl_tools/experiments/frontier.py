@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from smoothnet_core._checks import require
-from smpl_tools.experiments.figures import COLOURS, STYLE
 from smpl_tools.experiments.frame import Bench, Drawing, Result, Table
 from smpl_tools.experiments.informed import informed_table
 from smpl_tools.experiments.refiners import Scores, Tried, networks, score_rows, setting_text, try_all
 from smpl_tools.experiments.tuning import PROTOCOL
 from smpl_tools.paired_scores import COLUMNS, MEASURES, paired_scores
+from smpl_tools.pictures import accuracy as drawn
+from smpl_tools.pictures.style import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,27 +78,22 @@ def _figure(modes: Sequence[str], tried: Sequence[Tried], ours: dict[str, Scores
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    names = [*dict.fromkeys(t.name for t in tried), *ours]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.2 * len(modes), 5.4), layout="constrained")
         panels = figure.subplots(2, len(modes), squeeze=False)
         for row, (key, limits) in enumerate(_AXES.items()):
             for axes, mode in zip(panels[row], modes, strict=True):
-                for name, colour in zip(dict.fromkeys(t.name for t in tried), COLOURS, strict=False):
-                    points = np.array([[t.scores[mode][k] for k in (key, _ACCEL)] for t in tried if t.name == name])
-                    axes.plot(*points.T, ".", color=colour, markersize=4, label=name)
-                for name, marker in zip(ours, "*DPXvs", strict=False):
-                    own = ours[name][mode]
-                    # Hollow, since networks lie close together.
-                    axes.plot(own[key], own[_ACCEL], marker, color="black", mfc="none", markersize=7, label=name, ls="")
+                results = [drawn.Result(t.name, t.scores[mode]) for t in tried]
+                results += [drawn.Result(name, scores[mode], ours=True) for name, scores in ours.items()]
+                drawn.draw_results(axes, results, key, _ACCEL, names)
                 # What is far above the calmest output is of no interest.
-                lowest = min(scores[mode][_ACCEL] for scores in (*(t.scores for t in tried), *ours.values()))
+                lowest = min(result.values[_ACCEL] for result in results)
                 axes.set_ylim(0.95 * lowest, 2 * lowest)
                 axes.set_xlim(*limits)
-                axes.axvline(1.0, color="0.8", linewidth=0.8, zorder=0)
                 axes.set_xlabel(key.replace("_", " "))
                 axes.set_title(mode if row == 0 else "", loc="left")
         for row in panels:
             row[0].set_ylabel("Accel (mm/frame²)")
-        handles = dict(zip(*reversed(panels[0][0].get_legend_handles_labels()), strict=True))
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=7, frameon=False)
+        drawn.legend_below(figure, panels.flat)
     return figure

@@ -14,10 +14,10 @@ from smoothnet_core import filters, refine
 from smoothnet_core._checks import require
 from smoothnet_core.model import Model
 from smoothnet_core.online import OnlineRefiner
-from smpl_tools.experiments.figures import COLOURS, STYLE
 from smpl_tools.experiments.frame import Bench, Drawing, Result, Table
 from smpl_tools.experiments.refiners import MIN_SPEED, Scores, Tried, best, setting_text
 from smpl_tools.paired_scores import MEASURES, Refiner, paired_scores
+from smpl_tools.pictures.style import COLOURS, STYLE
 from smpl_tools.sources import PairedClip
 
 if TYPE_CHECKING:

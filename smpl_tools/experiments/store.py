@@ -13,7 +13,7 @@ from smoothnet_core._checks import mismatch
 from smpl_tools.experiments.frame import Cell, Result
 from smpl_tools.experiments.table import STUDIES
 from smpl_tools.formats._files import reason, replacing
-from smpl_tools.plotting import save
+from smpl_tools.pictures.style import save
 
 _KEYS = {"study", "quick", "models", "differs", "losses", "tables", "figures", "settings"}
 _HEAD = """# Results

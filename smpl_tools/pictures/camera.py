@@ -97,7 +97,7 @@ def follow(stage: Stage, view: str, size: tuple[int, int], rows: slice) -> Camer
     rotation = np.stack([right, np.cross(-away, right), -away])
     points = np.concatenate([actor.points for cast in stage.casts for actor in cast], axis=1)
     targets = _targets(points, stage, rows)
-    width, height = size
+    height = size[1]
     fov = _FLAT_FOV_DEG if stage.flat else _FOV_DEG
     focal = height / 2 / math.tan(math.radians(fov) / 2)
     relative = (points - targets[:, None])[rows] @ rotation.T

@@ -198,6 +198,8 @@ class Film:
     def _label(self, picture: Image, group: list[int], top: int, left: int, wide: int) -> None:
         unit = self._choices.size[1] / 720 if len(self._boxes) == 1 or self._boxes[1][0] == 0 else wide / 720
         unit = min(unit, wide / 420)
+        # Letters stay readable in a small picture.
+        unit = max(unit, 0.65)
         x, y = left + 24 * unit, top + 18 * unit
         for motion in group:
             colour = self._look.motions[motion] if len(group) > 1 else self._look.ink
@@ -211,7 +213,7 @@ class Film:
 
     def _frame_marks(self, picture: Image, number: int, frame: int) -> None:
         width, height = self._choices.size
-        unit = min(height / 720, width / 840)
+        unit = max(min(height / 720, width / 840), 0.65)
         for top, left, _, _ in self._boxes[1:]:
             mark = picture[:, left : left + 1] if left else picture[top : top + 1]
             mark += 0.6 * (self._look.line - mark)
@@ -247,7 +249,9 @@ def _rows(choices: Choices, stage: Stage) -> slice:
     end = length if choices.end is None else min(choices.end, length)
     first, last = round(choices.start * stage.fps), round(end * stage.fps)
     if not 0 <= first < last:
-        raise mismatch("start and end", f"seconds in order, between 0 and {length:.3g}", f"{choices.start:g} and {end:g}")
+        raise mismatch(
+            "start and end", f"seconds in order, between 0 and {length:.3g}", f"{choices.start:g} and {end:g}"
+        )
     return slice(first, last)
 
 
@@ -256,6 +260,6 @@ def _boxes(count: int, size: tuple[int, int]) -> list[tuple[int, int, int, int]]
     width, height = size
     if width >= height:
         wide = width // count
-        return [(0, k * wide, height, wide if k < count - 1 or count == 1 else wide) for k in range(count)]
+        return [(0, k * wide, height, wide) for k in range(count)]
     tall = height // count
     return [(k * tall, 0, tall, width) for k in range(count)]

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from smpl_tools.plotting import SUFFIXES as KNOWN_SUFFIXES
 
 import smoothnet_core
 from smoothnet_core._checks import MissingExtraError
@@ -20,7 +21,6 @@ from smpl_tools.cli.evaluate import UNITS
 from smpl_tools.cli.plot import SUFFIXES
 from smpl_tools.evaluation import UNITS as KNOWN_UNITS
 from smpl_tools.motion import PARTS, VALUE_SHAPES
-from smpl_tools.plotting import SUFFIXES as KNOWN_SUFFIXES
 from smpl_tools.refine_motion import METHODS
 from tests.smpl.cli_helpers import Program, body, saved
 

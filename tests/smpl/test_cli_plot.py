@@ -15,8 +15,9 @@ from tests.smpl.cli_helpers import Program, body, saved
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra 'report')")
 
-from smpl_tools import plotting
 from smpl_tools.plotting import before_after
+
+from smpl_tools import plotting
 
 TAKES = REPOSITORY / "assets" / "takes"
 
