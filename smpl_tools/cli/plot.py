@@ -63,7 +63,7 @@ def plot(
     if figure == "accuracy" and not stored and len(files) < 2:
         raise typer.BadParameter("accuracy: expected RESULT... GROUNDTRUTH or the JSON of a study, received one file")
     if figure != "accuracy" and len(files) not in (2, 3):
-        raise typer.BadParameter(f"{figure}: expected BEFORE AFTER [GROUNDTRUTH], received {len(files)} files")
+        raise typer.BadParameter(f"{figure}: expected BEFORE AFTER [GROUNDTRUTH], received {len(files)}")
     if figure != "track" and (start is not None or end is not None):
         raise typer.BadParameter("--start and --end go with --figure track")
     if figure == "overview" and width is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,10 +138,10 @@ def accuracy_figure(panels: Mapping[str, Sequence[Result]], *, width: str = "col
     across = width == "page"
     counts = (len(measures), len(panels)) if across else (len(panels), len(measures))
     with mpl.rc_context(STYLE):
-        tall = min(1.9, 0.85 * inches / counts[1]) if counts[1] > 1 else 1.9
         everything = [result for results in panels.values() for result in results]
         names = dict.fromkeys(r.name for r in sorted(everything, key=lambda r: r.ours))
-        figure = Figure(figsize=(inches, tall * counts[0] + 0.16 * (2 + len(names) // 3)), layout="constrained")
+        rows = math.ceil(len(names) / _legend_columns(inches, names))
+        figure = Figure(figsize=(inches, 1.75 * counts[0] + 0.17 * rows), layout="constrained")
         grid = figure.subplots(*counts, squeeze=False, sharex=True)
         for p, (title, results) in enumerate(panels.items()):
             for m, measure in enumerate(measures):
@@ -198,7 +199,10 @@ def legend_below(figure: Figure, panels: Any) -> None:
     handles: dict[str, Any] = {}
     for axes in panels:
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    # A mark, and letters of seven points.
-    widest = 0.5 + 0.06 * max(map(len, handles))
-    columns = max(1, min(8, int(figure.get_figwidth() / widest)))
+    columns = _legend_columns(figure.get_figwidth(), handles)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _legend_columns(inches: float, names: Iterable[str]) -> int:
+    # A mark, and letters of seven points.
+    return max(1, min(8, int(inches / (0.4 + 0.054 * max(map(len, names))))))

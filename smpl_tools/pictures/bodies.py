@@ -24,7 +24,7 @@ from smpl_tools.motion import Motion
 from smpl_tools.pairs.body import make_body
 from smpl_tools.pairs.render import Scene
 from smpl_tools.pictures.camera import Camera
-from smpl_tools.pictures.paint import Canvas, lit
+from smpl_tools.pictures.paint import Canvas, Image, lit
 from smpl_tools.pictures.stage import Actor, Stage, floor_below
 
 Array = NDArray[np.float64]
@@ -116,7 +116,7 @@ def _with_joints(actor: Actor, joints: tuple[str, ...], points: Array) -> Actor:
     return dataclasses.replace(actor, points=actor.figure.points(moved[:, : len(actor.joints)]))
 
 
-def clothed(model: BodyModel, colours: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+def clothed(model: BodyModel, colours: Mapping[str, Image]) -> Image:
     """Return the colour (V, 3) of every vertex: the free body has clothes painted on, any other is of one colour."""
     if model.name != "free":
         return np.repeat(colours["skin"][None], len(model.vertices), axis=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ class Camera:
 
     def project(self, seen: Array) -> Array:
         """Return the pixels (..., 2) of points (..., 3) in the camera's axes, the upper left corner at (0, 0)."""
-        return self.focal_px * seen[..., :2] / seen[..., 2:] + np.array(self.size) / 2
+        return seen[..., :2] * (self.focal_px / seen[..., 2:]) + np.array(self.size, np.float64) / 2
 
     @cached_property
     def rays(self) -> Array:
@@ -101,7 +102,8 @@ def follow(stage: Stage, view: str, size: tuple[int, int], rows: slice) -> Camer
     fov = _FLAT_FOV_DEG if stage.flat else _FOV_DEG
     focal = height / 2 / math.tan(math.radians(fov) / 2)
     relative = (points - targets[:, None])[rows] @ rotation.T
-    relative = relative[np.isfinite(relative).all(axis=-1).any(axis=1)]
+    seen: Any = np.isfinite(relative).all(axis=-1)
+    relative = relative[seen.any(axis=1)]
     # The free space is not the same above and below: the middle of the picture is a little above that of the people.
     lift = (_TOP - _MARGIN) / 2
     half = np.array([0.5 - _MARGIN, 0.5 - (_TOP + _MARGIN) / 2]) * size

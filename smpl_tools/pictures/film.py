@@ -129,7 +129,9 @@ class Film:
             picture[top : top + tall, left : left + wide] = canvas.colours
             self._label(picture, group, top, left, wide)
         self._frame_marks(picture, number, frame)
-        return np.clip(255 * picture + 0.5, 0, 255).astype(np.uint8)
+        picture *= 255
+        picture += 0.5
+        return np.clip(picture, 0, 255, out=picture).astype(np.uint8)
 
     def _empty(self, frame: int) -> Image:
         if self._floor is not None:
@@ -161,13 +163,13 @@ class Film:
                 for joint in self._trails:
                     self._paint_trail(canvas, actor, joint, frame, colour)
 
-    def _paint_body(self, canvas: Canvas, skin: Skin, frame: int, colour: NDArray[np.float32] | None) -> None:
+    def _paint_body(self, canvas: Canvas, skin: Skin, frame: int, colour: Image | None) -> None:
         vertices = skin.vertices(frame)
         if vertices is not None:
             colours = clothed(skin.model, self._look.clothes) if colour is None else colour[None]
             self._painters[id(skin.model)].paint(canvas, vertices, frame, np.broadcast_to(colours, vertices.shape))
 
-    def _paint_skeleton(self, canvas: Canvas, actor: Actor, frame: int, colours: list[NDArray[np.float32]]) -> None:
+    def _paint_skeleton(self, canvas: Canvas, actor: Actor, frame: int, colours: list[Image]) -> None:
         seen = self.camera.seen(actor.points[frame], frame)
         with np.errstate(invalid="ignore"):
             pixels, depths = self.camera.project(seen), seen[:, 2]
@@ -186,7 +188,7 @@ class Film:
                 float(sizes.mean()),
             )
 
-    def _paint_trail(self, canvas: Canvas, actor: Actor, joint: int, frame: int, colour: NDArray[np.float32]) -> None:
+    def _paint_trail(self, canvas: Canvas, actor: Actor, joint: int, frame: int, colour: Image) -> None:
         first = max(0, frame - round(_TRAIL_SECONDS * self.stage.fps))
         seen = self.camera.seen(actor.points[first : frame + 1, joint], frame)
         seen[~(seen[:, 2] > 0.05)] = np.nan

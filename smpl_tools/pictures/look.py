@@ -12,7 +12,7 @@ from smoothnet_core._checks import require
 from smpl_tools.pictures.paint import Image
 
 
-def rgb(code: str) -> NDArray[np.float32]:
+def rgb(code: str) -> Image:
     """Return red, green and blue from 0 to 1 of ``#RRGGBB``."""
     return np.array([int(code[k : k + 2], 16) for k in (1, 3, 5)], np.float32) / 255
 
@@ -33,15 +33,15 @@ class Look:
         clothes: of a body's parts; ``skin`` of those that are not named.
     """
 
-    background: NDArray[np.float32]
-    floor: NDArray[np.float32]
-    line: NDArray[np.float32]
-    ink: NDArray[np.float32]
-    faint: NDArray[np.float32]
-    sides: tuple[NDArray[np.float32], ...]
-    motions: tuple[NDArray[np.float32], ...]
-    trail: NDArray[np.float32]
-    clothes: dict[str, NDArray[np.float32]]
+    background: Image
+    floor: Image
+    line: Image
+    ink: Image
+    faint: Image
+    sides: tuple[Image, ...]
+    motions: tuple[Image, ...]
+    trail: Image
+    clothes: dict[str, Image]
 
 
 _CLOTHES = {

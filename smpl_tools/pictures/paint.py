@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+# Float32; NumPy's stubs make float64 of most of what is done with it.
+Image = NDArray[Any]
 
 # Towards the light, in the camera's axes (x right, y down, z away): from the upper left, in front.
 LIGHT = np.array([-0.42, -0.66, -0.62]) / np.linalg.norm([-0.42, -0.66, -0.62])
@@ -93,13 +94,13 @@ def paint_trail(
         radius: half the line's width in pixels.
         colour: (3,) 0 to 1.
     """
-    there = np.isfinite(pixels).all(axis=1)
+    there: Any = np.isfinite(pixels).all(axis=1)
     whole = _box(canvas, pixels[there], radius) if there.any() else None
     if whole is None:
         return
     # Where pieces meet they lie over each other: the stronger counts once.
     cover = np.zeros_like(canvas.depths)
-    for k in np.flatnonzero(there[1:] & there[:-1]):
+    for k in np.flatnonzero(np.logical_and(there[1:], there[:-1])):
         box = _box(canvas, pixels[k : k + 2], radius)
         if box is None:
             continue

@@ -11,20 +11,31 @@ import time
 from pathlib import Path
 
 import pytest
-from smpl_tools.plotting import SUFFIXES as KNOWN_SUFFIXES
 
 import smoothnet_core
 from smoothnet_core._checks import MissingExtraError
 from smpl_tools import formats
-from smpl_tools.cli import _refining, _shared
+from smpl_tools.cli import _refining, _shared, plot, render
 from smpl_tools.cli.evaluate import UNITS
-from smpl_tools.cli.plot import SUFFIXES
 from smpl_tools.evaluation import UNITS as KNOWN_UNITS
 from smpl_tools.motion import PARTS, VALUE_SHAPES
+from smpl_tools.pictures import look, style, video
 from smpl_tools.refine_motion import METHODS
 from tests.smpl.cli_helpers import Program, body, saved
 
-COMMANDS = ("refine", "batch", "info", "models", "evaluate", "pairs", "plot", "train", "experiments", "stream")
+COMMANDS = (
+    "refine",
+    "batch",
+    "info",
+    "models",
+    "evaluate",
+    "pairs",
+    "plot",
+    "render",
+    "train",
+    "experiments",
+    "stream",
+)
 PROGRAM = [sys.executable, "-c", "from smpl_tools.cli.main import run; run()"]
 
 
@@ -45,7 +56,10 @@ def test_names_written_out_for_a_fast_start_are_those_of_the_library():
     assert _refining.METHODS == METHODS
     assert set(_shared.KINDS) == set(VALUE_SHAPES)
     assert set(UNITS) == set(KNOWN_UNITS)
-    assert SUFFIXES == KNOWN_SUFFIXES
+    assert plot.SUFFIXES == style.SUFFIXES
+    assert set(plot.WIDTHS) == set(style.WIDTHS)
+    assert render.SUFFIXES == video.SUFFIXES
+    assert set(render.BACKGROUNDS) == set(look.LOOKS)
 
 
 def test_help_lists_every_command(program: Program):
@@ -90,6 +104,12 @@ def test_version(program: Program):
         (["evaluate", "x", "y", "--unit", "ft"], "expected one of m, cm, mm, in, received 'ft'"),
         (["plot", "x", "y", "-o", "z.gif"], "expected a name ending in .png, .pdf, .svg, received 'z.gif'"),
         (["plot", "x", "y"], "--output"),
+        (["plot", "x", "-o", "z.pdf"], r"overview: expected BEFORE AFTER \[GROUNDTRUTH\], received 1"),
+        (["plot", "x", "y", "-o", "z.pdf", "--width", "page"], "--width goes with --figure track and accuracy"),
+        (["plot", "x", "y", "-o", "z.pdf", "--start", "1"], "--start and --end go with --figure track"),
+        (["plot", "x", "-o", "z.pdf", "--figure", "accuracy"], "RESULT... GROUNDTRUTH or the JSON of a study"),
+        (["render", "x", "y", "-o", "z.avi"], "expected a name ending in .mp4, .gif, .webp, received 'z.avi'"),
+        (["render", "x", "y", "-o", "z.mp4", "--size", "big"], "expected WIDTHxHEIGHT in pixels, such as 1280x720"),
     ],
 )
 def test_wrong_usage_exits_with_2(program: Program, arguments: list[str], message: str):

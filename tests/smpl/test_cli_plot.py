@@ -15,9 +15,8 @@ from tests.smpl.cli_helpers import Program, body, saved
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra 'report')")
 
-from smpl_tools.plotting import before_after
-
-from smpl_tools import plotting
+from smpl_tools.pictures.compared import Curves, zoom
+from smpl_tools.pictures.overview import before_after
 
 TAKES = REPOSITORY / "assets" / "takes"
 
@@ -144,9 +143,9 @@ def test_the_piece_shown_close_is_where_jitter_went_and_not_where_movement_is_fa
     still = np.zeros(200)
     clean = np.stack([fast, still, still], axis=1)
     noisy = clean + jitter[:, None]
-    curves = plotting._Curves(time, noisy, clean, "time (s)", "s", "m")
-    first, last = plotting._zoom(curves, 30.0)
+    curves = Curves(time, noisy, clean, "time (s)", "s", "m")
+    first, last = zoom(curves, 30.0)
     assert time[first] >= 0.9
     assert time[last] <= 2.1
-    same = plotting._Curves(time, noisy, noisy, "time (s)", "s", "m")
-    assert time[plotting._zoom(same, 30.0)[0]] > 4.9
+    same = Curves(time, noisy, noisy, "time (s)", "s", "m")
+    assert time[zoom(same, 30.0)[0]] > 4.9
