@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -54,7 +54,7 @@ def write_video(
     program = require("imageio_ffmpeg", "render").get_ffmpeg_exe()
     first = draw(0)
     height, width = first.shape[:2]
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         file = stack.enter_context(replacing(path))
         notes = stack.enter_context(tempfile.TemporaryFile())
         command = [program, "-hide_banner", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
@@ -71,8 +71,8 @@ def write_video(
             stderr=notes,
             start_new_session=True,
         )
+        assert process.stdin is not None
         try:
-            assert process.stdin is not None
             for number, picture in enumerate(_frames(first, draw, count), 1):
                 process.stdin.write(np.ascontiguousarray(picture).data)
                 done(number)
@@ -82,6 +82,8 @@ def write_video(
             # It has stopped listening, and said why.
             failed = True
         finally:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
             process.kill()
             process.wait()
         if failed:
