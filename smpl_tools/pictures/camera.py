@@ -52,7 +52,8 @@ class Camera:
 
     def project(self, seen: Array) -> Array:
         """Return the pixels (..., 2) of points (..., 3) in the camera's axes, the upper left corner at (0, 0)."""
-        return seen[..., :2] * (self.focal_px / seen[..., 2:]) + np.array(self.size, np.float64) / 2
+        pixels: Any = self.focal_px * seen[..., :2] / seen[..., 2:] + np.array(self.size) / 2
+        return pixels
 
     @cached_property
     def rays(self) -> Array:
