@@ -52,8 +52,7 @@ class Camera:
 
     def project(self, seen: Array) -> Array:
         """Return the pixels (..., 2) of points (..., 3) in the camera's axes, the upper left corner at (0, 0)."""
-        pixels: Any = self.focal_px * seen[..., :2] / seen[..., 2:] + np.array(self.size) / 2
-        return pixels
+        return np.asarray(self.focal_px * seen[..., :2] / seen[..., 2:] + np.array(self.size) / 2, np.float64)
 
     @cached_property
     def rays(self) -> Array:

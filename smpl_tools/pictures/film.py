@@ -119,7 +119,8 @@ class Film:
         frame = self.shown(number)
         width, height = self._choices.size
         picture = np.empty((height, width, 3), np.float32)
-        picture[:] = self._look.background
+        if width % len(self._boxes) or height % len(self._boxes):
+            picture[:] = self._look.background
         empty = self._empty(frame)
         motions = range(len(self.stage.casts))
         groups = [list(motions)] if self._choices.overlay else [[m] for m in motions]

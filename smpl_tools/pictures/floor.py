@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,16 +53,25 @@ class Floor:
         # Lines closer than pixels would flicker.
         self._strength = (fade[..., None] * np.clip(0.3 * _SPACING / covers - 0.3, 0, 1)).astype(np.float32)
         self._fade = fade.astype(np.float32)
+        # Above this row there is no line.
+        self._first = int(np.argmax((self._strength > 1e-3).any(axis=(1, 2))))
+        self._drawn: tuple[Any, Image] | None = None
         self._empty = (background + self._fade[..., None] * (shine - background)).astype(np.float32)
 
     def draw(self, frame: int) -> Image:
         """Return the picture (H, W, 3) of the floor without anybody on it."""
         eye = self._camera.eyes[frame, [0, 2]].astype(np.float32)
-        from_line = (self._places + eye) / np.float32(_SPACING)
-        from_line = np.abs(from_line - np.round(from_line)) * np.float32(_SPACING)
-        lines = np.clip(self._edge - from_line * self._sharpness, 0, 1) * self._strength
-        line = np.maximum(lines[..., 0], lines[..., 1])[..., None]
-        return self._empty + line * (self._line - self._empty)
+        # A camera that stands still sees the same floor.
+        if self._drawn is None or (eye != self._drawn[0]).any():
+            rows = slice(self._first, None)
+            from_line = (self._places[rows] + eye) / np.float32(_SPACING)
+            from_line = np.abs(from_line - np.round(from_line)) * np.float32(_SPACING)
+            lines = np.clip(self._edge[rows] - from_line * self._sharpness[rows], 0, 1) * self._strength[rows]
+            line = np.maximum(lines[..., 0], lines[..., 1])[..., None]
+            picture = self._empty.copy()
+            picture[rows] += line * (self._line - picture[rows])
+            self._drawn = eye, picture
+        return self._drawn[1].copy()
 
     def shade(self, picture: Image, points: Array, figure: Figure, frame: int) -> None:
         """Darken a picture (H, W, 3) where a figure with its points at (P, 3) keeps the light from the floor."""
