@@ -61,7 +61,7 @@ class Camera:
         x = (np.arange(width) + 0.5 - width / 2) / self.focal_px
         y = (np.arange(height) + 0.5 - height / 2) / self.focal_px
         across, down = np.meshgrid(x, y)
-        return np.stack([across, down, np.ones_like(down)], axis=-1)
+        return np.stack([across, down, np.ones_like(down)], axis=-1, dtype=np.float64)
 
 
 def view_angles(view: str) -> tuple[float, float]:

@@ -137,6 +137,7 @@ def test_the_frontier_s_table_point_by_point():
         own = [row for row in rows if row["mode"] == mode]
         assert [r.name for r in results] == [row["refiner"].strip("*") for row in own]
         assert [r.ours for r in results] == ["**" in row["refiner"] for row in own]
+        assert [r.values["speed ratio"] for r in results] == [row["speed"] for row in own]
         assert [r.values["Accel (mm/frame²)"] for r in results] == [row["Accel mm/frame²"] for row in own]
     assert {r.name for r in panels["static"] if r.ours} == {"default", "fast"}
 

@@ -14,6 +14,7 @@ from smpl_tools.pictures.camera import VIEWS
 from smpl_tools.pictures.figure import LEFT, MIDDLE, RIGHT, figure_of
 from smpl_tools.pictures.film import Choices, Film
 from smpl_tools.pictures.look import LOOKS
+from smpl_tools.pictures.paint import Canvas, paint_limb, paint_trail
 from smpl_tools.pictures.stage import staged
 from smpl_tools.poses import poses
 from smpl_tools.skeleton import SMPL
@@ -163,6 +164,25 @@ def test_a_trail_is_drawn_where_the_joint_was():
     assert np.abs(before - after).max() > 60
     # Magenta.
     assert after[1] < min(after[0], after[2])
+
+
+def test_what_is_nearer_hides_what_is_farther_whatever_is_painted_first():
+    def painted(order: tuple[str, ...]) -> np.ndarray:
+        canvas = Canvas(np.ones((60, 60, 3), np.float32), np.full((60, 60), np.inf, np.float32))
+        for which in order:
+            depth, colour = (2.0, np.array([1.0, 0, 0])) if which == "near" else (3.0, np.array([0, 0, 1.0]))
+            ends = np.array([[10.0, 30], [50, 30]]) if which == "near" else np.array([[30.0, 10], [30, 50]])
+            paint_limb(canvas, ends, np.full(2, depth), np.full(2, 6.0), colour, 300.0)
+        paint_trail(canvas, ends, np.full(2, 2.5), np.ones(1), 2.0, np.array([0, 1.0, 0]))
+        return canvas.colours
+
+    for order in (("near", "far"), ("far", "near")):
+        middle = painted(order)[30, 30]
+        assert middle[0] > 0.5 > middle[2], order
+    # The trail lies along what was painted last, here the farther: before that, behind the nearer.
+    picture = painted(("near", "far"))
+    assert np.argmax(picture[15, 30]) == 1
+    assert np.argmax(picture[30, 30]) == 0
 
 
 def test_what_nobody_saw_is_not_drawn():
