@@ -95,5 +95,5 @@ def _figure(modes: Sequence[str], tried: Sequence[Tried], ours: dict[str, Scores
                 axes.set_title(mode if row == 0 else "", loc="left")
         for row in panels:
             row[0].set_ylabel("Accel (mm/frame²)")
-        drawn.legend_below(figure, panels.flat)
+        drawn.legend_below(figure, panels.flat, names)
     return figure

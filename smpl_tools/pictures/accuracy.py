@@ -154,7 +154,7 @@ def accuracy_figure(panels: Mapping[str, Sequence[Result]], *, width: str = "col
                     axes.set_title(plain(title), loc="left")
                 if m == len(measures) - 1 if across else p == len(panels) - 1:
                     axes.set_xlabel(SPEED)
-        legend_below(figure, grid.flat)
+        legend_below(figure, grid.flat, names)
     return figure
 
 
@@ -194,13 +194,15 @@ def draw_results(axes: Axes, results: Sequence[Result], x: str, y: str, names: S
     axes.margins(0.1)
 
 
-def legend_below(figure: Figure, panels: Any) -> None:
-    """Put one legend of all panels below them."""
+def legend_below(figure: Figure, panels: Any, names: Iterable[str]) -> None:
+    """Put one legend of all panels below them, in the order of ``names``."""
     handles: dict[str, Any] = {}
     for axes in panels:
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    columns = _legend_columns(figure.get_figwidth(), handles)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False)
+    labels = [plain(name) for name in names if plain(name) in handles]
+    columns = _legend_columns(figure.get_figwidth(), labels)
+    lines = [handles[label] for label in labels]
+    figure.legend(lines, labels, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def _legend_columns(inches: float, names: Iterable[str]) -> int:

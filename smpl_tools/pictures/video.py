@@ -106,9 +106,11 @@ def _write_palette(path: Path, pictures: Iterator[Picture]) -> None:
     """Write the colours of some frames as the 16 x 16 picture that ffmpeg reads them from."""
     image = require("PIL.Image", "render")
     sampled = image.fromarray(np.concatenate([picture[::2, ::2] for picture in pictures]))
-    chosen = sampled.quantize(_COLOURS, method=image.Quantize.MEDIANCUT).getpalette("RGB")
+    # Shades by how much of the picture they fill, and colours however rare.
+    ways = ((image.Quantize.MEDIANCUT, _COLOURS // 2), (image.Quantize.MAXCOVERAGE, _COLOURS - _COLOURS // 2))
+    chosen = [sampled.quantize(count, method=way).getpalette("RGB")[: 3 * count] for way, count in ways]
+    found = np.array(sum(chosen, []), np.uint8).reshape(-1, 3)
     colours = np.zeros((256, 4), np.uint8)
-    found = np.array(chosen, np.uint8).reshape(-1, 3)[:_COLOURS]
     colours[: len(found), :3] = found
     colours[:_COLOURS, 3] = 255
     image.fromarray(colours.reshape(16, 16, 4)).save(path)
