@@ -109,7 +109,7 @@ def _write_palette(path: Path, pictures: Iterator[Picture]) -> None:
     # Shades by how much of the picture they fill, and colours however rare.
     ways = ((image.Quantize.MEDIANCUT, _COLOURS // 2), (image.Quantize.MAXCOVERAGE, _COLOURS - _COLOURS // 2))
     chosen = [sampled.quantize(count, method=way).getpalette("RGB")[: 3 * count] for way, count in ways]
-    found = np.array(sum(chosen, []), np.uint8).reshape(-1, 3)
+    found = np.concatenate([np.array(part, np.uint8).reshape(-1, 3) for part in chosen])
     colours = np.zeros((256, 4), np.uint8)
     colours[: len(found), :3] = found
     colours[:_COLOURS, 3] = 255
