@@ -16,13 +16,13 @@ from tests.documented import blocks
 from tests.helpers import REPOSITORY
 from tests.smpl.test_train_model import paired_file
 
-FRAMES = 80
+FRAMES = 110
 # What the pages' programs take for granted.
-NAMES = """
+NAMES = f"""
 import sys
 import numpy as np
 generator = np.random.default_rng(0)
-truth = generator.normal(size=(40, 15, 3))
+truth = generator.normal(size=({FRAMES}, 15, 3))
 axis_angle, channels, camera = generator.normal(size=(40, 24, 3)), generator.normal(size=(40, 6)), truth
 show = print
 sys.argv = ["my_estimator.py", "pictures", "found.npz", "static", "30"]
@@ -52,6 +52,20 @@ sources:
 validation:
   - {kind: paired, folder: my_pairs, splits: [val]}
 select: none
+"""
+# Sends to a port of this machine until somebody listens there.
+_KNOCK = """
+import socket, sys, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+    out.connect(("127.0.0.1", int(sys.argv[1])))
+    heard = 0
+    while heard < 3:
+        time.sleep(0.1)
+        try:
+            out.send(b"[[0, 0, 0]]")
+            heard += 1
+        except ConnectionRefusedError:
+            heard = 0
 """
 # Long jobs in short.
 _SHORTER = (("steps: 1500", "steps: 2"),)
@@ -87,9 +101,10 @@ def own_files(page: str, folder: Path) -> None:
 def programs(folder: Path) -> None:
     """Write ``smoothnet``, ``python``, and what stands at both ends of a stream."""
     folder.mkdir()
-    run = f'"{sys.executable}" -c "from smpl_tools.cli.main import run; run()" "$@"'
+    run = f'exec "{sys.executable}" -c "from smpl_tools.cli.main import run; run()" "$@"'
     tracker = "for n in 1 2 3 4 5 6 7 8; do echo \"[[0, $n, 0], [1, 1, $n]]\"; done"
-    texts = {"smoothnet": run, "python": f'"{sys.executable}" "$@"', "tracker": tracker, "viewer": "cat"}
+    texts = {"smoothnet": run, "python": f'exec "{sys.executable}" "$@"'}
+    texts |= {"tracker": tracker, "viewer": "exec cat", "knock": f"exec \"{sys.executable}\" -c '{_KNOCK}' \"$1\""}
     for name, text in texts.items():
         path = folder / name
         path.write_text(f"#!/bin/sh\n{text}\n")
