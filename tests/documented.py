@@ -83,7 +83,7 @@ def calls(command: str, program: str) -> list[list[str]]:
     found, words = [], []
     for word in [*reader, ";"]:
         if set(word) <= set(";|&"):
-            if program in words:
+            if program in words and words[0] != "git":
                 found.append(words[words.index(program) + 1 :])
             words = []
         else:

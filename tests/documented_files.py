@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import stat
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from smpl_tools.cli.main import main
+from smpl_tools.sources import MODES
+from tests.core.test_estimator_errors import made_up_pair
 from tests.documented import blocks
 from tests.helpers import REPOSITORY
-from tests.smpl.test_train_model import paired_file
 
 FRAMES = 110
 # What the pages' programs take for granted.
@@ -101,14 +101,16 @@ def own_files(page: str, folder: Path) -> None:
 def programs(folder: Path) -> None:
     """Write ``smoothnet``, ``python``, and what stands at both ends of a stream."""
     folder.mkdir()
-    run = f'exec "{sys.executable}" -c "from smpl_tools.cli.main import run; run()" "$@"'
-    tracker = "for n in 1 2 3 4 5 6 7 8; do echo \"[[0, $n, 0], [1, 1, $n]]\"; done"
-    texts = {"smoothnet": run, "python": f'exec "{sys.executable}" "$@"'}
-    texts |= {"tracker": tracker, "viewer": "exec cat", "knock": f"exec \"{sys.executable}\" -c '{_KNOCK}' \"$1\""}
+    tracker = 'for n in 1 2 3 4 5 6 7 8; do echo "[[0, $n, 0], [1, 1, $n]]"; done'
+    texts = {"python": f'exec "{sys.executable}" "$@"'}
+    texts |= {"tracker": tracker, "viewer": "exec cat", "knock": f'exec "{sys.executable}" -c \'{_KNOCK}\' "$1"'}
     for name, text in texts.items():
         path = folder / name
         path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        path.chmod(0o755)
+    # A program of Python's: training in several processes starts it again by its name.
+    (folder / "smoothnet").write_text(f"#!{sys.executable}\nfrom smpl_tools.cli.main import run\n\nrun()\n")
+    (folder / "smoothnet").chmod(0o755)
 
 
 def _takes(folder: Path) -> None:
@@ -147,7 +149,11 @@ def _made_of(take: str, folder: Path) -> None:
 def _paired(folder: Path) -> None:
     folder.mkdir(parents=True)
     for seed, name in enumerate(("a", "b", "c")):
-        paired_file(folder, name, f"subject {name}", frames=FRAMES, seed=seed)
+        pair = made_up_pair(seed)
+        arrays = {"fps": np.float32(30), "metadata": json.dumps({"subject": name}), "gt_3d": pair.groundtruth}
+        for mode in MODES.values():
+            arrays |= {f"est_3d{mode}": pair.estimate, f"visibility{mode}": pair.confidence}
+        np.savez(folder / f"{name}.npz", **arrays)
     (folder / "splits.json").write_text(json.dumps({"train": ["a", "b"], "val": ["c"]}))
 
 

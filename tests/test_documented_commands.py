@@ -227,8 +227,8 @@ def test_options_of_benchmarks_are_known():
     ("command", "message"),
     [
         ("refine take.bvh --no-such-option", "No such option"),
-        ("refine take.bvh --strength lots", "'lots' is not a valid float"),
-        ("convert take.bvh", "Missing option"),
+        ("refine take.bvh --strength lots", "a valid"),
+        ("convert take.bvh", "Missing"),
     ],
 )
 def test_wrong_options_are_seen(command, message):

@@ -40,7 +40,9 @@ def command_line_page() -> str:
     """Return the reference of every command, from what its own ``--help`` is made of."""
     program = typer.main.get_command(app)
     text = f"# The command line\n\n{program.help}\n\n"
-    text += "Every command takes `-h` or `--help`. Exit status: 0; 1 an input was refused; 2 wrong usage; 3 some of several"
+    text += (
+        "Every command takes `-h` or `--help`. Exit status: 0; 1 an input was refused; 2 wrong usage; 3 some of several"
+    )
     text += " inputs failed; 130 interrupted.\n\n"
     for name, command in program.commands.items():
         context = command.context_class(command, info_name=f"smoothnet {name}")
@@ -51,7 +53,7 @@ def command_line_page() -> str:
         for kind, heading in (("argument", "Argument"), ("option", "Option")):
             chosen = [(names, said) for this, names, said in rows if this == kind]
             if chosen:
-                text += f"| {heading} | |\n|---|---|\n"
+                text += f"| {heading} | what it does |\n|---|---|\n"
                 text += "".join(f"| {_names(names)} | {_cell(said)} |\n" for names, said in chosen) + "\n"
     return text
 
@@ -63,8 +65,9 @@ def python_pages() -> dict[str, dict[str, tuple[str, str]]]:
         pages = {}
         for name, modules in _public_modules(package).items():
             title = name.split(".", 1)[1] if "." in name else name
-            body = "\n".join(f"::: {module}\n" for module in modules)
-            pages[title] = (f"{PYTHON}/{name}.md", f"# {name}\n\n{body}")
+            # The first module's heading is the page's; those of the modules in a package come below it.
+            body = "".join(f"::: {m}\n    options: {{heading_level: {1 + (m != name)}}}\n\n" for m in modules)
+            pages[title] = (f"{PYTHON}/{name}.md", body)
         result[package] = pages
     return result
 

@@ -28,7 +28,7 @@ accelerate at all scores the truth's own mean acceleration.
 
 **What to trust.** Read [Filters tuned on the training clips](#filters-tuned-on-the-training-clips) first: real errors,
 subjects that no training saw, and every filter with settings searched for it. There `default` has the lowest MPJPE in
-all three modes and the lowest PA-MPJPE in two. Likewise in MPJPE: [the worst frames](#the-worst-1-of-frames) in two
+all three modes and the lowest PA-MPJPE in two. Likewise in MPJPE: [the worst frames](#the-worst-1--of-frames) in two
 modes, [rotations](#6d-rotations) in all, and [modes and subjects left out of
 training](#unseen-estimator-modes-and-subjects) but for one subject, who hardly moves. [Clean motion](#clean-motion-in)
 comes back nearly as it was.
