@@ -12,6 +12,7 @@ from tests.helpers import REPOSITORY
 _FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Pages whose commands a reader types from the first to the last; elsewhere each block stands for itself.
 _IN_ORDER = ("docs/start-", "docs/howto/")
+_LAUNCHERS = ("srun", "torchrun")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def calls(command: str, program: str) -> list[list[str]]:
     found, words = [], []
     for word in [*reader, ";"]:
         if set(word) <= set(";|&"):
-            if program in words and words[0] != "git":
+            # By itself, or started by another program.
+            if program in words and words[0] in (program, *_LAUNCHERS):
                 found.append(words[words.index(program) + 1 :])
             words = []
         else:

@@ -16,7 +16,7 @@ from tests.core.test_estimator_errors import made_up_pair
 from tests.documented import blocks
 from tests.helpers import REPOSITORY
 
-FRAMES = 110
+FRAMES = 102
 # What the pages' programs take for granted.
 NAMES = f"""
 import sys

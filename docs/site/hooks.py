@@ -90,10 +90,13 @@ def _public_modules(package: str) -> dict[str, list[str]]:
             pages[f"{package}.{name}"] = [f"{package}.{name}"]
         elif (initial := path / "__init__.py").is_file():
             modules = [f"{package}.{name}"]
-            # A package that says what it exports has its modules for itself.
-            if "__all__" not in initial.read_text(encoding="utf-8"):
-                public = sorted(p.stem for p in path.glob("*.py") if not p.stem.startswith("_"))
-                modules += [f"{package}.{name}.{module}" for module in public]
+            public = sorted(p.stem for p in path.glob("*.py") if not p.stem.startswith("_"))
+            # A package that says what it exports has its modules for itself; but for those of the name of what they
+            # hold, which hide it from who reads the sources.
+            exports = re.search(r"^__all__ = \[(.*?)\]", initial.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+            if exports:
+                public = [module for module in public if f'"{module}"' in exports[1]]
+            modules += [f"{package}.{name}.{module}" for module in public]
             pages[f"{package}.{name}"] = modules
     return pages
 
