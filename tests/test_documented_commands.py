@@ -53,7 +53,7 @@ NOT_RUN: dict[str, tuple[str, Callable[[], bool]]] = {
     ),
     "smoothnet mesh take.npz -o smplx.glb --body smplx --models ~/body_models": (_MODELS, _never),
     "smoothnet fit joints.csv -o wham.pkl --to wham --body smpl --models ~/body_models": (_MODELS, _never),
-    "smoothnet train --preset published --data ../shared/data -o published.safetensors": ("trains for an hour", _never),
+    "smoothnet train --preset published --data DATA -o published.safetensors": ("trains for an hour", _never),
     "tensorboard --logdir my.run": ("serves until it is stopped", _never),
     "smoothnet train my.yaml --accelerator cuda --devices 8 --precision bf16-mixed": ("needs eight GPUs", _gpus),
     "smoothnet train my.yaml --accelerator cuda --devices 8 --num-nodes 2": (_MACHINES, _never),
