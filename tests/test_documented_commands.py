@@ -68,6 +68,12 @@ NOT_RUN: dict[str, tuple[str, Callable[[], bool]]] = {
 }
 # Of these every line needs Blender; tests/blender/ runs what they do.
 _BLENDER = re.compile(r"\s*blender --background |.*\bimport bpy\b|.*BLENDER_USER_RESOURCES", re.DOTALL)
+# Pages whose commands another test runs, on files of their own; their options are parsed here all the same.
+ELSEWHERE = {
+    "docs/pictures.md": "tests/smpl/test_pictures_documented.py",
+    # What made the pictures, written there by the program that makes them.
+    "docs/gallery/README.md": "docs/gallery/make_gallery.py",
+}
 # Programs that are no whole ones, and are compiled alone.
 PARTS = {"docs/training.md": "needs two processes: tests/smpl/test_train_processes.py"}
 
@@ -144,7 +150,7 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("sequence", [pytest.param(s, id=s[0].name) for s in sequences()])
+@pytest.mark.parametrize("sequence", [pytest.param(s, id=s[0].name) for s in sequences() if s[0].page not in ELSEWHERE])
 def test_what_is_documented_works_as_it_is_typed(sequence, files, tmp_path):
     folder = tmp_path / "here"
     shutil.copytree(files, folder, symlinks=True)
@@ -203,6 +209,8 @@ def test_commands_within_sentences_name_what_there_is():
 def test_what_is_not_run_is_there():
     shown = {command for block in blocks() if block.language == "sh" for command in commands(block)}
     assert set(NOT_RUN) - shown == set(), "not in the documentation any more"
+    assert set(ELSEWHERE) <= {block.page for block in blocks()}
+    assert all((REPOSITORY / name).is_file() for name in ELSEWHERE.values())
     assert set(PARTS) <= {block.page for block in blocks() if block.language == "python"}
 
 
