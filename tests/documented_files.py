@@ -108,8 +108,10 @@ def programs(folder: Path) -> None:
         path = folder / name
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
-    # A program of Python's: training in several processes starts it again by its name.
-    (folder / "smoothnet").write_text(f"#!{sys.executable}\nfrom smpl_tools.cli.main import run\n\nrun()\n")
+    # A program of Python's, as pip makes it: what works in several processes starts it again by its name.
+    (folder / "smoothnet").write_text(
+        f"#!{sys.executable}\nfrom smpl_tools.cli.main import run\n\nif __name__ == '__main__':\n    run()\n"
+    )
     (folder / "smoothnet").chmod(0o755)
 
 

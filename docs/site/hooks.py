@@ -38,7 +38,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 def command_line_page() -> str:
     """Return the reference of every command, from what its own ``--help`` is made of."""
-    program = typer.main.get_command(app)
+    program = typer.main.get_group(app)
     text = f"# The command line\n\n{program.help}\n\n"
     text += (
         "Every command takes `-h` or `--help`. Exit status: 0; 1 an input was refused; 2 wrong usage; 3 some of several"
