@@ -79,7 +79,7 @@ PARTS = {"docs/training.md": "needs two processes: tests/smpl/test_train_process
 
 # What is run in short: the same command with less to do.
 SHORTER = (
-    (r"(smoothnet pairs .*)", r"\1 --size 64 --cameras 1 --modes static"),
+    (r"(smoothnet pairs .* --estimator .*)", r"\1 --size 64 --cameras 1 --modes static"),
     (r"--drawn 400", "--drawn 2"),
     (r"--devices 4", "--devices 2"),
     (r"--workers 8", "--workers 2"),
