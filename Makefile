@@ -12,8 +12,8 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 # Blenders whose bpy module is tested; 5.2 is for Python 3.13 alone.
 BLENDERS := 4.2 4.5 5.0 $(shell $(PY) -c 'import sys; print("5.2" if sys.version_info[:2] == (3, 13) else "")' 2>/dev/null)
 
-.PHONY: demo test check test-base test-oldest test-blender extension bench bench-quick bench-noblas weights weights-published
-.PHONY: pairs takes gallery fuzz clean
+.PHONY: demo test check docs test-base test-oldest test-blender extension bench bench-quick bench-noblas weights
+.PHONY: weights-published pairs takes gallery fuzz clean
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-bpy-%/stamp
 
@@ -48,6 +48,9 @@ test-blender: # the extension's tests in the bpy module of every Blender; PY= na
 # A crash or a hang at the end is a failure.
 test-blender-%: .venv-bpy-%/stamp
 	$(PYTEST) timeout --kill-after 10 1800 .venv-bpy-$*/bin/python -m pytest tests/blender
+
+docs: .venv/stamp # the documentation as a site, into build/site; open index.html there. A broken link is an error
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet
 
 extension: .venv-extension/stamp # the archives that are installed in Blender, into dist/, checked
 	.venv-extension/bin/python -m blender_addon.packaging.build_extension

@@ -320,6 +320,6 @@ def test_the_continuous_check_runs_every_suite():
     assert os.access(script, os.X_OK)
     text = script.read_text(encoding="utf-8")
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-    for target in ("test", "demo", "test-base", "test-oldest", "extension", "test-blender"):
+    for target in ("test", "docs", "demo", "test-base", "test-oldest", "extension", "test-blender"):
         assert re.search(rf"make {target}\b", text), target
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -59,8 +59,8 @@ def fit_errors(pairs: Sequence[Pair], fps: float = 30.0) -> ErrorModel:
         fps: frames a second of all of them.
 
     Raises:
-        ValueError: no pairs, another number of joints, none longer than the lags that are compared (60 frames), or a
-            frame rate that is not positive.
+        ValueError: no pairs, another number of joints, none longer than the lags that are compared (60 frames), none
+            with a stretch in which the estimator does not fail, or a frame rate that is not positive.
     """
     if not fps > 0:
         raise mismatch("frames a second", "a positive number", fps)
@@ -72,6 +72,15 @@ def fit_errors(pairs: Sequence[Pair], fps: float = 30.0) -> ErrorModel:
     clips = [Clip(pair) for pair in pairs]
     if max(len(clip.error) for clip in clips) <= _LAGS[-1]:
         raise mismatch("pairs to fit errors to", f"one of more than {_LAGS[-1]} frames", "only shorter ones")
+    if not any(
+        len(run) > 2
+        for clip in clips
+        for run in np.split(clip.plain, np.flatnonzero(np.diff(clip.plain)) + 1)
+        if run[0]
+    ):
+        raise mismatch(
+            "pairs to fit errors to", "three frames on end that are neither lost nor swapped nor far off", "none"
+        )
     # Beyond what all but the rarest poses reach, a straight line leads far astray.
     reach = np.quantile(np.concatenate([clip.truth for clip in clips]), (0.01, 0.99), axis=0)
     gain = _gain(clips, reach)

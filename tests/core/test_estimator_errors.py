@@ -249,6 +249,9 @@ def test_refused_input(model, pairs):
     with pytest.raises(ValueError, match=r"expected one of more than 60 frames, received only shorter ones$"):
         fit_errors([made_up_pair(0, 60)])
     p = pairs[0]
+    lost = Pair("lost", p.estimate, p.groundtruth, p.confidence, np.zeros_like(p.observed))
+    with pytest.raises(ValueError, match=r"neither lost nor swapped nor far off, received none$"):
+        fit_errors([lost])
     few = Pair("few", p.estimate[:, :9], p.groundtruth[:, :9], p.confidence[:, :9], p.observed[:, :9])
     with pytest.raises(ValueError, match=r"^pair few, shape: expected \(T, 15, 3\), received \(200, 9, 3\)$"):
         fit_errors([few])
