@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 # A spike: for at most so many seconds a joint was changed so many times as much as it usually is, beside what it was
 # changed by around that time, and by at least so many degrees, or by this share of the person's size.
-_SPIKE_SECONDS, _SPIKE_TIMES, _SPIKE_DEGREES, _SPIKE_SHARE = 0.2, 5.0, 6.0, 0.015
+_SPIKE_SECONDS, _SPIKE_TIMES, _SPIKE_DEGREES, _SPIKE_SHARE = 0.2, 5.0, 8.0, 0.015
 # Movement of the root that is less than this share of the person's size: the person is told relative to it.
 _STILL = 1e-3
 # What evaluation calls its numbers, for people: name, unit, and what is good: 0, or 1 for a ratio to the truth.
