@@ -41,7 +41,7 @@ ShareChoice = Annotated[
 def report(
     before: Annotated[Path, typer.Argument(metavar="BEFORE", help="Motion file or folder as captured.")],
     after: Annotated[Path, typer.Argument(metavar="AFTER", help="The same motion refined.")],
-    groundtruth: Annotated[Path | None, typer.Argument(metavar="[GROUNDTRUTH]", help="The true motion.")] = None,
+    groundtruth: Annotated[Path | None, typer.Argument(metavar="GROUNDTRUTH", help="The true motion.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("report.html"),
     person: PersonChoice = None,
     unit: UnitChoice = None,
@@ -79,7 +79,7 @@ def report(
 
 def view(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Motion file or folder to show.")],
-    other: Annotated[Path | None, typer.Argument(metavar="[FILE2]", help="The same motion refined.")] = None,
+    other: Annotated[Path | None, typer.Argument(metavar="FILE2", help="The same motion refined.")] = None,
     person: PersonChoice = None,
     unit: UnitChoice = None,
     body: BodyChoice = False,

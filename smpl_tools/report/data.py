@@ -127,10 +127,11 @@ def _scene(takes: Takes) -> dict[str, Any]:
     placed = full @ turn.T
     heights = placed[..., 1]
     lowest = np.nanmin(heights[~np.isnan(heights).all(axis=1)], axis=1)
+    ground = float(np.quantile(lowest, 0.05)) if len(lowest) else 0.0
     return {
         "turn": turn,
         "height": body_size(takes),
-        "ground": float(np.quantile(lowest, 0.05)),
+        "ground": ground,
         "facing": _facing(takes, placed) if takes.size == 3 else None,
     }
 
@@ -140,7 +141,11 @@ def _facing(takes: Takes, placed: Array) -> float | None:
     for pair in (("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("left_up_leg", "right_up_leg")):
         if all(name in names for name in pair):
             left, right = (placed[:, names.index(name)] for name in pair)
-            across = np.nanmean(left - right, axis=0)
+            apart = left - right
+            apart = apart[np.isfinite(apart).all(axis=1)]
+            if not len(apart):
+                continue
+            across = apart.mean(axis=0)
             # Left cross up.
             x, z = -across[2], across[0]
             return float(np.arctan2(x, z)) if np.hypot(x, z) > 0 else None

@@ -119,8 +119,10 @@ def frame_errors(takes: Takes, root: tuple[int, ...]) -> dict[str, dict[str, Arr
 def body_size(takes: Takes) -> float:
     """Return the size of the person in the report's unit: the median over frames of the widest extent of the joints."""
     x = takes.takes[-1].positions
-    seen = x[np.isfinite(x).all(axis=(1, 2))]
-    seen = x[np.isfinite(x).all(axis=2).any(axis=1)] if not len(seen) else seen
+    whole = x[np.isfinite(x).all(axis=(1, 2))]
+    seen = whole if len(whole) else _seen(x)
+    if not len(seen):
+        return 1.0
     extent = np.nanmax(seen, axis=1) - np.nanmin(seen, axis=1)
     return float(np.median(extent.max(axis=1))) or 1.0
 
@@ -147,7 +149,9 @@ def spikes(takes: Takes) -> tuple[list[tuple[int, int, float]], str]:
         moved = moved[..., None]
     else:
         moved = before.positions - after.positions
-        size = body_size(takes) if takes.size > 1 else float(np.nanmax(np.ptp(after.positions, axis=0), initial=0.0))
+        # Of channels, which have no size, how far they range.
+        own = _seen(after.positions)
+        size = body_size(takes) if takes.size > 1 else float((np.nanmax(own) - np.nanmin(own)) if own.size else 0.0)
         joints, least, unit = takes.joints, _SPIKE_SHARE * size, takes.unit
     seen = np.isfinite(moved).all(axis=-1)
     slow = median_filter(np.nan_to_num(moved), size=(2 * longest + 1, 1, 1), mode="nearest")
@@ -198,8 +202,8 @@ def foot_contacts(takes: Takes) -> tuple[list[dict[str, Any]], dict[str, Any] | 
     up = ("-" if takes.up.sum() < 0 else "") + "xyz"[int(np.argmax(np.abs(takes.up)))]
     reference = takes.of("truth") or takes.takes[-1]
     # A person told relative to the hips has no ground to stand on.
-    middle = np.nanmean(reference.positions, axis=1)
-    if np.nanmax(np.ptp(middle[np.isfinite(middle).all(axis=1)], axis=0)) < _STILL * body_size(takes):
+    middle = np.nanmean(_seen(reference.positions), axis=1)
+    if np.ptp(middle, axis=0).max(initial=0.0) < _STILL * body_size(takes):
         return [], None, "no foot contacts: the person is told relative to the hips"
     how: dict[str, Any] = {"fps": takes.fps, "up": up}
     bands: list[dict[str, Any]] = []
@@ -225,6 +229,11 @@ def foot_contacts(takes: Takes) -> tuple[list[dict[str, Any]], dict[str, Any] | 
         slides[take.key] = float(np.nanmean(slide)) if np.isfinite(slide).any() else None
     best = 0 if len(takes.takes) > 1 else None
     return bands, {"label": "Foot slide", "unit": "mm/s", "best": best, "values": slides}, None
+
+
+def _seen(x: Array) -> Array:
+    """Return the frames of (T, J, D) in which a joint was observed."""
+    return x[np.isfinite(x).all(axis=2).any(axis=1)]
 
 
 def _track(take: Take) -> Track:

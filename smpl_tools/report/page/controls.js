@@ -29,7 +29,7 @@ export function transport(report, state, footer) {
     const frame = state.get("frame");
     scrub.value = frame;
     scrub.style.setProperty("--done", `${(100 * frame) / Math.max(1, report.frames - 1)}%`);
-    clock.replaceChildren(element("b", { textContent: seconds(frame) }), ` frame ${report.number(frame)}`);
+    clock.replaceChildren(element("b", { textContent: seconds(frame) }), element("span", { textContent: " frame " }), String(report.number(frame)));
     scrub.ariaValueText = `frame ${report.number(frame)}, ${seconds(frame)}`;
   };
   state.listen(["frame"], show);

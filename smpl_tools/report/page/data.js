@@ -107,6 +107,20 @@ export class Report {
     return result;
   }
 
+  // The joint that jitters most in the first motion.
+  shakiest() {
+    const values = this.rate(this.keys[0], 2);
+    const joints = this.joints.length;
+    const sums = this.joints.map(() => [0, 0]);
+    values.forEach((value, index) => {
+      if (Number.isNaN(value)) return;
+      sums[index % joints][0] += value;
+      sums[index % joints][1]++;
+    });
+    const means = sums.map(([sum, count]) => (count ? sum / count : -1));
+    return means.indexOf(Math.max(...means));
+  }
+
   // What a heat map and a colour can show: name, values (T, J) and unit; `like` shares its scale.
   measures() {
     return this.#once("measures", () => {

@@ -97,6 +97,6 @@ export function number(value, unit = "") {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   const digits = size < 1e-9 ? 0 : Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(size))));
-  const text = value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const text = value.toFixed(digits).replace(/^(-?\d{1,3})((?:\d{3})+)(?=$|\.)/, (_, head, rest) => head + rest.replace(/\d{3}/g, ",$&"));
   return unit ? `${text}\u00a0${unit}` : text;
 }

@@ -16,7 +16,7 @@ export class Figure {
     this.group = new THREE.Group();
     this.offset = new THREE.Vector3();
     const material = () => new THREE.MeshLambertMaterial();
-    this.joints = new THREE.InstancedMesh(new THREE.SphereGeometry(1, 12, 8), material(), report.joints.length);
+    this.joints = new THREE.InstancedMesh(new THREE.SphereGeometry(1, 8, 6), material(), report.joints.length);
     this.bones = new THREE.InstancedMesh(bone(), material(), Math.max(1, report.bones.length));
     this.bones.count = report.bones.length;
     for (const mesh of [this.joints, this.bones]) {
@@ -84,7 +84,7 @@ export class Figure {
 
 // From its thick end at the origin one unit along y.
 function bone() {
-  const shape = new THREE.CylinderGeometry(0.010, 0.019, 1, 10, 1);
+  const shape = new THREE.CylinderGeometry(0.010, 0.019, 1, 7, 1, true);
   shape.translate(0, 0.5, 0);
   return shape;
 }

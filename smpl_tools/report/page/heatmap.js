@@ -77,7 +77,7 @@ export class HeatMap {
     const bar = element("span", { className: "ramp" });
     bar.style.background = gradient();
     const marked = report.spikes.length ? [element("span", { className: "spike-mark" }), `${report.spikes.length} repaired`] : [];
-    this.scale.replaceChildren(measure.label, "0", bar, number(ceiling * measure.factor, measure.unit), element("i"), ...marked);
+    this.scale.replaceChildren(element("span", { textContent: measure.label }), element("span", { textContent: "0" }), bar, number(ceiling * measure.factor, measure.unit), element("i"), ...marked);
   }
 
   #marks(ink, width) {

@@ -33,11 +33,11 @@ export async function start({ data, live, plotly }) {
     if (!state.get("theme")) state.listeners.filter((one) => one.names.includes("theme")).forEach((one) => one.call(["theme"]));
   });
 
-  const [seconds, rate] = [number(report.seconds(report.frames)), number(report.fps)];
+  const [seconds, rate] = [number(report.seconds(report.frames)), String(Math.round(report.fps * 100) / 100)];
   find("title").textContent = report.takes[0].file;
   find("subtitle").textContent = [
     ...(report.person === null ? [] : [`person ${report.person}`]),
-    `${report.frames.toLocaleString("en")} frames`, `${seconds} s at ${rate} a second`,
+    `${report.frames.toLocaleString("en")} frames`, `${seconds} s`, `${rate} fps`,
     `${report.joints.length} ${report.size === 1 ? "channels" : "joints"}`,
   ].join(" · ");
   find("takes").append(...chips(report, state));
@@ -131,6 +131,7 @@ function run(state, player) {
     const seconds = Math.min(0.25, (now - last) / 1000);
     last = now;
     if (state.get("playing")) state.advance(seconds);
+    player?.pace(seconds, state.get("playing"));
     player?.draw();
     requestAnimationFrame(tick);
   };

@@ -9,6 +9,8 @@ import { Figure, Trail } from "report/figures";
 import { HEIGHT } from "report/places";
 
 const FIELD = 30;
+// Seconds that a frame may take, how many may take longer, and the least share of the screen's pixels along a side.
+const [SLOWEST, PATIENCE, COARSEST] = [0.031, 6, 0.45];
 
 export class Player {
   constructor(report, state, places, stage) {
@@ -38,7 +40,8 @@ export class Player {
     stage.querySelector("#tags").append(...this.tags);
     this.followed = new THREE.Vector3();
     this.scratch = new THREE.Vector3();
-    this.drawn = 0;
+    this.drawn = this.late = 0;
+    this.sharpness = 1;
     this.repaint();
     this.resetCamera();
     new ResizeObserver(() => this.#resize()).observe(stage);
@@ -57,13 +60,13 @@ export class Player {
   }
 
   repaint() {
-    const ground = cssColour("--stage");
+    const ground = cssColour("--card");
+    this.ink = { ground, grey: cssColour("--muted") };
     this.scene.background = new THREE.Color(ground);
-    if (this.floor) this.scene.remove(this.floor);
     if (!this.flat) {
-      this.scene.fog = new THREE.Fog(ground, 9, 26);
-      this.floor = new THREE.GridHelper(60, 120, cssColour("--grid-strong"), cssColour("--grid"));
-      this.scene.add(this.floor);
+      this.scene.fog = new THREE.Fog(ground, 5, 15);
+      if (!this.floor) this.scene.add((this.floor = grid()));
+      this.floor.material.color.set(cssColour("--grid"));
     }
     this.tags.forEach((tag, index) => tag.style.setProperty("--take", takeColour(this.report.keys[index])));
     for (const figure of [...this.figures, ...this.bodies]) figure.painted = null;
@@ -74,7 +77,8 @@ export class Player {
   #arrange() {
     const { report, state, places } = this;
     const shown = report.keys.filter((key) => state.shown(key));
-    const apart = state.get("layout") === "side" ? Math.max(0.9, Math.min(2.4, places.spread * 1.05)) : 0;
+    const widest = this.camera.aspect < 1.2 ? 1.0 : 2.2;
+    const apart = state.get("layout") === "side" ? Math.max(0.8, Math.min(widest, places.spread * 0.9)) : 0;
     const [x, z] = [Math.cos(this.azimuth), -Math.sin(this.azimuth)];
     report.keys.forEach((key, index) => {
       const place = (shown.indexOf(key) - (shown.length - 1) / 2) * apart;
@@ -94,7 +98,7 @@ export class Player {
     const target = new THREE.Vector3(path[start], this.flat ? path[start + 1] : 0.5 * HEIGHT, path[start + 2]);
     const aspect = this.camera.aspect;
     const half = Math.tan((FIELD * Math.PI) / 360);
-    const distance = Math.max((0.66 * HEIGHT) / half, (0.56 * (this.width + 0.3)) / (half * aspect));
+    const distance = Math.max((0.64 * HEIGHT) / half, (0.52 * (this.width + 0.2)) / (half * aspect));
     const height = this.flat ? 0 : 0.16;
     const way = new THREE.Vector3(
       Math.sin(this.azimuth) * Math.cos(height), Math.sin(height), Math.cos(this.azimuth) * Math.cos(height),
@@ -109,14 +113,35 @@ export class Player {
   #resize() {
     const { clientWidth: width, clientHeight: height } = this.stage;
     if (!width || !height) return;
+    // Kept, since to ask for it while a take plays would lay out the page anew at every frame.
+    this.extent = [width, height];
     const first = !this.sized;
     this.sized = true;
-    this.renderer.setPixelRatio(Math.min(2, devicePixelRatio));
-    this.renderer.setSize(width, height, false);
+    this.#sharpen(1);
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
     if (first && !this.restored) this.resetCamera();
     this.dirty = true;
+  }
+
+  #sharpen(share) {
+    this.sharpness = share;
+    this.renderer.setPixelRatio(Math.min(2, devicePixelRatio) * share);
+    this.renderer.setSize(...this.extent, false);
+    this.dirty = true;
+  }
+
+  // Where frames take longer than they may, a playing take is drawn with fewer pixels, and with all again once it rests.
+  pace(seconds, playing) {
+    if (!playing) {
+      this.late = 0;
+      if (this.sharpness < 1) this.#sharpen(1);
+      return;
+    }
+    this.late = seconds > SLOWEST ? this.late + 1 : Math.max(0, this.late - 0.5);
+    if (this.late < PATIENCE || this.sharpness <= COARSEST) return;
+    this.late = 0;
+    this.#sharpen(this.sharpness * 0.75);
   }
 
   // The camera goes where the person goes, and keeps how it looks at them.
@@ -164,12 +189,14 @@ export class Player {
       }
       const trail = this.trails[index];
       trail.group.visible = shown && state.get("trail");
-      if (trail.group.visible) trail.update(figure, frame, state.get("joint"), takeColour(key), cssColour("--stage"));
+      if (trail.group.visible) trail.update(figure, frame, state.get("joint"), takeColour(key), this.ink.ground);
       const under = this.shadows[index];
       under.visible = shown && places.root(key, frame, own);
       under.position.set(own[0] + figure.offset.x, 0.003, own[2] + figure.offset.z);
       this.#tag(index, figure, shown);
     });
+    // It goes along unseen, a square at a time.
+    this.floor?.position.set(Math.round(this.controls.target.x), 0, Math.round(this.controls.target.z));
     this.sun.position.copy(this.camera.position).add(this.scratch.set(1, 4, 1));
     this.sun.target.position.copy(this.controls.target);
     this.sun.target.updateMatrixWorld();
@@ -185,7 +212,7 @@ export class Player {
     const wanted = kind === "jitter" && key === "take" ? "jitter" : kind === "change" ? kind : `${kind}.${key}`;
     const values = ids.includes(wanted) && !(kind === "change" && key === "truth") ? this.report.measured(wanted) : null;
     const ceiling = values ? this.report.ceiling(wanted) : 1;
-    const grey = cssColour("--muted");
+    const { grey } = this.ink;
     const rgb = [0, 0, 0];
     const joints = this.report.joints.length;
     return (joint, colour) => {
@@ -205,13 +232,13 @@ export class Player {
     const y = this.flat ? path[at + 1] + 0.66 * HEIGHT : 1.16 * HEIGHT;
     this.scratch.set(path[at] + figure.lane[0], y, path[at + 2] + figure.lane[1]).project(this.camera);
     const [x, top] = this.#pixels(this.scratch);
-    const { clientWidth: width, clientHeight: height } = this.stage;
+    const [width, height] = this.extent;
     const place = [Math.min(width - 40, Math.max(40, x)), Math.min(height - 30, Math.max(14, top))];
     tag.style.transform = `translate(${place[0].toFixed(1)}px, ${place[1].toFixed(1)}px) translate(-50%, -50%)`;
   }
 
   #pixels(place) {
-    return [((place.x + 1) / 2) * this.stage.clientWidth, ((1 - place.y) / 2) * this.stage.clientHeight];
+    return [((place.x + 1) / 2) * this.extent[0], ((1 - place.y) / 2) * this.extent[1]];
   }
 
   // The joint that is drawn nearest to a point of the canvas, null where there is none near.
@@ -263,6 +290,18 @@ export class Player {
     this.followed.fromArray(this.places.path, this.state.get("frame") * 3);
     this.controls.update();
   }
+}
+
+// The floor: squares of half a metre of a person 1.7 m tall. Their lines are in pieces, since a long line that begins
+// behind the camera is not drawn everywhere.
+function grid() {
+  const [reach, step, piece] = [12, 0.5, 3];
+  const places = [];
+  for (let a = -reach; a <= reach; a += step) {
+    for (let b = -reach; b < reach; b += piece) places.push(a, 0, b, a, 0, b + piece, b, 0, a, b + piece, 0, a);
+  }
+  const shape = new THREE.BufferGeometry().setAttribute("position", new THREE.Float32BufferAttribute(places, 3));
+  return new THREE.LineSegments(shape, new THREE.LineBasicMaterial());
 }
 
 // A soft spot under a person, which says where the ground is.

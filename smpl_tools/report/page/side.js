@@ -12,7 +12,7 @@ export function metricsTable(report, state) {
     const label = element("th", { scope: "row" }, metric.label, " ", element("span", { className: "unit", textContent: metric.unit }));
     const row = element("tr", {}, label);
     for (const key of report.keys) {
-      const cell = element("td", { textContent: number(metric.values[key]) });
+      const cell = element("td", { textContent: key in metric.values ? number(metric.values[key]) : "" });
       const worst = metric.worst?.[key];
       if (worst !== null && worst !== undefined) cell.title = `worst 1 % of frames: ${number(worst, metric.unit)}`;
       row.append(cell);
@@ -50,7 +50,7 @@ export function notes(report) {
   if (report.spikes.length) texts.push(`${report.spikes.length} spikes of single joints were repaired (circles in the heat map)`);
   if (report.gaps.length) texts.push(`${report.gaps.length} gaps: joints that were not observed for some frames`);
   if (report.body?.licence) texts.push(report.body.licence);
-  return texts.map((text) => element("li", { textContent: text }));
+  return texts.map((text) => element("li", { textContent: text[0].toUpperCase() + text.slice(1) }));
 }
 
 export function chips(report, state) {

@@ -10,7 +10,7 @@ export class State {
       playing: false,
       speed: 1,
       loop: true,
-      joint: 0,
+      joint: report.shakiest(),
       layout: "side",
       figure: report.body ? "body" : "skeleton",
       colour: "take",

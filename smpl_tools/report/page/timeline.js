@@ -14,10 +14,13 @@ export class Timeline {
     const style = getComputedStyle(document.documentElement);
     this.gutter = parseFloat(style.getPropertyValue("--gutter"));
     this.end = parseFloat(style.getPropertyValue("--end"));
+    this.widths = new Map();
   }
 
+  // Kept until the page is measured again: to ask while a take plays would lay out the page anew at every frame.
   width(track) {
-    return Math.max(10, track.clientWidth - this.gutter - this.end);
+    if (!this.widths.has(track)) this.widths.set(track, Math.max(10, track.clientWidth - this.gutter - this.end));
+    return this.widths.get(track);
   }
 
   // Frames lie at the middles of their columns.
