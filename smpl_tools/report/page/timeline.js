@@ -34,24 +34,24 @@ export class Timeline {
     return Math.min(to, Math.max(from, from + (x / width) * (to - from + 1) - 0.5));
   }
 
-  // A track gets a cursor, and whoever presses on it goes there: `call(frame, event, y)`, until the pointer is let go.
+  // A track gets a cursor, and whoever presses on it is told of: `call(frame, event, y)`. A drag is no press.
   adopt(track, call) {
     const cursor = element("div", { className: "cursor" });
     track.append(cursor);
     this.cursors.push({ cursor, track });
-    let pressed = null;
-    const told = (event) => {
-      const box = track.getBoundingClientRect();
-      const x = event.clientX - box.left - this.gutter;
-      return [this.frameAt(x, this.width(track)), event, event.clientY - box.top];
-    };
-    track.addEventListener("pointerdown", (event) => {
-      if (event.button) return;
-      pressed = [event.clientX, event.clientY];
-    }, true);
-    track.addEventListener("pointerup", (event) => {
-      if (pressed && Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < 6) call(...told(event));
-      pressed = null;
+    track.addEventListener("pointerdown", (down) => {
+      if (down.button) return;
+      // Plotly lays a cover of its own over the page while the button is down, so the end is heard of at the window.
+      const ended = (up) => {
+        removeEventListener("pointerup", ended, true);
+        removeEventListener("pointercancel", ended, true);
+        if (up.type === "pointercancel" || Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) >= 6) return;
+        const box = track.getBoundingClientRect();
+        const x = up.clientX - box.left - this.gutter;
+        call(this.frameAt(x, this.width(track)), up, up.clientY - box.top);
+      };
+      addEventListener("pointerup", ended, true);
+      addEventListener("pointercancel", ended, true);
     }, true);
     this.moveCursors();
   }
