@@ -35,9 +35,19 @@ def chromium() -> Iterator[Any]:
 def wait_for(page: Any, condition: str, seconds: float = 60) -> None:
     """Wait until a JavaScript expression is true; Playwright's own way is refused by the page's policy."""
     end = time.monotonic() + seconds
-    while not page.evaluate(f"Boolean({condition})"):
+    while not _is_true(page, condition):
         assert time.monotonic() < end, f"still not: {condition}"
         time.sleep(0.02)
+
+
+def _is_true(page: Any, condition: str) -> bool:
+    try:
+        return bool(page.evaluate(f"Boolean({condition})"))
+    except Exception as error:
+        # The page is being read anew.
+        if "navigation" in str(error):
+            return False
+        raise
 
 
 def opened(context: Any, address: str) -> tuple[Any, list[str], list[str]]:
