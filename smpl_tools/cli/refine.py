@@ -35,7 +35,6 @@ from smpl_tools.cli._shared import (
     printable,
     table,
 )
-
 from smpl_tools.cli.report import check_page
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smpl_tools.joint_names import normal_name
 from smpl_tools.motion import Motion
 from smpl_tools.report.bodies import INFLUENCES, QUAT_STEPS, body_arrays, check_shared
-from smpl_tools.report.measured import body_size, foot_contacts, frame_errors, gaps, metric_rows, spikes
+from smpl_tools.report.measured import body_size, foot_contacts, frame_errors, gaps, is_relative, metric_rows, spikes
 from smpl_tools.report.packing import joined
 from smpl_tools.report.takes import Takes, gather
 
@@ -127,7 +127,9 @@ def _scene(takes: Takes) -> dict[str, Any]:
     placed = full @ turn.T
     heights = placed[..., 1]
     lowest = np.nanmin(heights[~np.isnan(heights).all(axis=1)], axis=1)
-    ground = float(np.quantile(lowest, 0.05)) if len(lowest) else 0.0
+    # Of a person told relative to the hips, where the feet usually are.
+    share = 0.5 if is_relative(takes) else 0.05
+    ground = float(np.quantile(lowest, share)) if len(lowest) else 0.0
     return {
         "turn": turn,
         "height": body_size(takes),

@@ -16,15 +16,17 @@ from smpl_tools.contacts.ground import ground_plane
 from smpl_tools.evaluation import evaluate_motions
 from smpl_tools.measures import changes, jitter, prepared, speed_kept
 from smpl_tools.motion import Track
+from smpl_tools.poses import hips
 from smpl_tools.report.takes import Take, Takes
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 # A spike: for at most so many seconds a joint was changed so many times as much as it usually is, beside what it was
 # changed by around that time, and by at least so many degrees, or by this share of the person's size.
 _SPIKE_SECONDS, _SPIKE_TIMES, _SPIKE_DEGREES, _SPIKE_SHARE = 0.2, 5.0, 8.0, 0.015
-# Movement of the root that is less than this share of the person's size: the person is told relative to it.
-_STILL = 1e-3
+# Hips that move by less than this share of the person's size: the person is told relative to them.
+_STILL = 5e-3
 # What evaluation calls its numbers, for people: name, unit, and what is good: 0, or 1 for a ratio to the truth.
 _LABELS: dict[str, tuple[str, str, int]] = {
     "mpjpe_mm": ("MPJPE", "mm", 0),
@@ -59,8 +61,9 @@ def metric_rows(takes: Takes, unit: str | None = None) -> tuple[list[dict[str, A
     if truth is not None and takes.size > 1:
         found = {t.key: evaluate_motions(t.motion, truth.motion, unit=unit) for t in takes.takes if t is not truth}
         names = found["before"]["joints"]
-        root = tuple(takes.joints.index(name) if name in takes.joints else names.index(name)
-                     for name in found["before"]["root"])
+        root = tuple(
+            takes.joints.index(name) if name in takes.joints else names.index(name) for name in found["before"]["root"]
+        )
         for name, (label, told, best) in _LABELS.items():
             values = {key: one["metrics"].get(name) for key, one in found.items()}
             if any(value is not None for value in values.values()):
@@ -81,16 +84,29 @@ def metric_rows(takes: Takes, unit: str | None = None) -> tuple[list[dict[str, A
     before, after = takes.of("before"), takes.of("after")
     if before is not None and after is not None:
         kept = speed_kept(tracks["before"], tracks["after"], before.poses.frames, takes.fps)
-        rows.append({"label": "Speed kept", "unit": "%", "best": None,
-                     "values": {"after": None if kept is None else 100 * kept}})
+        rows.append(
+            {
+                "label": "Speed kept",
+                "unit": "%",
+                "best": None,
+                "values": {"after": None if kept is None else 100 * kept},
+            }
+        )
         moved = changes(tracks["before"], tracks["after"]) * scale * factor
         if np.isfinite(moved).any():
-            rows.append({"label": "Mean change", "unit": unit_name, "best": None,
-                         "values": {"after": float(np.nanmean(moved))}})
+            rows.append(
+                {"label": "Mean change", "unit": unit_name, "best": None, "values": {"after": float(np.nanmean(moved))}}
+            )
             frame, joint = np.unravel_index(int(np.nanargmax(moved)), moved.shape)
-            rows.append({"label": "Largest change", "unit": unit_name, "best": None,
-                         "values": {"after": float(moved[frame, joint])},
-                         "at": [int(before.poses.frames[frame]) - takes.first, int(joint)]})
+            rows.append(
+                {
+                    "label": "Largest change",
+                    "unit": unit_name,
+                    "best": None,
+                    "values": {"after": float(moved[frame, joint])},
+                    "at": [int(before.poses.frames[frame]) - takes.first, int(joint)],
+                }
+            )
     return rows, root
 
 
@@ -104,9 +120,7 @@ def frame_errors(takes: Takes, root: tuple[int, ...]) -> dict[str, dict[str, Arr
     if truth is None or takes.size == 1:
         return {}
     found: dict[str, dict[str, Array]] = {"error": {}, "accel": {}}
-    first, second = (
-        (metrics.pixel_error, metrics.pixel_accel) if takes.size == 2 else (metrics.mpjpe, metrics.accel)
-    )
+    first, second = (metrics.pixel_error, metrics.pixel_accel) if takes.size == 2 else (metrics.mpjpe, metrics.accel)
     for take in takes.takes:
         if take is not truth:
             found["error"][take.key] = first(take.positions, truth.positions, root=root or None)
@@ -127,6 +141,13 @@ def body_size(takes: Takes) -> float:
     return float(np.median(extent.max(axis=1))) or 1.0
 
 
+def is_relative(takes: Takes) -> bool:
+    """Tell whether the first take is told relative to the hips: they do not move, so there is no ground to stand on."""
+    own = hips(takes.joints)
+    x = _seen(takes.takes[0].positions[:, own].mean(axis=1, keepdims=True)) if own else np.zeros((0, 1, 1))
+    return len(x) > 0 and float(np.ptp(x, axis=0).max()) < _STILL * body_size(takes)
+
+
 def spikes(takes: Takes) -> tuple[list[tuple[int, int, float]], str]:
     """Return the repaired spikes and the unit of their size: frame on the timeline, joint, and how far it was off.
 
@@ -142,7 +163,7 @@ def spikes(takes: Takes) -> tuple[list[tuple[int, int, float]], str]:
 
     longest = max(1, math.ceil(_SPIKE_SECONDS * takes.fps))
     turned = before.poses.rotations, after.poses.rotations
-    if turned[0] is not None and turned[1] is not None:
+    if turned[0] is not None and turned[1] is not None and before.poses.turning == after.poses.turning:
         moved = np.full((takes.frames, turned[0].shape[1]), np.nan)
         moved[before.poses.frames - takes.first] = np.degrees(geodesic_angle(*turned))
         joints, least, unit = before.poses.turning, _SPIKE_DEGREES, "°"
@@ -153,7 +174,7 @@ def spikes(takes: Takes) -> tuple[list[tuple[int, int, float]], str]:
         own = _seen(after.positions)
         size = body_size(takes) if takes.size > 1 else float((np.nanmax(own) - np.nanmin(own)) if own.size else 0.0)
         joints, least, unit = takes.joints, _SPIKE_SHARE * size, takes.unit
-    seen = np.isfinite(moved).all(axis=-1)
+    seen = _observed(moved)
     slow = median_filter(np.nan_to_num(moved), size=(2 * longest + 1, 1, 1), mode="nearest")
     off = np.where(seen, np.linalg.norm(moved - slow, axis=-1), 0.0)
     found = []
@@ -170,10 +191,10 @@ def spikes(takes: Takes) -> tuple[list[tuple[int, int, float]], str]:
 def gaps(takes: Takes) -> list[tuple[int, int, int, bool]]:
     """Return where joints were not observed in the first take: frames from and up to (exclusive), the joint, -1 for all
     of them, and whether the take after has values there."""
-    missing = np.isnan(takes.takes[0].positions).any(axis=-1)
+    missing = ~_observed(takes.takes[0].positions)
     after = takes.of("after")
-    there = np.zeros_like(missing) if after is None else ~np.isnan(after.positions).any(axis=-1)
-    everything = missing.all(axis=1)
+    there = np.zeros_like(missing) if after is None else _observed(after.positions)
+    everything = np.asarray(missing.all(axis=1))
     found = [(r.start, r.stop, -1, bool(there[r].any())) for r in runs(everything)]
     for joint in range(missing.shape[1]):
         own = missing[:, joint] & ~everything
@@ -201,9 +222,7 @@ def foot_contacts(takes: Takes) -> tuple[list[dict[str, Any]], dict[str, Any] | 
     joints, kinds = foot_points(legs)
     up = ("-" if takes.up.sum() < 0 else "") + "xyz"[int(np.argmax(np.abs(takes.up)))]
     reference = takes.of("truth") or takes.takes[-1]
-    # A person told relative to the hips has no ground to stand on.
-    middle = np.nanmean(_seen(reference.positions), axis=1)
-    if np.ptp(middle, axis=0).max(initial=0.0) < _STILL * body_size(takes):
+    if is_relative(takes):
         return [], None, "no foot contacts: the person is told relative to the hips"
     how: dict[str, Any] = {"fps": takes.fps, "up": up}
     bands: list[dict[str, Any]] = []
@@ -218,9 +237,7 @@ def foot_contacts(takes: Takes) -> tuple[list[dict[str, Any]], dict[str, Any] | 
         for take in takes.takes:
             if take.key in flags:
                 standing = flags[take.key][:, own].any(axis=1)
-                bands.append(
-                    {"side": leg.side, "take": take.key, "runs": [[r.start, r.stop] for r in runs(standing)]}
-                )
+                bands.append({"side": leg.side, "take": take.key, "runs": [[r.start, r.stop] for r in runs(standing)]})
     if reference.key not in flags:
         return bands, None, None
     slides = {}
@@ -233,7 +250,12 @@ def foot_contacts(takes: Takes) -> tuple[list[dict[str, Any]], dict[str, Any] | 
 
 def _seen(x: Array) -> Array:
     """Return the frames of (T, J, D) in which a joint was observed."""
-    return x[np.isfinite(x).all(axis=2).any(axis=1)]
+    return x[_observed(x).any(axis=1)]
+
+
+def _observed(x: Array) -> Flags:
+    """Return (T, J) where joints of (T, J, D) were observed."""
+    return np.asarray(np.isfinite(x).all(axis=-1))
 
 
 def _track(take: Take) -> Track:

@@ -61,7 +61,9 @@ def title_of(motions: list[Motion]) -> str:
     return " · ".join(m.path.name if m.path is not None else m.format for m in motions)
 
 
-def write_report(path: Path, before: Motion, after: Motion | None = None, truth: Motion | None = None, **how: Any) -> int:
+def write_report(
+    path: Path, before: Motion, after: Motion | None = None, truth: Motion | None = None, **how: Any
+) -> int:
     """Write a report, whole or not at all.
 
     Args:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
-import os
 import secrets
 import threading
 from collections.abc import Callable
@@ -82,7 +82,7 @@ class Files:
         for path in self.paths:
             for one in [path, *(sorted(path.rglob("*")) if path.is_dir() else [])]:
                 try:
-                    stat = os.stat(one)
+                    stat = one.stat()
                     found.append((str(one), stat.st_mtime_ns, stat.st_size, stat.st_ino))
                 except OSError:
                     found.append((str(one), None))
@@ -117,14 +117,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: a page asks more than once a second."""
 
 
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, *_: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a browser that went away."""
 
 
@@ -143,10 +143,10 @@ def serve(files: Files, port: int, started: Callable[[str], None]) -> None:
     try:
         server = _Server((ADDRESS, port), handler)
     except OSError as error:
-        raise ValueError(f"port {port}: cannot be used: {reason(error)} (--port names another, 0 any free one)") from None
+        raise ValueError(
+            f"port {port}: cannot be used: {reason(error)} (--port names another, 0 any free one)"
+        ) from None
     with server:
         started(f"http://{ADDRESS}:{server.server_port}/")
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever(poll_interval=0.2)
-        except KeyboardInterrupt:
-            pass

@@ -118,9 +118,10 @@ def gather(
         raise mismatch(f"people of {before.path}", "at least one", "nobody")
     chosen = known[0] if person is None else one_of("person", person, known)
     given = [before] + [motion for motion in (after, truth) if motion is not None]
-    keys = ["take"] if len(given) == 1 else ["before"] + ["after"] * (after is not None) + ["truth"] * (truth is not None)
+    keys = [key for key, one in zip(KEYS, (before, after, truth), strict=True) if one is not None]
+    keys = ["take"] if len(given) == 1 else keys
     people = [before.people[known.index(chosen)]] + [
-        dict((a.id, b) for a, b in paired_people(before, motion))[chosen] for motion in given[1:]
+        {a.id: b for a, b in paired_people(before, motion)}[chosen] for motion in given[1:]
     ]
     shown = [_shown(motion, one) for motion, one in zip(given, people, strict=True)]
     old = shown[0]

@@ -88,8 +88,9 @@ def test_refine_shows_what_it_did(program: Program, tmp_path: Path):
     assert program.refused("refine", source, "-o", again, "--report", page).startswith(f"{page}: exists already")
     text = program.refused("refine", source, target, "-o", tmp_path / "d", "--report", page, status=2)
     assert "--report shows one motion: expected one input, received 2" in text
-    assert "is the motion" in program.refused("refine", source, "-o", tmp_path / "e.html", "--report",
-                                              tmp_path / "e.html", status=2)
+    assert "is the motion" in program.refused(
+        "refine", source, "-o", tmp_path / "e.html", "--report", tmp_path / "e.html", status=2
+    )
     assert not again.exists()
     ran = program("refine", source, "-o", target, "--force", "--report", page, "--json", "--method", "median")
     assert json.loads(ran.out)["refined"][0]["page"] == str(page)

@@ -18,7 +18,6 @@ from smpl_tools.motion import Motion, Person, Track
 from smpl_tools.report.data import report_data
 from smpl_tools.report.packing import joined, packed, parted, unpacked
 from smpl_tools.report.pages import LIBRARIES, page, write_report
-from smpl_tools.report.takes import gather
 from tests.helpers import REPOSITORY
 from tests.smpl.body_files import write_smpl
 from tests.smpl.cli_helpers import body
@@ -170,6 +169,15 @@ def test_feet_on_the_ground_and_how_far_they_slide():
     assert row["values"]["after"] < 1
 
 
+def test_someone_told_relative_to_the_hips_stands_on_no_ground():
+    x, names = walking()
+    still = x - x[:, :2].mean(axis=1, keepdims=True)
+    found, _ = shown(motion(still, joints=names, metres=1.0, up="y"))
+    assert found["contacts"] == []
+    assert "no foot contacts: the person is told relative to the hips" in found["notes"]
+    assert "Foot slide" not in [row["label"] for row in found["metrics"]]
+
+
 def test_two_dimensions_channels_and_several_people():
     flat = body(30, size=2) * 100
     found, arrays = shown(motion(flat), motion(flat), motion(flat + 1.0))
@@ -181,7 +189,9 @@ def test_two_dimensions_channels_and_several_people():
     assert (found["size"], found["joints"]) == (1, ["a", "b", "c"])
     assert_allclose(arrays["positions.after"][..., 0], values.astype(np.float32))
     one = motion(body(30), metres=1.0)
-    two = dataclasses.replace(one.people[0], id="7", tracks={"body": Track(body(30, seed=9), "position", "body", LIMBS)})
+    two = dataclasses.replace(
+        one.people[0], id="7", tracks={"body": Track(body(30, seed=9), "position", "body", LIMBS)}
+    )
     both = dataclasses.replace(one, people=(*one.people, two))
     found, arrays = shown(both, both, person="7")
     assert found["person"] == "7"
@@ -237,7 +247,9 @@ def test_a_model_of_the_user_s_goes_into_a_page_with_their_word_only(tmp_path: P
     take = formats.read(TAKES / "dance_smplh_truth.npz")
     file = tmp_path / "SMPL_NEUTRAL.pkl"
     write_smpl(file)
-    with pytest.raises(ValueError, match="permission to share it: expected --share-template, since the page would hold"):
+    with pytest.raises(
+        ValueError, match="permission to share it: expected --share-template, since the page would hold"
+    ):
         report_data(take, body_model=file)
     found, arrays = shown(take, body_model=file, share_template=True)
     assert len(arrays["body.vertices"])
@@ -245,14 +257,16 @@ def test_a_model_of_the_user_s_goes_into_a_page_with_their_word_only(tmp_path: P
 
 
 def refusal(*motions: Motion | None, **how: Any) -> str:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="expected") as caught:
         report_data(*motions, **how)  # type: ignore[arg-type]
     return str(caught.value)
 
 
 def test_what_does_not_belong_together_is_refused():
     one = motion(body(20), metres=1.0)
-    assert refusal(one, motion(body(19), metres=1.0)) == "frames after: expected the 20 frames before, received 19 frames"
+    assert (
+        refusal(one, motion(body(19), metres=1.0)) == "frames after: expected the 20 frames before, received 19 frames"
+    )
     assert refusal(one, motion(body(20, joints=3), metres=1.0)) == (
         "joints after: expected the 4 joints before, in 3D, received 3 joints in 3D"
     )

@@ -227,7 +227,8 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browser: Any, report: Path)
 
 def test_controls_have_names(page: Any):
     nameless = """[...document.querySelectorAll("button, select, input, canvas[role]")].filter(
-        e => !(e.ariaLabel || e.getAttribute("aria-label") || e.labels?.[0]?.textContent.trim() || e.textContent.trim()))
+        e => !(e.ariaLabel || e.getAttribute("aria-label") || e.labels?.[0]?.textContent.trim()
+            || e.textContent.trim()))
         .map(e => e.outerHTML)"""
     assert page.evaluate(nameless) == []
 

@@ -38,6 +38,8 @@ export class BodyFigure {
     this.mesh = new THREE.SkinnedMesh(this.shape, new THREE.MeshLambertMaterial({ vertexColors: true }));
     this.mesh.frustumCulled = false;
     this.mesh.add(this.bones[0]);
+    // A skeleton takes for its rest where its bones lie by then.
+    this.bones[0].updateMatrixWorld(true);
     this.mesh.bind(new THREE.Skeleton(this.bones), new THREE.Matrix4());
     // From metres in the file's axes to what is drawn.
     const turn = report.scene.turn;

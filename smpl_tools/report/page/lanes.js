@@ -13,7 +13,7 @@ export class Lanes {
     this.canvas = track.querySelector("canvas");
     this.canvas.style.marginLeft = "var(--gutter)";
     this.lanes = [];
-    if (report.has("after") && report.has("before")) this.lanes.push({ kind: "spikes", label: "Spikes", height: 12 });
+    if (report.spikes.length) this.lanes.push({ kind: "spikes", label: "Spikes", height: 12 });
     if (report.gaps.length) this.lanes.push({ kind: "gaps", label: "Gaps", height: 10 });
     for (const side of ["left", "right"]) {
       const bands = report.contacts.filter((one) => one.side === side);

@@ -1,11 +1,15 @@
-// Where joints are drawn: the files' axes turned y up, a person 1.7 high, feet on the ground.
+// Where joints are drawn: the files' axes turned y up, in metres, feet on the ground. Where the unit is not known, or is
+// pixels, a person is as tall as most people are.
 
-export const HEIGHT = 1.7;
+const TALL = 1.6;
+// Joints reach neither to the crown nor to the soles.
+const BEYOND = 1.15;
 
 export class Places {
   constructor(report) {
     this.report = report;
-    this.scale = HEIGHT / report.scene.height;
+    this.scale = report.unit === "m" ? 1 : TALL / report.scene.height;
+    this.tall = report.scene.height * this.scale * BEYOND;
     this.of = {};
     for (const key of report.keys) this.of[key] = this.#placed(report.positions(key));
     this.rootJoints = report.root.length ? report.root : [0];
@@ -47,7 +51,7 @@ export class Places {
     const joints = report.joints.length;
     const x = this.of[report.keys[report.keys.length - 1]];
     const middle = new Float32Array(report.frames * 3);
-    let last = [0, HEIGHT / 2, 0];
+    let last = [0, this.tall / 2, 0];
     let first = -1;
     for (let t = 0; t < report.frames; t++) {
       const sum = [0, 0, 0];

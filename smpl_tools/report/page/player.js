@@ -6,7 +6,6 @@ import { BodyFigure, bodyShape } from "report/body";
 import { LABELS, cssColour, takeColour, valueColour } from "report/colours";
 import { element } from "report/elements";
 import { Figure, Trail } from "report/figures";
-import { HEIGHT } from "report/places";
 
 const FIELD = 30;
 // Seconds that a frame may take, how many may take longer, and the least share of the screen's pixels along a side.
@@ -95,10 +94,10 @@ export class Player {
     this.#arrange();
     const { path } = this.places;
     const start = this.state.get("frame") * 3;
-    const target = new THREE.Vector3(path[start], this.flat ? path[start + 1] : 0.5 * HEIGHT, path[start + 2]);
+    const target = new THREE.Vector3(path[start], this.flat ? path[start + 1] : 0.5 * this.places.tall, path[start + 2]);
     const aspect = this.camera.aspect;
     const half = Math.tan((FIELD * Math.PI) / 360);
-    const distance = Math.max((0.64 * HEIGHT) / half, (0.52 * (this.width + 0.2)) / (half * aspect));
+    const distance = Math.max((0.62 * this.places.tall) / half, (0.52 * (this.width + 0.2)) / (half * aspect));
     const height = this.flat ? 0 : 0.16;
     const way = new THREE.Vector3(
       Math.sin(this.azimuth) * Math.cos(height), Math.sin(height), Math.cos(this.azimuth) * Math.cos(height),
@@ -229,7 +228,7 @@ export class Player {
     if (tag.hidden) return;
     const { path } = this.places;
     const at = this.state.get("frame") * 3;
-    const y = this.flat ? path[at + 1] + 0.66 * HEIGHT : 1.16 * HEIGHT;
+    const y = this.flat ? path[at + 1] + 0.6 * this.places.tall : 1.08 * this.places.tall;
     this.scratch.set(path[at] + figure.lane[0], y, path[at + 2] + figure.lane[1]).project(this.camera);
     const [x, top] = this.#pixels(this.scratch);
     const [width, height] = this.extent;
