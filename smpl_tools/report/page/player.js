@@ -291,10 +291,10 @@ export class Player {
   }
 }
 
-// The floor: squares of half a metre of a person 1.7 m tall. Their lines are in pieces, since a long line that begins
+// The floor: squares of a metre. Their lines are in pieces, since a long line that begins
 // behind the camera is not drawn everywhere.
 function grid() {
-  const [reach, step, piece] = [12, 0.5, 3];
+  const [reach, step, piece] = [9, 1, 3];
   const places = [];
   for (let a = -reach; a <= reach; a += step) {
     for (let b = -reach; b < reach; b += piece) places.push(a, 0, b, a, 0, b + piece, b, 0, a, b + piece, 0, a);
