@@ -66,7 +66,9 @@ def take(frames: int, name: str, noise: float, seed: int) -> Motion:
 
 
 def until(page: Any, condition: str) -> None:
+    end = time.monotonic() + 60
     while not page.evaluate(f"Boolean({condition})"):
+        assert time.monotonic() < end, f"still not: {condition}"
         time.sleep(0.01)
 
 
