@@ -15,7 +15,7 @@ from smpl_tools.coordinates import UNITS
 from smpl_tools.joint_names import normal_name
 from smpl_tools.measures import is_observed, prepared
 from smpl_tools.motion import Motion, Person, Skeleton, Track
-from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, person_positions
+from smpl_tools.skeleton import SMPL, SMPL_H, SMPL_X, cut, person_positions
 
 Array = NDArray[np.float64]
 
@@ -112,6 +112,9 @@ def bones(track: Poses) -> list[tuple[int, int]]:
     """Return pairs of joints to draw a line between; none where neither skeleton nor names tell them."""
     if track.parents is not None:
         return [(int(p), j) for j, p in enumerate(track.parents) if p >= 0]
+    if SMPL.joints[0] in track.joints and set(track.joints) <= set(SMPL.joints):
+        own = cut(SMPL, [SMPL.joints.index(name) for name in track.joints])
+        return [(int(p), j) for j, p in enumerate(own.parents) if p >= 0]
     at = {normal_name(name): j for j, name in reversed(list(enumerate(track.joints)))}
     pairs = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in _LIMBS]
     pairs += [(f"left_{joint}", f"right_{joint}") for joint in ("shoulder", "hip")]

@@ -26,6 +26,7 @@ from smpl_tools.cli.pairs import pairs
 from smpl_tools.cli.plot import plot
 from smpl_tools.cli.refine import refine
 from smpl_tools.cli.render import render
+from smpl_tools.cli.report import report, view
 from smpl_tools.cli.stream import stream
 from smpl_tools.cli.train import train
 
@@ -74,6 +75,8 @@ _COMMANDS = [
     evaluate,
     plot,
     render,
+    report,
+    view,
     train,
     experiments,
     pairs,

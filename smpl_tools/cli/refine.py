@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from smpl_tools.cli._paths import check_free, plan
+from smpl_tools.cli._paths import check_free, is_in, plan
 from smpl_tools.cli._refining import (
     BackendOption,
     FpsOption,
@@ -26,6 +26,7 @@ from smpl_tools.cli._refining import (
 )
 from smpl_tools.cli._shared import (
     SOME_FAILED,
+    about,
     complain,
     console,
     counted,
@@ -34,6 +35,7 @@ from smpl_tools.cli._shared import (
     printable,
     table,
 )
+from smpl_tools.cli.report import check_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,6 +68,10 @@ def refine(
     parts: PartsOption = None,
     person: PersonOption = None,
     keep_contacts: KeepContactsOption = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write an HTML page that shows what was done to one input."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> None:
     """Refine motions and write them in their own formats.
@@ -73,6 +79,8 @@ def refine(
     The inputs stay as they are. With several inputs the others are done when one fails, and the exit status is 3.
     """
     outputs = plan(inputs, output)
+    if report is not None:
+        _check_report(report, inputs, outputs, force)
     settings = refining(method, model, backend, judge, strength, fps, kind, order, parts, person, keep_contacts)
     if output is not None and len(inputs) > 1:
         output.mkdir(exist_ok=True)
@@ -82,6 +90,8 @@ def refine(
         for source, target in zip(inputs, outputs, strict=True):
             try:
                 became = _refine_one(source, target, force, settings, bar.start(source))
+                if report is not None:
+                    _write_report(report, source, target, force, settings)
             except (ValueError, OSError, ImportError, MemoryError) as error:
                 if len(inputs) == 1 and not json:
                     raise
@@ -89,10 +99,13 @@ def refine(
                     complain(error)
                 failed.append({"input": str(source), "error": str(error)})
                 continue
-            done.append({"input": str(source), "output": str(target), **became.as_dict()})
+            paths = {"input": str(source), "output": str(target)} | ({"page": str(report)} if report else {})
+            done.append({**paths, **became.as_dict()})
             if not json:
                 with bar.hidden():
                     _show(source, target, became.report, became.feet, became.notes)
+                    if report is not None:
+                        console().print(f"  report: {printable(report)}", soft_wrap=True)
     if json:
         print_json({"refined": done, "failed": failed})
     if failed:
@@ -107,6 +120,29 @@ def _refine_one(
     # Before the work, and once more before writing: the work can take long.
     check_free(target, force)
     return refine_file(source, target, before_writing=lambda: check_free(target, force), progress=progress, **settings)
+
+
+def _check_report(report: Path, inputs: list[Path], outputs: list[Path], force: bool) -> None:
+    """Refuse a report before the work that it would be about."""
+    check_page(report)
+    if len(inputs) > 1:
+        raise typer.BadParameter(f"--report shows one motion: expected one input, received {len(inputs)}")
+    for path in (*inputs, *outputs):
+        if is_in(report, path):
+            raise typer.BadParameter(f"the report {report} is the motion {path} or lies in it; name another")
+    check_free(report, force)
+
+
+def _write_report(report: Path, source: Path, target: Path, force: bool, settings: dict[str, Any]) -> None:
+    from smpl_tools import formats
+    from smpl_tools.report.pages import write_report
+
+    reading = {name: settings[name] for name in ("kind", "fps", "order")}
+    before, after = (formats.read(path, **reading) for path in (source, target))
+    people = settings["person"]
+    check_free(report, force)
+    with about(source, target, report):
+        write_report(report, before, after, person=people[0] if people else None)
 
 
 class _Bar:
