@@ -177,9 +177,10 @@ def spikes(takes: Takes) -> tuple[list[tuple[int, int, float]], str]:
     seen = _observed(moved)
     slow = median_filter(np.nan_to_num(moved), size=(2 * longest + 1, 1, 1), mode="nearest")
     off = np.where(seen, np.linalg.norm(moved - slow, axis=-1), 0.0)
+    usual = np.linalg.norm(moved, axis=-1)
     found = []
     for column, name in enumerate(joints):
-        own = off[seen[:, column], column]
+        own = usual[seen[:, column], column]
         if own.size and name in takes.joints:
             for run in runs(off[:, column] > max(_SPIKE_TIMES * float(np.median(own)), least)):
                 if run.stop - run.start <= longest:

@@ -190,7 +190,8 @@ def test_a_view_keeps_its_moment_when_the_file_changes(viewed: tuple[Viewer, Pat
     with chromium() as browser:
         page, said, _ = opened(browser.new_context(viewport={"width": 1000, "height": 700}), viewer.address)
         page.evaluate("() => { const s = smoothnetReport.state; s.go(17); s.set({ joint: 2, trail: true }); }")
-        page.evaluate("() => smoothnetReport.player.camera.position.set(1, 2, 7)")
+        # Drawn first: the camera follows to that frame.
+        page.evaluate("() => { const p = smoothnetReport.player; p.draw(); p.camera.position.set(1, 2, 7); }")
         page.evaluate("() => { globalThis.old = true; }")
         changed(path, saved(tmp_path / "other.npy", body(55)).read_bytes())
         wait_for(page, "!globalThis.old && globalThis.smoothnetReport?.ready", 30)
