@@ -83,6 +83,8 @@ SHORTER = (
     (r"--drawn 400", "--drawn 2"),
     (r"--devices 4", "--devices 2"),
     (r"--workers 8", "--workers 2"),
+    # It serves until somebody presses Ctrl-C.
+    (r"(smoothnet view .*)", r"timeout --signal INT 5 \1 --no-browser --port 0 || [ $? = 124 ]"),
     # Somebody must say something before silence is an end.
     (r"(smoothnet stream --input \w+://:(\d+).*)", r"knock \2 & \1 --silence 0.5"),
 )
