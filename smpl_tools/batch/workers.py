@@ -57,7 +57,7 @@ class Workers:
             for _ in range(self._count):
                 self._workers.append(self._started())
             for worker in self._workers:
-                _await_ready(worker)
+                self._await_ready(worker)
         except BaseException:
             self.__exit__()
             raise
@@ -115,7 +115,7 @@ class Workers:
         self._workers.remove(worker)
         new = self._started()
         self._workers.append(new)
-        _await_ready(new)
+        self._await_ready(new)
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
         hint = ", perhaps for want of memory" if how == "SIGKILL" else ""
         error = f"{job.source}: the process that refined it ended with {how}{hint}"
@@ -124,20 +124,24 @@ class Workers:
 
     def _started(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self._refining), daemon=True)
+        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
         with _one_thread_each(), _uninterrupted():
             process.start()
         # Theirs alone, so that each side sees the other end.
         theirs.close()
         return _Worker(process, ours)
 
-
-def _await_ready(worker: _Worker) -> None:
-    try:
-        worker.connection.recv()
-    except EOFError:
-        worker.process.join()
-        raise OSError(f"a worker process ended while it started, with status {worker.process.exitcode}") from None
+    def _await_ready(self, worker: _Worker) -> None:
+        try:
+            worker.connection.recv()
+            # Not with the process: the weights fill a pipe, and a process that ends first leaves who writes waiting.
+            worker.connection.send(self._refining)
+        except (EOFError, OSError):
+            worker.process.join()
+            raise OSError(
+                f"a worker process ended while it started, with status {worker.process.exitcode}; a script that runs "
+                "batches does so under if __name__ == '__main__', since each process imports it again"
+            ) from None
 
 
 @contextlib.contextmanager
@@ -168,7 +172,7 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _work(connection: Connection, refining: Refining) -> None:
+def _work(connection: Connection) -> None:
     """Do jobs until the other side closes the connection or is gone."""
     # Who started this one ends it, whatever is sent to all at once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -176,6 +180,7 @@ def _work(connection: Connection, refining: Refining) -> None:
     warnings.filterwarnings("ignore", category=RuntimeWarning)
     with contextlib.suppress(EOFError, OSError):  # nobody is there any more
         connection.send(None)
+        refining: Refining = connection.recv()
         while True:
             job = connection.recv()
             outcome = attend_anywhere(job, refining)

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from smpl_tools.batch.job import Job, Refining
 from smpl_tools.batch.workers import Workers
+from tests.helpers import REPOSITORY
 from tests.smpl.batch_helpers import ended, leftovers, records, results, started, tree
 from tests.smpl.batch_kills import kill_often
 from tests.smpl.cli_helpers import body, saved
@@ -205,3 +207,18 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_script_without_a_guard_is_told_to_have_one(tmp_path: Path):
+    source = tree(tmp_path / "in", 2)
+    script = tmp_path / "script.py"
+    script.write_text("from smpl_tools.cli.main import run\nrun()\n")
+    command = [sys.executable, str(script), "batch", str(source), "-o", str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    # By the weights of a network, which are larger than what a pipe holds.
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1] == (
+        "error: a worker process ended while it started, with status 1; a script that runs batches does so under "
+        "if __name__ == '__main__', since each process imports it again"
+    )
