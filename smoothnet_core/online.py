@@ -55,9 +55,10 @@ class OnlineRefiner:
     frames apart. A stream without times, gaps or absences, at the network's own rate, then gives the result of
     ``refine`` up to float32 rounding. Full latency is the window less one frame; of rotations, which our own networks
     leave to be smoothed over 20 frames to both sides, 20 more: with less the later ones are not finished when a frame
-    is due. Two exceptions: published networks see positions relative to their mean over the window, not over the take;
-    and a rotation that somewhere turns by more than 60 degrees from one frame to the next is seen as a matrix all
-    through a take, in a stream only in windows that show that turn.
+    is due. Exceptions: published networks see positions relative to their mean over the window, not over the take, and
+    with a ``hop`` above 1 the frame at which the window aligned with a take's end begins misses that window; and a
+    rotation that somewhere turns by more than 60 degrees from one frame to the next is seen as a matrix all through a
+    take, in a stream only in windows that show that turn.
 
     Frames need not come evenly: give their ``time``, in seconds. The window is then interpolated at the network's
     rate back from the newest frame, and what it answers at the due frame's time. Frames that were dropped count as not
