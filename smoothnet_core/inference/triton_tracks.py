@@ -7,6 +7,7 @@ was imported.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ class TritonTracks:
         grid = (tracks * -(-blocks // (steps * rows - how.lag)),)
         # Frames that lie far apart are read one by one, but only once if that is much less often.
         together = 1 << ((rows - 1) * hop + self.window - 1).bit_length()
-        left = int(end_weights(blend_weights(blend, self.window))[0] == 0)
+        left = _left(blend, self.window)
         once = 2 * together <= rows * how.columns and values.stride(0) != 1
         kernel: Any = published_kernel if by_channel else vector_filter_kernel
         common = {
@@ -144,3 +145,9 @@ class TritonTracks:
                     *out.stride(), **ready.sizes, **common, QUALITY=quality is not None,
                 )  # fmt: skip
         return out
+
+
+@cache
+def _left(blend: str, window: int) -> int:
+    """Return how many of its first frames the window aligned with the end leaves to the others."""
+    return int(end_weights(blend_weights(blend, window))[0] == 0)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smoothnet_core._checks import mismatch, one_of
+from smoothnet_core.rates import same_rate
 from smpl_tools.convert import only
 from smpl_tools.coordinates import UNITS, stated_ups
 from smpl_tools.measures import ASSUMED_FPS
@@ -19,8 +20,6 @@ Array = NDArray[np.float64]
 
 KEYS = ("before", "after", "truth")
 _AXES = {"y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0), "-y": (0.0, -1.0, 0.0)}
-# Rates further apart than this belong to different takes; 29.97 and 30 do not.
-_SAME_RATE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +212,7 @@ def _counted(joints: Poses) -> str:
 def _rate(motions: list[Motion], keys: list[str]) -> tuple[float, bool]:
     stated = [(key, motion.fps) for key, motion in zip(keys, motions, strict=True) if motion.fps is not None]
     for key, fps in stated[1:]:
-        if abs(fps / stated[0][1] - 1) > _SAME_RATE:
+        if not same_rate(fps, stated[0][1]):
             raise mismatch(_in(key, "frame rate"), f"{stated[0][1]:g}, as {stated[0][0]}", f"{fps:g}")
     return (stated[0][1], False) if stated else (ASSUMED_FPS, True)
 
